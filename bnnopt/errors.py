@@ -1,0 +1,73 @@
+"""Every error that bnnopt raises on purpose: what is wrong, and what would be right.
+
+Each class inherits from :class:`BnnoptError` and from the standard exception that a caller
+would expect, so that both ``except BnnoptError`` and ``except ValueError`` work.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BnnoptError",
+    "DataError",
+    "ExportError",
+    "InputError",
+    "MissingDependencyError",
+    "NetworkFormatError",
+    "UnknownNameError",
+]
+
+
+class BnnoptError(Exception):
+    """Base class of bnnopt's errors; the message is one sentence with cause and remedy."""
+
+
+class InputError(BnnoptError, ValueError):
+    """An argument is outside what the call accepts (shape, range, NaN, unknown class)."""
+
+
+class NetworkFormatError(BnnoptError, ValueError):
+    """A network, or a network file, is not a valid binarized network."""
+
+
+class DataError(BnnoptError, OSError):
+    """A data set is missing, damaged, or cannot be downloaded."""
+
+
+class ExportError(BnnoptError, RuntimeError):
+    """The folded network disagrees with the trained network that it came from."""
+
+
+class MissingDependencyError(BnnoptError, ImportError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, purpose: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed: pip install 'bnnopt[{extra}]'"
+        )
+
+
+class UnknownNameError(BnnoptError, ValueError):
+    """A name is not among the known ones; the message lists them and suggests the nearest.
+
+    Parameters
+    ----------
+    kind : str
+        What the name stands for, such as ``"network"``.
+    name : str
+        What was asked for.
+    known : iterable of str
+        The names that exist.
+    remedy : str
+        What else would be right, appended to the message.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], remedy: str = "") -> None:
+        choices = list(known)
+        close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        super().__init__(
+            f"unknown {kind} {str(name)!r}{hint}: choose from {', '.join(choices)}{remedy}"
+        )

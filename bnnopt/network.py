@@ -1,0 +1,349 @@
+"""The folded binarized network: integer weights and thresholds, and its exact forward pass.
+
+Numpy only, and no other module of bnnopt but the errors: everything else stands on this one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt import npz
+from bnnopt.errors import InputError, NetworkFormatError
+from bnnopt.layers import MAX_WIDTH, HiddenLayer, OutputLayer
+
+__all__ = ["GRID", "BinarizedNetwork", "HiddenLayer", "OutputLayer"]
+
+Array = npt.NDArray[Any]
+FloatArray = npt.NDArray[np.float64]
+
+GRID = 2.0**20
+"""Levels are multiples of ``1 / GRID``, so that float64 sums of them are exact."""
+
+FORMAT = 1
+"""Version of the ``.npz`` layout that `BinarizedNetwork.save` writes."""
+
+MAX_DEPTH = 64
+MAX_LEVELS = 2**16
+
+
+@dataclass(frozen=True, eq=False)
+class BinarizedNetwork:
+    """A fully connected binarized network with batch normalization folded into thresholds.
+
+    The network sees an image ``x`` in [0, 1]^n as levels ``z = levels * x``, rounded to a
+    multiple of 2**-20 of a level: on that grid every float64 sum below is free of rounding, so
+    the forward pass is exact, in any order of summation and on any machine. An 8-bit image
+    ``k / 255`` gives its integer levels exactly.
+
+    Parameters
+    ----------
+    hidden : sequence of HiddenLayer
+        One to 64 layers whose shapes chain.
+    output : OutputLayer
+        The head.
+    levels : int
+        The number of steps between black and white; 255 for 8-bit images.
+    name, dataset : str
+        For tables and files.
+    input_shape : tuple of int
+        Shape of one image, such as (28, 28); its product is the fan-in of the first layer.
+    class_names : tuple of str
+        One a class, or empty.
+    accuracy : float or None
+        Share of the test set that the folded network classifies right, in [0, 1].
+    recipe : mapping
+        How it was trained; JSON values only.
+
+    Raises
+    ------
+    NetworkFormatError
+        If the parts do not make a network.
+    """
+
+    hidden: tuple[HiddenLayer, ...]
+    output: OutputLayer
+    levels: int = 255
+    name: str = ""
+    dataset: str = ""
+    input_shape: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
+    accuracy: float | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        hidden = tuple(self.hidden)
+        if not 1 <= len(hidden) <= MAX_DEPTH:
+            raise NetworkFormatError(
+                f"a network has 1 to {MAX_DEPTH} hidden layers, not {len(hidden)}"
+            )
+        if not isinstance(self.levels, int | np.integer) or not 1 <= self.levels <= MAX_LEVELS:
+            raise NetworkFormatError(f"levels must be an integer from 1 to {MAX_LEVELS}")
+        fan_ins = [layer.weight.shape[1] for layer in hidden] + [self.output.weight.shape[1]]
+        for number, (layer, fan_in) in enumerate(zip(hidden, fan_ins[1:], strict=True), 1):
+            if layer.weight.shape[0] != fan_in:
+                raise NetworkFormatError(
+                    f"layer {number} has {layer.weight.shape[0]} neurons but layer "
+                    f"{number + 1} takes {fan_in} inputs; the two must be equal"
+                )
+        self._check_metadata(fan_ins[0])
+        object.__setattr__(self, "hidden", hidden)
+        object.__setattr__(self, "levels", int(self.levels))
+        object.__setattr__(self, "input_shape", tuple(self.input_shape) or (fan_ins[0],))
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "recipe", MappingProxyType(dict(self.recipe)))
+
+    def _check_metadata(self, fan_in: int) -> None:
+        shape = tuple(self.input_shape)
+        if shape and (
+            not all(isinstance(side, int) and side > 0 for side in shape)
+            or int(np.prod(shape, dtype=object)) != fan_in
+        ):
+            raise NetworkFormatError(
+                f"input_shape {shape} does not have {fan_in} pixels, the first layer's fan-in"
+            )
+        if self.class_names and len(self.class_names) != self.num_classes:
+            raise NetworkFormatError(
+                f"{len(self.class_names)} class names for {self.num_classes} classes"
+            )
+        if self.accuracy is not None and not 0.0 <= self.accuracy <= 1.0:
+            raise NetworkFormatError(f"accuracy {self.accuracy} is not in [0, 1]")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The read-only mapping of `recipe` does not pickle; worker processes need the rest.
+        return _rebuild, (self._parts(),)
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of pixels n."""
+        return int(self.hidden[0].weight.shape[1])
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C."""
+        return int(self.output.weight.shape[0])
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers D."""
+        return len(self.hidden)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Number of neurons of each hidden layer."""
+        return tuple(int(layer.weight.shape[0]) for layer in self.hidden)
+
+    def images(self, x: npt.ArrayLike) -> FloatArray:
+        """Check images and flatten them to shape (batch, n).
+
+        Parameters
+        ----------
+        x : array_like, shape (n,), (batch, n), input_shape or (batch, *input_shape)
+            Values in [0, 1].
+
+        Raises
+        ------
+        InputError
+            On another shape, a NaN, or a value outside [0, 1].
+        """
+        try:
+            array = np.asarray(x, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"an image must be an array of numbers: {error}") from None
+        n = self.num_inputs
+        if array.shape not in ((n,), self.input_shape) and array.shape[1:] not in (
+            (n,),
+            self.input_shape,
+        ):
+            raise InputError(
+                f"an image of this network has shape {self.input_shape} or ({n},), "
+                f"or a batch of those, not {array.shape}"
+            )
+        flat = array.reshape(-1, n)
+        if not np.all((flat >= 0.0) & (flat <= 1.0)):
+            what = "NaN" if np.any(np.isnan(flat)) else f"{flat.min():g} to {flat.max():g}"
+            raise InputError(f"pixel values must lie in [0, 1], not {what}")
+        return flat
+
+    def levels_of(self, x: npt.ArrayLike) -> FloatArray:
+        """The levels that the network sees: ``levels * x`` on the grid, shape (batch, n)."""
+        return np.round(self.images(x) * self.levels * GRID) / GRID
+
+    def activations_of_levels(self, z: FloatArray) -> list[FloatArray]:
+        """Activations of every hidden layer for levels `z` on the grid, shape (batch, n)."""
+        activations = []
+        for layer in self.hidden:
+            z = layer(z)
+            activations.append(z)
+        return activations
+
+    def logits_of_levels(self, z: FloatArray) -> FloatArray:
+        """Logits for levels `z` on the grid, shape (batch, n) to (batch, C)."""
+        return self.output(self.activations_of_levels(z)[-1])
+
+    def activations(self, x: npt.ArrayLike) -> tuple[npt.NDArray[np.int8], ...]:
+        """Activations in {-1, +1}, one int8 array (out,) or (batch, out) a hidden layer."""
+        single = self._is_single(x)
+        layers = self.activations_of_levels(self.levels_of(x))
+        return tuple((h[0] if single else h).astype(np.int8) for h in layers)
+
+    def logits(self, x: npt.ArrayLike) -> FloatArray:
+        """Logits, shape (C,) for one image or (batch, C) for a batch (`images` gives shapes)."""
+        logits = self.logits_of_levels(self.levels_of(x))
+        return logits[0] if self._is_single(x) else logits
+
+    def predict(self, x: npt.ArrayLike) -> Any:
+        """The class of the largest logit, the lowest index on ties.
+
+        Returns
+        -------
+        int or array of int64, shape (batch,)
+        """
+        classes = np.argmax(self.logits(x), axis=-1)
+        return int(classes) if classes.ndim == 0 else classes
+
+    def margin(self, x: npt.ArrayLike, target: npt.ArrayLike, source: npt.ArrayLike) -> Any:
+        """The paper's objective (1): logit of `target` minus logit of `source`.
+
+        Parameters
+        ----------
+        x : array_like
+            One image or a batch, as `images` takes them.
+        target, source : int or array of int, shape (batch,)
+            Classes, 0 to C - 1.
+
+        Returns
+        -------
+        float or array of float64, shape (batch,)
+        """
+        logits = self.logits(x)
+        rows = np.atleast_2d(logits)
+        shape = (len(rows),)
+        margin = self._pick(rows, target, shape) - self._pick(rows, source, shape)
+        return float(margin[0]) if logits.ndim == 1 else margin
+
+    def _pick(self, logits: FloatArray, classes: npt.ArrayLike, shape: tuple[int]) -> FloatArray:
+        index = np.asarray(classes)
+        if index.dtype.kind not in "iu" or np.any((index < 0) | (index >= self.num_classes)):
+            raise InputError(
+                f"a class of this network is an integer from 0 to {self.num_classes - 1}, "
+                f"not {classes!r}"
+            )
+        if index.shape not in ((), shape):
+            raise InputError(f"one class an image: expected shape {shape}, not {index.shape}")
+        picked: FloatArray = logits[np.arange(shape[0]), np.broadcast_to(index, shape)]
+        return picked
+
+    def _is_single(self, x: npt.ArrayLike) -> bool:
+        return np.shape(x) in ((self.num_inputs,), self.input_shape)
+
+    @property
+    def head(self) -> Literal["integer", "batchnorm"]:
+        """``"integer"`` where every logit is an integer, else ``"batchnorm"``."""
+        return "integer" if self.output.is_integer else "batchnorm"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to an ``.npz`` file, weights bit-packed, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            Where to; its folder is made if missing.
+        """
+        arrays: dict[str, Array] = {"output_scale": self.output.scale}
+        arrays["output_bias"] = self.output.bias
+        arrays["output_weight"] = np.packbits(self.output.weight > 0)
+        for number, layer in enumerate(self.hidden, 1):
+            arrays[f"weight_{number}"] = np.packbits(layer.weight > 0)
+            arrays[f"threshold_{number}"] = layer.threshold
+        metadata = {key: value for key, value in self._parts().items() if key in _METADATA}
+        metadata |= {
+            "format": FORMAT,
+            "num_inputs": self.num_inputs,
+            "widths": self.widths,
+            "num_classes": self.num_classes,
+        }
+        npz.write(path, arrays, metadata)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> BinarizedNetwork:
+        """Read a network that `save` wrote; the file may come from anywhere.
+
+        Raises
+        ------
+        NetworkFormatError
+            If the file is missing, truncated, of another format version, or not a network.
+        """
+        arrays, metadata = npz.read(path)
+        try:
+            return _from_file(arrays, metadata)
+        except (NetworkFormatError, KeyError, TypeError, ValueError, OverflowError) as error:
+            cause = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise NetworkFormatError(f"{os.fspath(path)} is not a valid network: {cause}") from None
+
+    def _parts(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"recipe": dict(self.recipe)}
+
+
+_METADATA = ("levels", "name", "dataset", "input_shape", "class_names", "accuracy", "recipe")
+
+
+def _from_file(arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> BinarizedNetwork:
+    if metadata["format"] != FORMAT:
+        raise NetworkFormatError(
+            f"it is of format {metadata['format']!r}, and this version of bnnopt reads {FORMAT}"
+        )
+    widths = [_size(value) for value in metadata["widths"]]
+    if len(widths) > MAX_DEPTH:
+        raise NetworkFormatError(f"more than {MAX_DEPTH} hidden layers")
+    sizes = [_size(metadata["num_inputs"]), *widths]
+    hidden = [
+        HiddenLayer(
+            _unpack(arrays[f"weight_{number}"], (fan_out, fan_in)), arrays[f"threshold_{number}"]
+        )
+        for number, (fan_in, fan_out) in enumerate(pairwise(sizes), 1)
+    ]
+    shape = (_size(metadata["num_classes"]), sizes[-1])
+    output = OutputLayer(
+        _unpack(arrays["output_weight"], shape), arrays["output_scale"], arrays["output_bias"]
+    )
+    texts = {key: metadata[key] for key in ("name", "dataset")}
+    class_names = tuple(metadata["class_names"])
+    if not all(isinstance(text, str) for text in (*texts.values(), *class_names)):
+        raise NetworkFormatError("name, dataset and class_names must be text")
+    return BinarizedNetwork(
+        hidden=tuple(hidden),
+        output=output,
+        levels=metadata["levels"],
+        input_shape=tuple(metadata["input_shape"]),
+        class_names=class_names,
+        accuracy=metadata["accuracy"],
+        recipe=metadata["recipe"],
+        **texts,
+    )
+
+
+def _size(value: Any) -> int:
+    if not isinstance(value, int) or not 1 <= value <= MAX_WIDTH:
+        raise NetworkFormatError(f"a layer's size is an integer from 1 to {MAX_WIDTH}: {value!r}")
+    return value
+
+
+def _unpack(packed: Array, shape: tuple[int, int]) -> npt.NDArray[np.int8]:
+    count = shape[0] * shape[1]
+    if packed.dtype != np.uint8 or packed.shape != (-(-count // 8),):
+        raise NetworkFormatError(f"packed weights do not fit a matrix of shape {shape}")
+    bits = np.unpackbits(packed, count=count).reshape(shape)
+    return (2 * bits.astype(np.int8) - 1).astype(np.int8)
+
+
+def _rebuild(parts: dict[str, Any]) -> BinarizedNetwork:
+    return BinarizedNetwork(**parts)

@@ -1,0 +1,130 @@
+"""Reading and writing ``.npz`` files that may come from anywhere: bounded, no pickle, atomic."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.errors import NetworkFormatError
+
+__all__ = ["read", "write", "write_atomically"]
+
+MAX_FILE_BYTES = 2**28
+MAX_MEMBERS = 4 * 64 + 8
+METADATA = "metadata"
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file whole or not at all: a crash never leaves half of it under its name."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+            if hasattr(os, "fchmod"):
+                os.fchmod(stream.fileno(), 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, npt.NDArray[Any]],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write numeric `arrays` and JSON `metadata` to one ``.npz`` file, atomically."""
+    text = json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True).encode()
+    stream = io.BytesIO()
+    np.savez(
+        stream, allow_pickle=False, **{METADATA: np.frombuffer(text, dtype=np.uint8)}, **arrays
+    )
+    write_atomically(path, stream.getvalue())
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Read what `write` wrote.
+
+    Returns
+    -------
+    arrays : dict of str to array
+        Integer and float arrays only.
+    metadata : dict
+
+    Raises
+    ------
+    NetworkFormatError
+        If the file is missing, too large, truncated, or not of this form.
+    """
+    name = os.fspath(path)
+    try:
+        if os.path.getsize(path) > MAX_FILE_BYTES:
+            raise NetworkFormatError(f"{name} is larger than {MAX_FILE_BYTES} bytes")
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive)
+    except NetworkFormatError as error:
+        raise NetworkFormatError(f"{name} is not a network file: {error}") from None
+    except FileNotFoundError:
+        raise NetworkFormatError(f"{name} does not exist") from None
+    except (OSError, RuntimeError, EOFError, ValueError, NotImplementedError) as error:
+        raise NetworkFormatError(f"{name} cannot be read as a network file: {error}") from None
+    except (zipfile.BadZipFile, zlib.error, KeyError, OverflowError, SyntaxError) as error:
+        raise NetworkFormatError(f"{name} is damaged or not a network file: {error}") from None
+    text = members.pop(METADATA, None)
+    if text is None:
+        raise NetworkFormatError(f"{name} is not a network file: it has no metadata")
+    return members, _metadata(name, text)
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, npt.NDArray[Any]]:
+    if len(archive.infolist()) > MAX_MEMBERS:
+        raise NetworkFormatError(f"more than {MAX_MEMBERS} arrays")
+    budget = MAX_FILE_BYTES
+    arrays = {}
+    for entry in archive.infolist():
+        with archive.open(entry) as stream:
+            content = stream.read(budget + 1)
+        budget -= len(content)
+        if budget < 0:
+            raise NetworkFormatError(f"its arrays take more than {MAX_FILE_BYTES} bytes")
+        arrays[entry.filename.removesuffix(".npy")] = _array(entry.filename, content)
+    return arrays
+
+
+def _array(name: str, content: bytes) -> npt.NDArray[Any]:
+    """Decode one ``.npy`` member; the header's claim is checked before anything is allocated."""
+    stream = io.BytesIO(content)
+    if np.lib.format.read_magic(stream) != (1, 0):
+        raise NetworkFormatError(f"array {name!r} is of an unknown .npy version")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    body = content[stream.tell() :]
+    count = 1
+    for side in shape:
+        count *= side
+    if dtype.kind not in "iuf" or fortran_order or count * dtype.itemsize != len(body):
+        raise NetworkFormatError(f"array {name!r} does not hold the numbers that it declares")
+    return np.frombuffer(body, dtype=dtype).reshape(shape)
+
+
+def _metadata(name: str, text: npt.NDArray[Any]) -> dict[str, Any]:
+    try:
+        metadata = json.loads(text.tobytes().decode())
+    except (ValueError, RecursionError) as error:
+        raise NetworkFormatError(f"{name} has damaged metadata: {error}") from None
+    if not isinstance(metadata, dict):
+        raise NetworkFormatError(f"{name} has damaged metadata: not a JSON object")
+    return metadata

@@ -1,0 +1,29 @@
+"""Training and exporting binarized networks; needs torch."""
+
+from __future__ import annotations
+
+from bnnopt.errors import MissingDependencyError
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError as error:
+    raise MissingDependencyError("torch", "training", "torch") from error
+
+from bnnopt.training.export import check_agreement, export, fold_model
+from bnnopt.training.folding import fold
+from bnnopt.training.loop import DEVICES, TrainingRun, train
+from bnnopt.training.model import HEADS, TrainableNetwork
+from bnnopt.training.recipe import Recipe
+
+__all__ = [
+    "DEVICES",
+    "HEADS",
+    "Recipe",
+    "TrainableNetwork",
+    "TrainingRun",
+    "check_agreement",
+    "export",
+    "fold",
+    "fold_model",
+    "train",
+]

@@ -1,0 +1,127 @@
+"""Export: fold a trained network, check it against the float one, and describe it."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from bnnopt import datasets
+from bnnopt.errors import ExportError
+from bnnopt.network import BinarizedNetwork, HiddenLayer, OutputLayer
+from bnnopt.training.folding import fold
+from bnnopt.training.loop import TrainingRun
+from bnnopt.training.model import TrainableNetwork
+
+__all__ = ["check_agreement", "export", "fold_model"]
+
+LEVELS = 255
+BATCH = 1000
+
+
+def fold_model(model: TrainableNetwork) -> tuple[tuple[HiddenLayer, ...], OutputLayer]:
+    """The folded layers of a trained network."""
+    hidden = tuple(
+        _fold_hidden(linear.latent, norm, LEVELS if index == 0 else None)
+        for index, (linear, norm) in enumerate(zip(model.hidden, model.norms, strict=True))
+    )
+    weight = _signs(model.output.latent)
+    if model.head == "integer":
+        bias = _array(model.bias).round()
+        return hidden, OutputLayer(weight, np.ones(len(bias)), bias)
+    gamma, beta, mu, sigma = _norm_parameters(model.output_norm)
+    return hidden, OutputLayer(weight, gamma / sigma, beta - gamma * mu / sigma)
+
+
+def export(run: TrainingRun) -> BinarizedNetwork:
+    """Fold a training run and check it on the whole test set.
+
+    Raises
+    ------
+    ExportError
+        If the folded network disagrees with the float one on a single test image.
+    """
+    test = datasets.load(run.recipe.dataset, "test")
+    hidden, output = fold_model(run.model)
+    parts = {
+        "hidden": hidden,
+        "output": output,
+        "levels": LEVELS,
+        "name": run.recipe.name,
+        "dataset": run.recipe.dataset,
+        "input_shape": test.images.shape[1:],
+        "class_names": test.class_names,
+    }
+    predictions = check_agreement(run.model, BinarizedNetwork(**parts), test.images)
+    share = float(np.mean(predictions == test.labels))
+    recipe = run.recipe.as_dict() | {
+        "accuracy_float": share,  # the two agree on every image, or we would not be here
+        "seconds": round(run.seconds, 1),
+        "device": run.device,
+        "torch": torch.__version__,
+    }
+    return BinarizedNetwork(**parts, accuracy=share, recipe=recipe)
+
+
+def check_agreement(
+    model: TrainableNetwork, network: BinarizedNetwork, images: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.int64]:
+    """Compare the folded network with the float one, in float64, neuron by neuron.
+
+    Parameters
+    ----------
+    images : array of uint8, shape (count, ...)
+
+    Returns
+    -------
+    array of int64, shape (count,)
+        The predictions, on which both agree.
+
+    Raises
+    ------
+    ExportError
+        If an activation, a logit (by more than 1e-9 of its size) or a prediction differs.
+    """
+    float_model = copy.deepcopy(model).cpu().double().eval()
+    flat = images.reshape(len(images), -1)
+    predictions = []
+    for start in range(0, len(flat), BATCH):
+        x = flat[start : start + BATCH] / float(network.levels)
+        with torch.no_grad():
+            signs = float_model.activations(torch.from_numpy(x))
+            logits = float_model.logits(signs[-1]).numpy()
+        wrong = np.zeros(len(x), dtype=bool)
+        for ours, theirs in zip(network.activations(x), signs, strict=True):
+            wrong |= np.any(ours != theirs.numpy(), axis=1)
+        ours = network.logits(x)
+        wrong |= ~np.all(np.isclose(ours, logits, rtol=1e-9, atol=1e-9), axis=1)
+        wrong |= ours.argmax(axis=1) != logits.argmax(axis=1)
+        if np.any(wrong):
+            raise ExportError(
+                f"the folded network disagrees with the trained one on {int(wrong.sum())} images, "
+                f"the first being number {start + int(np.argmax(wrong))}: nothing was written"
+            )
+        predictions.append(ours.argmax(axis=1))
+    return np.concatenate(predictions)
+
+
+def _fold_hidden(latent: Tensor, norm: nn.Module, levels: int | None) -> HiddenLayer:
+    return fold(_signs(latent), *_norm_parameters(norm), levels=levels)
+
+
+def _norm_parameters(norm: nn.Module) -> tuple[npt.NDArray[np.float64], ...]:
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_mean is not None and norm.running_var is not None
+    sigma = np.sqrt(_array(norm.running_var) + norm.eps)
+    return _array(norm.weight), _array(norm.bias), _array(norm.running_mean), sigma
+
+
+def _signs(latent: Tensor) -> npt.NDArray[np.int8]:
+    return np.where(_array(latent) >= 0, 1, -1).astype(np.int8)
+
+
+def _array(tensor: Tensor) -> npt.NDArray[np.float64]:
+    return tensor.detach().cpu().double().numpy()

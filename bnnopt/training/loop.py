@@ -1,0 +1,204 @@
+"""The training loop: Adam, cosine schedule, the data resident on the device, checkpoints."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from bnnopt import datasets
+from bnnopt.errors import InputError, UnknownNameError
+from bnnopt.training.model import TrainableNetwork
+from bnnopt.training.recipe import Recipe
+
+__all__ = ["DEVICES", "TrainingRun", "accuracy", "pick_device", "train"]
+
+DEVICES = ("auto", "cpu", "cuda")
+EVALUATION_BATCH = 2000
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a finished training leaves: the network in evaluation mode, and how it went."""
+
+    model: TrainableNetwork
+    recipe: Recipe
+    seconds: float
+    device: str
+
+
+def pick_device(device: str) -> torch.device:
+    """``auto`` is a CUDA device where there is one, else the CPU."""
+    if device not in DEVICES:
+        raise UnknownNameError("device", device, DEVICES)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' was asked for, but torch finds none: use 'cpu' or 'auto'")
+    return torch.device(device)
+
+
+def train(
+    recipe: Recipe,
+    device: str = "auto",
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> TrainingRun:
+    """Train a network.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    device : {"auto", "cpu", "cuda"}
+    checkpoint : path, optional
+        Written after every epoch, and resumed from if it exists: an interrupted run that is
+        started again ends in the same network as one that was not interrupted.
+    progress : bool
+        Show a bar with loss and test accuracy on stderr.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint belongs to another recipe or is damaged.
+    """
+    place = pick_device(device)
+    images, labels = _resident(recipe.dataset, "train", place)
+    test_images, test_labels = _resident(recipe.dataset, "test", place)
+    torch.manual_seed(recipe.seed)
+    widths = (recipe.width,) * recipe.depth
+    model = TrainableNetwork(images.shape[1], widths, 10, recipe.head).to(place)
+    state = _State(recipe, model, len(labels) // recipe.batch_size)
+    if checkpoint is not None and Path(checkpoint).exists():
+        state.restore(checkpoint, place)
+    bar = tqdm(
+        total=recipe.epochs,
+        initial=state.epoch,
+        desc=recipe.name,
+        unit="epoch",
+        disable=not progress,
+        file=sys.stderr,
+    )
+    with bar:
+        while state.epoch < recipe.epochs:
+            started = time.perf_counter()
+            loss = _epoch(model, state, images, labels)
+            state.epoch += 1
+            state.seconds += time.perf_counter() - started
+            if checkpoint is not None:
+                state.save(checkpoint)
+            if progress:
+                share = accuracy(model, test_images, test_labels)
+                bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{share:.2%}")
+            bar.update()
+    model.eval()
+    return TrainingRun(model, recipe, state.seconds, place.type)
+
+
+class _State:
+    """All that an epoch changes; saved whole, so that a resumed run repeats nothing."""
+
+    def __init__(self, recipe: Recipe, model: TrainableNetwork, batches: int) -> None:
+        self.recipe, self.model, self.batches = recipe, model, batches
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self.optimizer, T_max=recipe.epochs * batches
+        )
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.epoch = 0
+        self.seconds = 0.0
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        folder = Path(path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        content: dict[str, Any] = {
+            "recipe": self.recipe.as_dict(),
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                torch.save(content, stream)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def restore(self, path: str | os.PathLike[str], place: torch.device) -> None:
+        try:
+            content = torch.load(path, map_location=place, weights_only=True)
+            if content["recipe"] != self.recipe.as_dict():
+                raise InputError(
+                    f"{os.fspath(path)} is the checkpoint of another recipe: delete it to start "
+                    f"afresh, or train with {content['recipe']}"
+                )
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.schedule.load_state_dict(content["schedule"])
+            self.generator.set_state(content["generator"].cpu())
+            self.epoch, self.seconds = int(content["epoch"]), float(content["seconds"])
+        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise _damaged(path, error) from None
+        except pickle.UnpicklingError as error:
+            raise _damaged(path, error) from None
+
+
+def _damaged(path: str | os.PathLike[str], error: Exception) -> InputError:
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(
+        f"{os.fspath(path)} is not a usable checkpoint ({first_line}): delete it to start afresh"
+    )
+
+
+def _epoch(model: TrainableNetwork, state: _State, images: Tensor, labels: Tensor) -> float:
+    """One pass over the training images; returns the mean loss."""
+    model.train()
+    latent = model.latent_weights()
+    order = torch.randperm(len(labels), generator=state.generator).to(labels.device)
+    total = torch.zeros((), device=labels.device)
+    batches = order[: state.batches * state.recipe.batch_size].split(state.recipe.batch_size)
+    for batch in batches:
+        loss = nn.functional.cross_entropy(model(images[batch].float() / 255), labels[batch])
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        state.optimizer.step()
+        state.schedule.step()
+        with torch.no_grad():
+            for weight in latent:
+                weight.clamp_(-1, 1)
+            total += loss.detach()
+    return float(total) / max(len(batches), 1)
+
+
+def accuracy(model: TrainableNetwork, images: Tensor, labels: Tensor) -> float:
+    """Share of uint8 `images`, shape (count, pixels), that the network classifies right."""
+    model.eval()
+    dtype = model.output.latent.dtype
+    right = 0
+    with torch.no_grad():
+        for x, y in zip(
+            images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True
+        ):
+            right += int((model(x.to(dtype) / 255).argmax(dim=1) == y).sum())
+    return right / len(labels)
+
+
+def _resident(dataset: str, split: datasets.Split, place: torch.device) -> tuple[Tensor, Tensor]:
+    data = datasets.load(dataset, split)
+    images = torch.tensor(data.images.reshape(len(data), -1), device=place)
+    return images, torch.tensor(data.labels, dtype=torch.int64, device=place)

@@ -1,0 +1,93 @@
+"""Retrain the shipped networks: the paper's architectures on both data sets."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import torch
+
+from bnnopt.datasets import NAMES as DATASETS
+from bnnopt.errors import NetworkFormatError
+from bnnopt.network import BinarizedNetwork
+from bnnopt.training.export import export
+from bnnopt.training.loop import train
+from bnnopt.training.recipe import Recipe
+from bnnopt.zoo import ARCHITECTURES
+
+__all__ = ["train_to_file", "train_zoo", "zoo_recipes"]
+
+
+def zoo_recipes(epochs: int = 100, seed: int = 0) -> list[Recipe]:
+    """The recipes of the 16 networks, the widest first, so that workers end together."""
+    recipes = [
+        Recipe(dataset, depth, width, epochs=epochs, seed=seed)
+        for dataset in DATASETS
+        for depth, width in ARCHITECTURES
+    ]
+    return sorted(recipes, key=lambda recipe: -recipe.width)
+
+
+def train_to_file(
+    recipe: Recipe, path: str | os.PathLike[str], device: str = "auto", progress: bool = True
+) -> BinarizedNetwork:
+    """Train, fold, check and write one network; a checkpoint beside it survives a Ctrl-C."""
+    checkpoint = Path(f"{os.fspath(path)}.checkpoint")
+    run = train(recipe, device=device, checkpoint=checkpoint, progress=progress)
+    network = export(run)
+    network.save(path)
+    checkpoint.unlink(missing_ok=True)
+    return network
+
+
+def train_zoo(
+    folder: str | os.PathLike[str],
+    device: str = "auto",
+    workers: int = 1,
+    epochs: int = 100,
+    seed: int = 0,
+) -> Iterator[BinarizedNetwork]:
+    """Train every network of the zoo into `folder`, skipping those that are there already.
+
+    Parameters
+    ----------
+    folder : path
+    device : {"auto", "cpu", "cuda"}
+    workers : int
+        Processes, one torch thread each.
+    epochs, seed : int
+        Of every recipe.
+
+    Yields
+    ------
+    BinarizedNetwork
+        In the order in which they are done.
+    """
+    targets = {r: Path(folder) / f"{r.name}.npz" for r in zoo_recipes(epochs, seed)}
+    missing = {recipe: path for recipe, path in targets.items() if not _is_done(recipe, path)}
+    yield from (BinarizedNetwork.load(path) for r, path in targets.items() if r not in missing)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        jobs = [pool.submit(_job, r, str(path), device, workers == 1) for r, path in missing.items()]
+        try:
+            for job in as_completed(jobs):
+                yield BinarizedNetwork.load(job.result())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_done(recipe: Recipe, path: Path) -> bool:
+    try:
+        found = BinarizedNetwork.load(path).recipe
+    except NetworkFormatError:
+        return False
+    return recipe.as_dict().items() <= dict(found).items()
+
+
+def _job(recipe: Recipe, path: str, device: str, progress: bool) -> str:
+    torch.set_num_threads(1)
+    train_to_file(recipe, path, device, progress)
+    return path

@@ -1,0 +1,55 @@
+"""The shipped networks: the paper's eight architectures on both data sets."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from bnnopt.datasets import NAMES as DATASETS
+from bnnopt.errors import UnknownNameError
+from bnnopt.network import BinarizedNetwork
+
+__all__ = ["ARCHITECTURES", "NAMES", "file", "load"]
+
+ARCHITECTURES = (
+    (2, 100),
+    (2, 200),
+    (2, 300),
+    (2, 400),
+    (2, 500),
+    (3, 100),
+    (4, 100),
+    (5, 100),
+)
+"""Depth and width of the paper's networks (section 5)."""
+
+NAMES = tuple(
+    f"{dataset}-{depth}x{width}" for dataset in DATASETS for depth, width in ARCHITECTURES
+)
+
+
+def file(name: str) -> Traversable:
+    """The ``.npz`` file of a shipped network.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such network.
+    """
+    if name not in NAMES:
+        raise UnknownNameError("network", name, NAMES, ", or the path of an .npz file")
+    return resources.files("bnnopt.zoo") / "networks" / f"{name}.npz"
+
+
+@lru_cache(maxsize=len(NAMES))
+def load(name: str) -> BinarizedNetwork:
+    """Load a shipped network by name, such as ``"fashion-mnist-2x100"``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such network.
+    """
+    with resources.as_file(file(name)) as path:
+        return BinarizedNetwork.load(path)

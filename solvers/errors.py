@@ -1,0 +1,48 @@
+"""Errors of the solver layer: each says what is wrong and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ModelError",
+    "ModelTooLargeError",
+    "SolverError",
+    "SolverUnavailableError",
+    "UnknownSolverError",
+    "UnsupportedOptionError",
+]
+
+
+class SolverError(Exception):
+    """Base class of the solver layer's errors."""
+
+
+class ModelError(SolverError, ValueError):
+    """The model is not a mixed-integer linear program, or a change does not fit it."""
+
+
+class ModelTooLargeError(SolverError, RuntimeError):
+    """The model exceeds what the solver's licence allows."""
+
+
+class UnsupportedOptionError(SolverError, ValueError):
+    """An option is out of range, or this solver cannot honour it."""
+
+
+class UnknownSolverError(SolverError, ValueError):
+    """No solver of that name is registered."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        choices = sorted(known)
+        close = difflib.get_close_matches(str(name), choices, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        super().__init__(f"unknown solver {str(name)!r}{hint}: choose from {', '.join(choices)}")
+
+
+class SolverUnavailableError(SolverError, ImportError):
+    """The solver is known but cannot be used here."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"solver {name!r} is not available: {reason}")

@@ -1,0 +1,55 @@
+"""Run a solver so that Ctrl-C stops it gently instead of tearing the process down."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+__all__ = ["run_interruptible"]
+
+POLL_SECONDS = 0.2
+
+
+def run_interruptible(work: Callable[[], None], stop: Callable[[], None]) -> bool:
+    """Run `work` in a thread of its own while this one listens for Ctrl-C.
+
+    A fresh thread for every solve also gives HiGHS, whose scheduler belongs to the thread, the
+    number of threads that each solve asks for.
+
+    Parameters
+    ----------
+    work : callable
+        Blocks until the solver is done; must release the GIL meanwhile.
+    stop : callable
+        Asks the solver to stop soon; called from this thread on each Ctrl-C.
+
+    Returns
+    -------
+    bool
+        Whether Ctrl-C came.
+
+    Raises
+    ------
+    Exception
+        What `work` raised.
+    """
+    failure: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:  # handed to the caller's thread below
+            failure.append(error)
+
+    thread = threading.Thread(target=guarded, name="solver", daemon=True)
+    interrupted = False
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join(POLL_SECONDS)
+        except KeyboardInterrupt:
+            interrupted = True
+            stop()
+    if failure:
+        raise failure[0]
+    return interrupted
