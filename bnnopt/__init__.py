@@ -1,0 +1,27 @@
+"""bnnopt finds, and proves, the worst-case inputs of binarized neural networks."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+from bnnopt import datasets, zoo
+from bnnopt.api import attack, load_network
+from bnnopt.errors import BnnoptError
+from bnnopt.instance import AttackInstance
+from bnnopt.network import BinarizedNetwork, HiddenLayer, OutputLayer
+from bnnopt.result import AttackResult, Status
+
+__all__ = [
+    "AttackInstance",
+    "AttackResult",
+    "BinarizedNetwork",
+    "BnnoptError",
+    "HiddenLayer",
+    "OutputLayer",
+    "Status",
+    "__version__",
+    "attack",
+    "datasets",
+    "load_network",
+    "zoo",
+]

@@ -16,6 +16,8 @@ __all__ = [
     "InputError",
     "MissingDependencyError",
     "NetworkFormatError",
+    "SolverFailureError",
+    "SolverMissingError",
     "UnknownNameError",
 ]
 
@@ -47,6 +49,14 @@ class MissingDependencyError(BnnoptError, ImportError):
         super().__init__(
             f"{purpose} needs {package}, which is not installed: pip install 'bnnopt[{extra}]'"
         )
+
+
+class SolverMissingError(BnnoptError, ImportError):
+    """The solver that was asked for is not installed, or does not start."""
+
+
+class SolverFailureError(BnnoptError, RuntimeError):
+    """A solver failed, or cannot take the model (its size, an option)."""
 
 
 class UnknownNameError(BnnoptError, ValueError):

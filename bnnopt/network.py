@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal

@@ -83,9 +83,7 @@ class Solver(ABC):
         """Whether the solver is here; neither imports it nor takes a licence."""
         reason = self._missing()
         version = "" if reason else self._version()
-        return SolverInfo(
-            self.name, not reason, reason, version, self.licence, self.capabilities
-        )
+        return SolverInfo(self.name, not reason, reason, version, self.licence, self.capabilities)
 
     def session(self, model: Any) -> Session:
         """Load a Pyomo model, or a `CompiledModel`, into the solver.

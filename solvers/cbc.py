@@ -138,9 +138,7 @@ class _CbcSession(Session):
     def _write(self, folder: Path) -> None:
         columns, matrix, rows = self._constraints()
         with (folder / MODEL).open("w") as stream:
-            lines = mps_lines(
-                self.cost, self.offset, columns, self.model.integer, matrix, rows
-            )
+            lines = mps_lines(self.cost, self.offset, columns, self.model.integer, matrix, rows)
             stream.writelines(lines)
         if self.start is not None:
             given = np.flatnonzero(~np.isnan(self.start))

@@ -35,6 +35,7 @@ class UnknownSolverError(SolverError, ValueError):
     """No solver of that name is registered."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = str(name)
         choices = sorted(known)
         close = difflib.get_close_matches(str(name), choices, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""

@@ -38,7 +38,7 @@ def run_interruptible(work: Callable[[], None], stop: Callable[[], None]) -> boo
     def guarded() -> None:
         try:
             work()
-        except BaseException as error:  # handed to the caller's thread below
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
             failure.append(error)
 
     thread = threading.Thread(target=guarded, name="solver", daemon=True)

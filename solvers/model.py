@@ -150,8 +150,9 @@ def compile_model(model: Any) -> CompiledModel:
             columns.append(variable)
     n = len(columns)
     keep, row_lower, row_upper = _row_bounds(form)
-    matrix = csr_array(form.A)[keep]
-    matrix.resize((len(keep), n))
+    rows = csr_array(form.A)[keep]
+    # Variables that appear nowhere get an empty column each.
+    matrix = csr_array((rows.data, rows.indices, rows.indptr), shape=(len(keep), n))
     objective = np.zeros(n)
     if objectives:
         objective[: form.c.shape[1]] = form.c.toarray()[0]

@@ -72,9 +72,7 @@ def _row_kind(low: float, high: float) -> str:
     return "L" if high < np.inf else "N"
 
 
-def _columns(
-    cost: FloatArray, integer: npt.NDArray[np.bool_], matrix: csc_array
-) -> Iterator[str]:
+def _columns(cost: FloatArray, integer: npt.NDArray[np.bool_], matrix: csc_array) -> Iterator[str]:
     inside = False
     for column, (value, whole) in enumerate(zip(cost.tolist(), integer.tolist(), strict=True)):
         if whole != inside:

@@ -41,7 +41,7 @@ def get(name: str) -> Solver:
         raise UnknownSolverError(name, names())
     try:
         adapter = entry.load()()
-    except Exception as error:  # a third party's adapter may fail in any way
+    except Exception as error:
         raise SolverUnavailableError(name, f"its adapter does not load ({error})") from error
     if not isinstance(adapter, Solver):
         raise SolverUnavailableError(name, "its entry point is not a solvers.Solver")
@@ -59,7 +59,7 @@ def available() -> list[SolverInfo]:
 def _describe(name: str) -> SolverInfo:
     try:
         return get(name).describe()
-    except Exception as error:  # a broken install must not hide the other solvers
+    except Exception as error:  # noqa: BLE001 - a broken install must not hide the other solvers
         return SolverInfo(name, False, str(error), "", "", None)
 
 

@@ -133,7 +133,7 @@ class _ScipSession(Session):
         partial = bool(np.any(np.isnan(self.start)))
         point = self._scip.createPartialSol() if partial else self._scip.createSol()
         for x, value in zip(self._x, self.start.tolist(), strict=True):
-            if value == value:
+            if not np.isnan(value):
                 self._scip.setSolVal(point, x, value)
         self._scip.addSol(point)
 

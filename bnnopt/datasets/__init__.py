@@ -112,7 +112,7 @@ def where(name: str) -> dict[str, str | None]:
     dataset = spec(name)
     found: dict[str, str | None] = {}
     for split in ("train", "test"):
-        for file in dataset.files(split):  # type: ignore[arg-type]
+        for file in dataset.files(split):
             path = files.locate(name, file)
             found[file.name] = str(path) if path else None
     return found
@@ -123,7 +123,7 @@ def fetch(name: str) -> dict[str, str]:
     dataset = spec(name)
     paths = {}
     for split in ("train", "test"):
-        for file in dataset.files(split):  # type: ignore[arg-type]
+        for file in dataset.files(split):
             path = files.locate(name, file) or files.fetch(dataset, file)
             files.content(path, file)
             paths[file.name] = str(path)

@@ -14,6 +14,7 @@ from bnnopt.training.folding import fold
 from bnnopt.training.loop import DEVICES, TrainingRun, train
 from bnnopt.training.model import HEADS, TrainableNetwork
 from bnnopt.training.recipe import Recipe
+from bnnopt.training.zoo import train_to_file, train_zoo
 
 __all__ = [
     "DEVICES",
@@ -26,4 +27,6 @@ __all__ = [
     "fold",
     "fold_model",
     "train",
+    "train_to_file",
+    "train_zoo",
 ]

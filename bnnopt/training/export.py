@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from bnnopt.training.model import TrainableNetwork
 
 __all__ = ["check_agreement", "export", "fold_model"]
 
+_Array = npt.NDArray[np.float64]
+
 LEVELS = 255
 BATCH = 1000
 
@@ -25,8 +28,10 @@ BATCH = 1000
 def fold_model(model: TrainableNetwork) -> tuple[tuple[HiddenLayer, ...], OutputLayer]:
     """The folded layers of a trained network."""
     hidden = tuple(
-        _fold_hidden(linear.latent, norm, LEVELS if index == 0 else None)
-        for index, (linear, norm) in enumerate(zip(model.hidden, model.norms, strict=True))
+        fold(_signs(weight), *_norm_parameters(norm), LEVELS if index == 0 else None)
+        for index, (weight, norm) in enumerate(
+            zip(model.latent_weights(), model.norms, strict=False)
+        )
     )
     weight = _signs(model.output.latent)
     if model.head == "integer":
@@ -46,24 +51,23 @@ def export(run: TrainingRun) -> BinarizedNetwork:
     """
     test = datasets.load(run.recipe.dataset, "test")
     hidden, output = fold_model(run.model)
-    parts = {
-        "hidden": hidden,
-        "output": output,
-        "levels": LEVELS,
-        "name": run.recipe.name,
-        "dataset": run.recipe.dataset,
-        "input_shape": test.images.shape[1:],
-        "class_names": test.class_names,
-    }
-    predictions = check_agreement(run.model, BinarizedNetwork(**parts), test.images)
-    share = float(np.mean(predictions == test.labels))
+    network = BinarizedNetwork(
+        hidden,
+        output,
+        LEVELS,
+        name=run.recipe.name,
+        dataset=run.recipe.dataset,
+        input_shape=test.images.shape[1:],
+        class_names=test.class_names,
+    )
+    share = float(np.mean(check_agreement(run.model, network, test.images) == test.labels))
     recipe = run.recipe.as_dict() | {
         "accuracy_float": share,  # the two agree on every image, or we would not be here
         "seconds": round(run.seconds, 1),
         "device": run.device,
         "torch": torch.__version__,
     }
-    return BinarizedNetwork(**parts, accuracy=share, recipe=recipe)
+    return replace(network, accuracy=share, recipe=recipe)
 
 
 def check_agreement(
@@ -94,25 +98,22 @@ def check_agreement(
             signs = float_model.activations(torch.from_numpy(x))
             logits = float_model.logits(signs[-1]).numpy()
         wrong = np.zeros(len(x), dtype=bool)
-        for ours, theirs in zip(network.activations(x), signs, strict=True):
-            wrong |= np.any(ours != theirs.numpy(), axis=1)
-        ours = network.logits(x)
-        wrong |= ~np.all(np.isclose(ours, logits, rtol=1e-9, atol=1e-9), axis=1)
-        wrong |= ours.argmax(axis=1) != logits.argmax(axis=1)
+        for folded_signs, float_signs in zip(network.activations(x), signs, strict=True):
+            wrong |= np.any(folded_signs != float_signs.numpy(), axis=1)
+        folded = network.logits(x)
+        wrong |= ~np.all(np.isclose(folded, logits, rtol=1e-9, atol=1e-9), axis=1)
+        wrong |= folded.argmax(axis=1) != logits.argmax(axis=1)
         if np.any(wrong):
             raise ExportError(
                 f"the folded network disagrees with the trained one on {int(wrong.sum())} images, "
                 f"the first being number {start + int(np.argmax(wrong))}: nothing was written"
             )
-        predictions.append(ours.argmax(axis=1))
+        predictions.append(folded.argmax(axis=1))
     return np.concatenate(predictions)
 
 
-def _fold_hidden(latent: Tensor, norm: nn.Module, levels: int | None) -> HiddenLayer:
-    return fold(_signs(latent), *_norm_parameters(norm), levels=levels)
-
-
-def _norm_parameters(norm: nn.Module) -> tuple[npt.NDArray[np.float64], ...]:
+def _norm_parameters(norm: nn.Module) -> tuple[_Array, _Array, _Array, _Array]:
+    """Scale, shift, running mean and standard deviation."""
     assert isinstance(norm, nn.BatchNorm1d)
     assert norm.running_mean is not None and norm.running_var is not None
     sigma = np.sqrt(_array(norm.running_var) + norm.eps)
@@ -123,5 +124,5 @@ def _signs(latent: Tensor) -> npt.NDArray[np.int8]:
     return np.where(_array(latent) >= 0, 1, -1).astype(np.int8)
 
 
-def _array(tensor: Tensor) -> npt.NDArray[np.float64]:
+def _array(tensor: Tensor) -> _Array:
     return tensor.detach().cpu().double().numpy()

@@ -61,15 +61,14 @@ def fold(
     weight = np.asarray(weight)
     flip = np.where(parameters[0] < 0, -1, 1)
     threshold = [
-        _threshold(*(Fraction(float(value)) for value in column), weight.shape[1], levels)
-        for column in parameters.T
+        _threshold([Fraction(value) for value in column], weight.shape[1], levels)
+        for column in parameters.T.tolist()
     ]
     return HiddenLayer(weight * flip[:, None], np.array(threshold, dtype=np.int64))
 
 
-def _threshold(
-    gamma: Fraction, beta: Fraction, mu: Fraction, sigma: Fraction, fan_in: int, levels: int | None
-) -> int:
+def _threshold(parameters: list[Fraction], fan_in: int, levels: int | None) -> int:
+    gamma, beta, mu, sigma = parameters
     largest = fan_in * (levels or 1)
     step = 1 if levels else 2
     if gamma == 0:

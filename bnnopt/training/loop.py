@@ -171,11 +171,12 @@ def _epoch(model: TrainableNetwork, state: _State, images: Tensor, labels: Tenso
     latent = model.latent_weights()
     order = torch.randperm(len(labels), generator=state.generator).to(labels.device)
     total = torch.zeros((), device=labels.device)
-    batches = order[: state.batches * state.recipe.batch_size].split(state.recipe.batch_size)
+    used = order[: state.batches * state.recipe.batch_size]
+    batches = torch.split(used, state.recipe.batch_size)
     for batch in batches:
         loss = nn.functional.cross_entropy(model(images[batch].float() / 255), labels[batch])
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         state.optimizer.step()
         state.schedule.step()
         with torch.no_grad():
@@ -191,9 +192,8 @@ def accuracy(model: TrainableNetwork, images: Tensor, labels: Tensor) -> float:
     dtype = model.output.latent.dtype
     right = 0
     with torch.no_grad():
-        for x, y in zip(
-            images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True
-        ):
+        parts = torch.split(images, EVALUATION_BATCH), torch.split(labels, EVALUATION_BATCH)
+        for x, y in zip(*parts, strict=True):
             right += int((model(x.to(dtype) / 255).argmax(dim=1) == y).sum())
     return right / len(labels)
 

@@ -29,12 +29,14 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return gradients[0] * (x.abs() <= 1)
+        passed: Tensor = gradients[0] * (x.abs() <= 1)
+        return passed
 
 
 def binarize(x: Tensor) -> Tensor:
     """Elementwise sign in {-1, +1} with the straight-through gradient of the surrogate g."""
-    return _Sign.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+    signs: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
+    return signs
 
 
 class BinaryLinear(nn.Module):
@@ -104,4 +106,4 @@ class TrainableNetwork(nn.Module):
 
     def latent_weights(self) -> list[nn.Parameter]:
         """The latent weights of every layer; training keeps them in [-1, 1]."""
-        return [layer.latent for layer in (*self.hidden, self.output)]  # type: ignore[misc]
+        return [layer.latent for layer in (*self.hidden, self.output)]

@@ -71,7 +71,9 @@ def train_zoo(
     yield from (BinarizedNetwork.load(path) for r, path in targets.items() if r not in missing)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        jobs = [pool.submit(_job, r, str(path), device, workers == 1) for r, path in missing.items()]
+        jobs = [
+            pool.submit(_job, r, str(path), device, workers == 1) for r, path in missing.items()
+        ]
         try:
             for job in as_completed(jobs):
                 yield BinarizedNetwork.load(job.result())

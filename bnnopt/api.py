@@ -1,0 +1,132 @@
+"""The one call that attacks one image."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy.typing as npt
+
+from bnnopt import zoo
+from bnnopt.attacks import attack_class
+from bnnopt.errors import InputError, SolverFailureError, SolverMissingError, UnknownNameError
+from bnnopt.instance import AttackInstance, Domain
+from bnnopt.network import BinarizedNetwork
+from bnnopt.result import AttackResult
+
+__all__ = ["attack", "load_network"]
+
+
+def load_network(network: BinarizedNetwork | str | os.PathLike[str]) -> BinarizedNetwork:
+    """A network itself, one of the zoo by name, or one from an ``.npz`` file by path.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is neither a known name nor the path of a file.
+    NetworkFormatError
+        If the file is not a valid network.
+    """
+    if isinstance(network, BinarizedNetwork):
+        return network
+    name = os.fspath(network)
+    if name in zoo.NAMES:
+        return zoo.load(name)
+    if name.endswith(".npz") or os.sep in name or os.path.isfile(name):
+        return BinarizedNetwork.load(name)
+    return zoo.load(name)  # raises the error that lists the names
+
+
+def attack(
+    network: BinarizedNetwork | str | os.PathLike[str],
+    image: npt.ArrayLike,
+    epsilon: float = 0.01,
+    *,
+    method: str = "milp",
+    solver: str = "highs",
+    formulation: str = "paper",
+    target: int | str = "runner-up",
+    domain: Domain = "continuous",
+    time_limit: float | None = 180.0,
+    threads: int = 1,
+    seed: int = 0,
+    index: int | None = None,
+    label: int | None = None,
+) -> AttackResult:
+    """Find the worst image within `epsilon` of an image, and prove it where time allows.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork, str or path
+        A network, a name of the zoo (``bnnopt.zoo.NAMES``), or the path of an ``.npz`` file.
+    image : array_like, shape (n,) or the network's input_shape
+        Values in [0, 1].
+    epsilon : float
+        Largest change of a pixel, in [0, 1].
+    method : {"milp"}
+    solver : {"highs", "cbc", "gurobi", "scip"}
+        Any name of ``solvers.available()``.
+    formulation : {"paper"}
+    target : {"runner-up", "untargeted"} or int
+        Which class's margin over the predicted class is maximised.
+    domain : {"continuous", "pixels"}
+        Any real pixel value, or whole levels k/255 only.
+    time_limit : float or None
+        Wall-clock seconds.
+    threads : int
+        For the solver.
+    seed : int
+    index, label : int, optional
+        Test-set index and true class, for the record.
+
+    Returns
+    -------
+    AttackResult
+        Its point was replayed exactly through the network; Ctrl-C returns the incumbent.
+
+    Raises
+    ------
+    BnnoptError
+        If an argument is wrong, or the solver is missing or fails.
+
+    Examples
+    --------
+    >>> import bnnopt
+    >>> images = bnnopt.datasets.embedded()
+    >>> result = bnnopt.attack("fashion-mnist-2x100", images.x(0), epsilon=0.005)
+    >>> result.verified
+    True
+    """
+    if time_limit is not None and not 0 < time_limit < math.inf:
+        raise InputError(f"time_limit must be a positive number of seconds, not {time_limit}")
+    if not isinstance(threads, int) or threads < 1:
+        raise InputError(f"threads must be a positive integer, not {threads!r}")
+    if not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise InputError(f"seed must be an integer from 0 to 2**31 - 1, not {seed!r}")
+    method_class = attack_class(method)
+    instance = AttackInstance(load_network(network), image, epsilon, target, domain)
+    from bnnopt.attacks.base import Limits
+
+    with _solver_errors():
+        attacker = method_class(solver=solver, formulation=formulation)
+        result: AttackResult = attacker(
+            instance, Limits(time_limit, threads, seed), image=index, label=label
+        )
+    return result
+
+
+@contextmanager
+def _solver_errors() -> Iterator[None]:
+    """Turn the solver layer's errors, which knows nothing of bnnopt, into ours."""
+    import solvers
+
+    try:
+        yield
+    except solvers.UnknownSolverError as error:
+        raise UnknownNameError("solver", error.name, solvers.names()) from None
+    except solvers.SolverUnavailableError as error:
+        raise SolverMissingError(str(error)) from None
+    except solvers.SolverError as error:
+        raise SolverFailureError(str(error)) from None

@@ -1,0 +1,210 @@
+"""What every attack does around its mathematics: validate, replay, report."""
+
+from __future__ import annotations
+
+import platform
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+import bnnopt
+from bnnopt.instance import AttackInstance
+from bnnopt.result import AttackResult, Status
+
+__all__ = ["Attack", "Findings", "Limits"]
+
+FloatArray = npt.NDArray[np.float64]
+
+PROOF_GAP = 1e-6
+"""A bound this close to the objective proves it, where margins have no lattice."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an attack may spend.
+
+    Parameters
+    ----------
+    time_limit : float or None
+        Wall-clock seconds, building included.
+    threads : int
+    seed : int
+    """
+
+    time_limit: float | None = None
+    threads: int = 1
+    seed: int = 0
+
+
+@dataclass
+class Findings:
+    """What an attack found; nothing in it is believed before the replay.
+
+    Parameters
+    ----------
+    points : array of float, shape (count, n)
+        Candidate levels; the best one is reported.
+    bound : float or None
+        A proved upper bound on the margin of every point of the box.
+    iterations : int or None
+    trace : list of (float, float)
+        (seconds, claimed objective).
+    interrupted : bool
+    message : str
+        What failed; makes the result an error.
+    """
+
+    points: FloatArray
+    bound: float | None = None
+    iterations: int | None = None
+    trace: list[tuple[float, float]] = field(default_factory=list)
+    interrupted: bool = False
+    message: str = ""
+
+
+class Attack(ABC):
+    """An attack; a subclass implements `run`.
+
+    Attributes
+    ----------
+    method : str
+        Its name on the command line.
+    solver, formulation : str or None
+        For the record, where the attack uses one.
+    packages : tuple of str
+        Distributions whose versions belong into the record.
+    """
+
+    method: ClassVar[str]
+    solver: str | None = None
+    formulation: str | None = None
+
+    @abstractmethod
+    def run(self, instance: AttackInstance, limits: Limits) -> Findings:
+        """Search the instance's box."""
+
+    def packages(self) -> tuple[str, ...]:
+        """Distributions whose versions belong into the record."""
+        return ("bnnopt", "numpy")
+
+    def __call__(
+        self,
+        instance: AttackInstance,
+        limits: Limits | None = None,
+        image: int | None = None,
+        label: int | None = None,
+    ) -> AttackResult:
+        """Attack one instance.
+
+        Parameters
+        ----------
+        instance : AttackInstance
+        limits : Limits, optional
+        image, label : int, optional
+            Test-set index and true class, for the record.
+
+        Returns
+        -------
+        AttackResult
+            Its point is the best candidate, replayed through the network; the original image
+            if no candidate is better.
+        """
+        limits = limits or Limits()
+        began = time.perf_counter()
+        findings = self.run(instance, limits)
+        z, objective = _best(instance, findings.points)
+        bound, status, message = _judge(instance, findings, objective)
+        seconds = time.perf_counter() - began
+        adversarial = z / instance.network.levels
+        logits = instance.network.logits(adversarial)
+        target = max(instance.targets, key=lambda c: (logits[c], -c))
+        return AttackResult(
+            network=instance.network.name,
+            image=image,
+            label=label,
+            source=instance.source,
+            target=target,
+            epsilon=float(instance.epsilon),
+            domain=instance.domain,
+            method=self.method,
+            solver=self.solver,
+            formulation=self.formulation,
+            seed=limits.seed,
+            time_limit=limits.time_limit,
+            status=status,
+            objective=objective,
+            bound=bound,
+            start_objective=float(instance.margins(instance.levels[None])[0]),
+            flipped=objective > 0,
+            verified=_verified(instance, adversarial, objective),
+            wall_time=seconds,
+            iterations=findings.iterations,
+            trace=_honest_trace(findings.trace, objective, seconds),
+            versions=self._versions(),
+            original=np.asarray(instance.image),
+            adversarial=adversarial.reshape(instance.network.input_shape),
+            logits=instance.logits,
+            adversarial_logits=logits,
+            interrupted=findings.interrupted,
+            message=message,
+        )
+
+    def _versions(self) -> dict[str, str]:
+        versions = {"python": platform.python_version()}
+        for package in self.packages():
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:
+                versions[package] = bnnopt.__version__ if package == "bnnopt" else "unknown"
+        return versions
+
+
+def _best(instance: AttackInstance, points: FloatArray) -> tuple[FloatArray, float]:
+    """The candidate of largest replayed margin; the original image wins ties."""
+    candidates = np.vstack([instance.levels[None], *(instance.snap(z)[None] for z in points)])
+    margins = instance.margins(candidates)
+    best = int(np.argmax(margins))
+    return candidates[best], float(margins[best])
+
+
+def _judge(
+    instance: AttackInstance, findings: Findings, objective: float
+) -> tuple[float | None, Status, str]:
+    """The bound that may be reported, and what it proves."""
+    if findings.message:
+        return None, Status.ERROR, findings.message
+    if findings.bound is None:
+        return None, Status.FEASIBLE, ""
+    bound = instance.round_bound(findings.bound)
+    if bound < objective - PROOF_GAP:
+        return (
+            None,
+            Status.ERROR,
+            f"the bound {bound:g} excludes a point of margin {objective:g} that the network has",
+        )
+    bound = max(bound, objective)
+    proved = bound - objective <= PROOF_GAP
+    return bound, Status.OPTIMAL if proved else Status.FEASIBLE, ""
+
+
+def _verified(instance: AttackInstance, adversarial: FloatArray, objective: float) -> bool:
+    """Replay the image itself, as a user would, and check that it is within the budget."""
+    network = instance.network
+    logits = network.logits(adversarial)
+    margin = max(logits[c] for c in instance.targets) - logits[instance.source]
+    moved = float(np.max(np.abs(adversarial - np.asarray(instance.image).ravel())))
+    return bool(margin == objective and moved <= instance.epsilon + 1e-9)
+
+
+def _honest_trace(
+    trace: list[tuple[float, float]], objective: float, seconds: float
+) -> list[tuple[float, float]]:
+    """The claims of a solver that the replayed objective does not contradict, then that one."""
+    steps = [(when, value) for when, value in trace if value < objective - PROOF_GAP]
+    reached = [when for when, value in trace if value >= objective - PROOF_GAP]
+    return [*steps, (min([*reached, seconds]), objective)]

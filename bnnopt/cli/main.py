@@ -1,0 +1,81 @@
+"""The entry point: commands, and one line on stderr for whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from bnnopt import __version__
+from bnnopt.cli.attack import attack
+from bnnopt.cli.data import data
+from bnnopt.cli.networks import networks
+from bnnopt.cli.solver_list import solvers
+from bnnopt.cli.train import train
+from bnnopt.errors import (
+    BnnoptError,
+    DataError,
+    ExportError,
+    SolverFailureError,
+    UnknownNameError,
+)
+
+__all__ = ["main"]
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+WORK_ERRORS = (DataError, ExportError, SolverFailureError)
+"""Errors of the work, not of what was asked for."""
+
+
+class _Commands(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            raise UnknownNameError("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bnnopt")
+def commands() -> None:
+    """Find, and prove, the worst-case inputs of binarized neural networks."""
+
+
+for command in (attack, data, networks, solvers, train):
+    commands.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line; exit 0 done, 1 the work failed, 2 bad input, 130 interrupted."""
+    try:
+        code = commands.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        code = EXIT_BAD_INPUT
+    except click.UsageError as error:
+        code = _complain(error.format_message(), EXIT_BAD_INPUT)
+    except click.ClickException as error:
+        code = _complain(error.format_message(), EXIT_BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        code = _complain("interrupted", EXIT_INTERRUPTED)
+    except WORK_ERRORS as error:
+        code = _complain(str(error), EXIT_FAILED)
+    except BnnoptError as error:
+        code = _complain(str(error), EXIT_BAD_INPUT)
+    except BrokenPipeError:
+        # The reader of our output went away; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILED
+    except OSError as error:
+        code = _complain(f"{error.strerror or error}: {error.filename or ''}", EXIT_FAILED)
+    sys.exit(code)
+
+
+def _complain(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"bnnopt: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,55 @@
+"""Running attacks one after the other, or on several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from bnnopt import api
+from bnnopt.network import BinarizedNetwork
+from bnnopt.result import AttackResult
+
+__all__ = ["Job", "run_jobs"]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The arguments of one call of `bnnopt.attack`."""
+
+    network: BinarizedNetwork
+    image: npt.ArrayLike
+    options: dict[str, Any]
+
+    def run(self) -> AttackResult:
+        """Attack."""
+        return api.attack(self.network, self.image, **self.options)
+
+
+def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult]:
+    """Results as they come; in order with one worker.
+
+    Ctrl-C with several workers raises KeyboardInterrupt here and ends the workers at once.
+    """
+    if workers == 1:
+        yield from (job.run() for job in jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        for future in as_completed([pool.submit(job.run) for job in jobs]):
+            yield future.result()
+    finally:
+        processes = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,145 @@
+r"""The paper's MILP, equations (1) to (8), on the folded network.
+
+Everything is in levels, so weights are ±1 and first-layer thresholds whole numbers. The affine
+map of batch normalization, which the paper applies to the pre-activation, is a threshold here:
+``a`` is the distance to it, and ``h = 1`` iff ``a >= 0``.
+
+- A deeper layer's sums are integers two apart, and its threshold T may be moved anywhere into
+  (T - 2, T] without changing the network. The model takes T - 1, where ``a`` is never 0.
+- In the pixel domain the first layer's sums are integers too, and the model takes T - 1/2.
+- In the continuous domain the first layer's ``a`` can be 0, where (4) and (5) allow ``h = 0``
+  though sign(0) = +1. The model then contains every point of the network and more: its bound
+  is sound, while a point that uses the ambiguity must be repaired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyomo.environ as pyo
+from pyomo.core.expr import LinearExpression
+
+from bnnopt.bounds import interval_bounds
+from bnnopt.instance import AttackInstance
+
+__all__ = ["paper_model"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def paper_model(instance: AttackInstance) -> Any:
+    """Build the model.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+
+    Returns
+    -------
+    pyomo ConcreteModel
+        Maximises (1). Variables ``p[i]`` (in levels, i from 0), ``a[l, j]`` and ``h[l, j]`` (l
+        from 1, j from 0), and the logits ``a[D + 1, c]`` of the source and the targets. If there
+        are several targets, ``t[c]`` selects the one that counts and ``m`` is its margin.
+    """
+    network = instance.network
+    model = pyo.ConcreteModel(name="attack")
+    low, high = instance.box
+    model.p = pyo.Var(
+        range(network.num_inputs),
+        domain=pyo.Integers if instance.domain == "pixels" else pyo.Reals,
+        bounds=lambda _, i: (low[i] - instance.levels[i], high[i] - instance.levels[i]),
+        doc="perturbation (6)",
+    )
+    neurons = [(l, j) for l, width in enumerate(network.widths, 1) for j in range(width)]
+    layers = interval_bounds(instance)
+    model.h = pyo.Var(neurons, domain=pyo.Binary, doc="activation (7)")
+    classes = [instance.source, *instance.targets]
+    logits = [(network.depth + 1, c) for c in classes]
+    model.a = pyo.Var(neurons + logits, doc="pre-activation (8), as the distance to the threshold")
+    model.sums = pyo.ConstraintList(doc="(2) and (3)")
+    for index, layer in enumerate(network.hidden):
+        threshold = _threshold(instance, index)
+        weight = layer.weight.astype(np.float64)
+        for j in range(len(threshold)):
+            model.a[index + 1, j].setlb(layers[index].lower[j] - threshold[j])
+            model.a[index + 1, j].setub(layers[index].upper[j] - threshold[j])
+        variables = [model.a[index + 1, j] for j in range(len(threshold))]
+        _add_sums(model, instance, index, weight, -threshold, variables)
+    model.on = pyo.Constraint(
+        neurons, rule=lambda m, l, j: m.a[l, j] <= m.a[l, j].ub * m.h[l, j], doc="(4)"
+    )
+    model.off = pyo.Constraint(
+        neurons, rule=lambda m, l, j: m.a[l, j] >= m.a[l, j].lb * (1 - m.h[l, j]), doc="(5)"
+    )
+    _add_logits(model, instance, classes)
+    _add_objective(model, instance)
+    return model
+
+
+def _threshold(instance: AttackInstance, index: int) -> FloatArray:
+    """A threshold that no sum of integers can meet; only real levels can meet the first one."""
+    threshold = instance.network.hidden[index].threshold.astype(np.float64)
+    if index > 0:
+        return threshold - 1.0
+    return threshold - 0.5 if instance.domain == "pixels" else threshold
+
+
+def _add_sums(
+    model: Any,
+    instance: AttackInstance,
+    index: int,
+    weight: FloatArray,
+    constant: FloatArray,
+    variables: Sequence[Any],
+) -> None:
+    """(2) if `index` is 0, else (3): weight @ input + constant = variable, row by row."""
+    if index == 0:
+        inputs = list(model.p.values())
+        constant = constant + weight @ instance.levels
+    else:
+        inputs = [model.h[index, j] for j in range(instance.network.widths[index - 1])]
+        constant = constant - weight.sum(axis=1)
+        weight = 2.0 * weight
+    for row, offset, variable in zip(weight.tolist(), constant.tolist(), variables, strict=True):
+        terms = LinearExpression(
+            constant=offset, linear_vars=[*inputs, variable], linear_coefs=[*row, -1.0]
+        )
+        model.sums.add(terms == 0)
+
+
+def _add_logits(model: Any, instance: AttackInstance, classes: list[int]) -> None:
+    """(3) for the output layer, of the classes that the objective needs."""
+    output, depth = instance.network.output, instance.network.depth
+    weight = output.scale[classes, None] * output.weight[classes]
+    bias = output.bias[classes]
+    reach = np.abs(weight).sum(axis=1)
+    for row, c in enumerate(classes):
+        model.a[depth + 1, c].setlb(bias[row] - reach[row])
+        model.a[depth + 1, c].setub(bias[row] + reach[row])
+    variables = [model.a[depth + 1, c] for c in classes]
+    _add_sums(model, instance, depth, weight, bias, variables)
+
+
+def _add_objective(model: Any, instance: AttackInstance) -> None:
+    """(1); of several targets, a binary each selects the one whose margin is maximised."""
+    last = instance.network.depth + 1
+    source = model.a[last, instance.source]
+    logits = {c: model.a[last, c] for c in instance.targets}
+    if len(logits) == 1:
+        model.margin = pyo.Objective(expr=logits[instance.targets[0]] - source, sense=pyo.maximize)
+        return
+    largest = max(logit.ub for logit in logits.values()) - source.lb
+    smallest = min(logit.lb for logit in logits.values()) - source.ub
+    model.m = pyo.Var(bounds=(smallest, largest))
+    model.t = pyo.Var(list(logits), domain=pyo.Binary)
+    model.one_target = pyo.Constraint(expr=pyo.quicksum(model.t.values()) == 1)
+    model.selected = pyo.Constraint(
+        list(logits),
+        rule=lambda m, c: (
+            m.m <= logits[c] - source + (largest - logits[c].lb + source.ub) * (1 - m.t[c])
+        ),
+    )
+    model.margin = pyo.Objective(expr=model.m, sense=pyo.maximize)

@@ -1,0 +1,182 @@
+"""One attack problem: a network, an image, a perturbation budget and a goal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.errors import InputError, UnknownNameError
+from bnnopt.network import GRID, BinarizedNetwork
+
+__all__ = ["DOMAINS", "AttackInstance", "Domain"]
+
+Domain = Literal["continuous", "pixels"]
+DOMAINS: tuple[Domain, ...] = get_args(Domain)
+FloatArray = npt.NDArray[np.float64]
+
+ROUNDING = 1e-9
+"""Relative slack, far below a grid step, for budgets such as 2/255 that float64 rounds down."""
+
+
+@dataclass(frozen=True, eq=False)
+class AttackInstance:
+    """Maximise the margin of a target class over the predicted one within a box.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork
+    image : array_like, shape (n,) or the network's input_shape
+        Values in [0, 1].
+    epsilon : float
+        Largest change of a pixel, in [0, 1]: the box is [x - epsilon, x + epsilon] within
+        [0, 1].
+    target : {"runner-up", "untargeted"} or int
+        The class with the second-highest logit (the paper's choice), the best of all others,
+        or a class.
+    domain : {"continuous", "pixels"}
+        Any real value, as in the paper, or whole levels k/255 only.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    network: BinarizedNetwork
+    image: npt.ArrayLike
+    epsilon: float
+    target: int | str = "runner-up"
+    domain: Domain = "continuous"
+
+    def __post_init__(self) -> None:
+        flat = self.network.images(self.image)
+        if len(flat) != 1:
+            raise InputError(f"an attack takes one image, not {len(flat)}")
+        object.__setattr__(self, "image", flat[0].reshape(self.network.input_shape))
+        if not 0.0 <= self.epsilon <= 1.0:  # also catches NaN
+            raise InputError(f"epsilon must lie in [0, 1], not {self.epsilon}")
+        if self.domain not in DOMAINS:
+            raise UnknownNameError("domain", self.domain, DOMAINS)
+        if self.domain == "pixels" and np.any(self.levels != np.round(self.levels)):
+            raise InputError(
+                f"domain 'pixels' needs an image of whole levels k/{self.network.levels}; "
+                "round it, or use domain 'continuous'"
+            )
+        self._check_target()
+
+    def _check_target(self) -> None:
+        if isinstance(self.target, str):
+            if self.target not in ("runner-up", "untargeted"):
+                raise UnknownNameError(
+                    "target", self.target, ("runner-up", "untargeted"), ", or a class number"
+                )
+        elif not 0 <= self.target < self.network.num_classes:
+            raise InputError(
+                f"target {self.target} is not a class: choose 0 to {self.network.num_classes - 1}"
+            )
+        elif self.target == self.source:
+            raise InputError(
+                f"target {self.target} is already the prediction: choose another class"
+            )
+        if self.network.num_classes < 2:
+            raise InputError("a network with one class cannot be attacked")
+
+    @cached_property
+    def levels(self) -> FloatArray:
+        """The image as the network sees it, shape (n,), on the grid."""
+        levels: FloatArray = self.network.levels_of(self.image)[0]
+        return levels
+
+    @cached_property
+    def logits(self) -> FloatArray:
+        """Logits of the image, shape (C,)."""
+        logits: FloatArray = self.network.logits_of_levels(self.levels[None])[0]
+        return logits
+
+    @cached_property
+    def source(self) -> int:
+        """The class that the network predicts for the image."""
+        return int(np.argmax(self.logits))
+
+    @cached_property
+    def targets(self) -> tuple[int, ...]:
+        """The classes whose margin counts: one, or all but the source if untargeted."""
+        if isinstance(self.target, int | np.integer):
+            return (int(self.target),)
+        others = [c for c in range(self.network.num_classes) if c != self.source]
+        if self.target == "untargeted":
+            return tuple(others)
+        return (max(others, key=lambda c: (self.logits[c], -c)),)
+
+    @cached_property
+    def box(self) -> tuple[FloatArray, FloatArray]:
+        """Bounds on the levels, each (n,), that contain every feasible point: for proofs."""
+        low, high = self._budget()
+        if self.domain == "pixels":
+            return low, high
+        return self._clip(np.floor(low * GRID) / GRID, np.ceil(high * GRID) / GRID)
+
+    @cached_property
+    def point_box(self) -> tuple[FloatArray, FloatArray]:
+        """Bounds on the levels, each (n,), on the grid and within the budget: for points."""
+        low, high = self._budget()
+        if self.domain == "pixels":
+            return low, high
+        slack = ROUNDING * GRID
+        low = np.ceil(low * GRID - slack) / GRID
+        high = np.floor(high * GRID + slack) / GRID
+        return np.minimum(low, self.levels), np.maximum(high, self.levels)
+
+    def _budget(self) -> tuple[FloatArray, FloatArray]:
+        reach = self.network.levels * self.epsilon
+        if self.domain == "pixels":
+            reach = np.floor(reach + ROUNDING)
+        return self._clip(self.levels - reach, self.levels + reach)
+
+    def _clip(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return np.maximum(low, 0.0), np.minimum(high, float(self.network.levels))
+
+    def snap(self, z: FloatArray) -> FloatArray:
+        """The nearest admissible levels: in `point_box`, and on the grid or on whole levels."""
+        step = 1.0 if self.domain == "pixels" else GRID
+        low, high = self.point_box
+        return np.clip(np.round(z * step) / step, low, high)
+
+    def margins(self, z: FloatArray) -> FloatArray:
+        """Margins of levels `z`, shape (batch, n) to (batch,): the best over the targets."""
+        logits = self.network.logits_of_levels(z)
+        best = logits[:, self.targets].max(axis=1)
+        margins: FloatArray = best - logits[:, self.source]
+        return margins
+
+    def lattice(self, target: int) -> tuple[float, float] | None:
+        """(offset, step) such that every margin of `target` is offset + step * integer.
+
+        With the integer head the weights of two classes differ by 0 or ±2 and activations are
+        ±1, so margins move in steps of 4. None for another head.
+        """
+        output = self.network.output
+        if not output.is_integer:
+            return None
+        difference = output.weight[target].astype(np.int64) - output.weight[self.source]
+        bias = output.bias[target] - output.bias[self.source]
+        return float(difference.sum() + bias), 4.0
+
+    def round_bound(self, bound: float) -> float:
+        """The largest margin that any point can have, given that none exceeds `bound`.
+
+        The margin of the best target lies on that target's lattice. Solvers prove a bound up
+        to their tolerance only, so a value within 0.001 below a lattice point counts as on it.
+        """
+        rounded = []
+        for target in self.targets:
+            lattice = self.lattice(target)
+            if lattice is None:
+                return bound
+            offset, step = lattice
+            rounded.append(offset + step * np.floor((bound + 1e-3 - offset) / step))
+        return float(max(rounded))
