@@ -303,6 +303,8 @@ def _from_file(arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> Bina
     widths = [_size(value) for value in metadata["widths"]]
     if len(widths) > MAX_DEPTH:
         raise NetworkFormatError(f"more than {MAX_DEPTH} hidden layers")
+    if len(arrays) != 3 + 2 * len(widths):
+        raise NetworkFormatError(f"{len(arrays)} arrays do not make {len(widths)} hidden layers")
     sizes = [_size(metadata["num_inputs"]), *widths]
     hidden = [
         HiddenLayer(

@@ -34,22 +34,27 @@ def run_interruptible(work: Callable[[], None], stop: Callable[[], None]) -> boo
         What `work` raised.
     """
     failure: list[BaseException] = []
+    done = threading.Event()
 
     def guarded() -> None:
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
             failure.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=guarded, name="solver", daemon=True)
     interrupted = False
     thread.start()
-    while thread.is_alive():
+    # Not thread.join(): Ctrl-C during it makes Python 3.11 believe that the thread has ended.
+    while not done.is_set():
         try:
-            thread.join(POLL_SECONDS)
+            done.wait(POLL_SECONDS)
         except KeyboardInterrupt:
             interrupted = True
             stop()
+    thread.join()
     if failure:
         raise failure[0]
     return interrupted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import tempfile
 import time
@@ -76,7 +75,7 @@ def train(
     torch.manual_seed(recipe.seed)
     widths = (recipe.width,) * recipe.depth
     model = TrainableNetwork(images.shape[1], widths, 10, recipe.head).to(place)
-    state = _State(recipe, model, len(labels) // recipe.batch_size)
+    state = _State(recipe, model, len(labels))
     if checkpoint is not None and Path(checkpoint).exists():
         state.restore(checkpoint, place)
     bar = tqdm(
@@ -106,11 +105,13 @@ def train(
 class _State:
     """All that an epoch changes; saved whole, so that a resumed run repeats nothing."""
 
-    def __init__(self, recipe: Recipe, model: TrainableNetwork, batches: int) -> None:
-        self.recipe, self.model, self.batches = recipe, model, batches
+    def __init__(self, recipe: Recipe, model: TrainableNetwork, num_images: int) -> None:
+        self.recipe, self.model = recipe, model
+        self.batch_size = min(recipe.batch_size, num_images)
+        self.batches = num_images // self.batch_size  # the rest of an epoch's order is left out
         self.optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, T_max=recipe.epochs * batches
+            self.optimizer, T_max=recipe.epochs * self.batches
         )
         self.generator = torch.Generator().manual_seed(recipe.seed)
         self.epoch = 0
@@ -140,21 +141,21 @@ class _State:
     def restore(self, path: str | os.PathLike[str], place: torch.device) -> None:
         try:
             content = torch.load(path, map_location=place, weights_only=True)
-            if content["recipe"] != self.recipe.as_dict():
-                raise InputError(
-                    f"{os.fspath(path)} is the checkpoint of another recipe: delete it to start "
-                    f"afresh, or train with {content['recipe']}"
-                )
+            recipe = dict(content["recipe"])
+        except Exception as error:  # noqa: BLE001 - torch raises anything on a damaged file
+            raise _damaged(path, error) from None
+        if recipe != self.recipe.as_dict():
+            raise InputError(
+                f"{os.fspath(path)} is the checkpoint of another recipe: delete it to start "
+                f"afresh, or train with {recipe}"
+            )
+        try:
             self.model.load_state_dict(content["model"])
             self.optimizer.load_state_dict(content["optimizer"])
             self.schedule.load_state_dict(content["schedule"])
             self.generator.set_state(content["generator"].cpu())
             self.epoch, self.seconds = int(content["epoch"]), float(content["seconds"])
-        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise _damaged(path, error) from None
-        except pickle.UnpicklingError as error:
+        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise _damaged(path, error) from None
 
 
@@ -171,8 +172,7 @@ def _epoch(model: TrainableNetwork, state: _State, images: Tensor, labels: Tenso
     latent = model.latent_weights()
     order = torch.randperm(len(labels), generator=state.generator).to(labels.device)
     total = torch.zeros((), device=labels.device)
-    used = order[: state.batches * state.recipe.batch_size]
-    batches = torch.split(used, state.recipe.batch_size)
+    batches = torch.split(order[: state.batches * state.batch_size], state.batch_size)
     for batch in batches:
         loss = nn.functional.cross_entropy(model(images[batch].float() / 255), labels[batch])
         state.optimizer.zero_grad(set_to_none=True)
@@ -183,7 +183,7 @@ def _epoch(model: TrainableNetwork, state: _State, images: Tensor, labels: Tenso
             for weight in latent:
                 weight.clamp_(-1, 1)
             total += loss.detach()
-    return float(total) / max(len(batches), 1)
+    return float(total) / len(batches)
 
 
 def accuracy(model: TrainableNetwork, images: Tensor, labels: Tensor) -> float:

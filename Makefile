@@ -1,0 +1,36 @@
+# Two commands: `make attack` runs the main job, `make test` passes the tests.
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: attack test lint zoo clean
+
+attack: $(VENV)/.installed-attack
+	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.008 \
+	    --time-limit 20 --figure attack.png
+
+test: $(VENV)/.installed-test lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Retrain the shipped networks; an interrupted run goes on where it stopped.
+zoo: $(VENV)/.installed-test
+	$(BIN)/bnnopt train --zoo --workers 2 --out bnnopt/zoo/networks
+
+$(BIN)/python:
+	python3 -m venv $(VENV)
+
+$(VENV)/.installed-attack: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[report]'
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[all,dev]'
+	touch $@ $(VENV)/.installed-attack
+
+clean:
+	rm -rf $(VENV) attack.png

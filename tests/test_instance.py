@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnnopt import AttackInstance, BinarizedNetwork, OutputLayer, zoo
+from bnnopt.bounds import interval_bounds
+from bnnopt.errors import BnnoptError, InputError, UnknownNameError
+from bnnopt.network import GRID
+from tests.helpers import random_image, random_network
+
+networks = st.builds(
+    lambda seed, depth: random_network(seed, inputs=5, widths=(5, 4, 3, 4)[:depth]),
+    st.integers(0, 10**6),
+    st.integers(1, 4),
+)
+epsilons = st.sampled_from([0.0, 0.01, 0.1, 1 / 7, 2 / 7, 0.4, 1.0])
+domains = st.sampled_from(["continuous", "pixels"])
+
+
+def points(instance: AttackInstance, count: int, seed: int) -> np.ndarray:
+    """Random admissible levels, half of them vertices of the box."""
+    rng = np.random.default_rng(seed)
+    low, high = instance.point_box
+    shares = rng.random((count, len(low)))
+    shares[: count // 2] = shares[: count // 2] < 0.5
+    return np.stack([instance.snap(low + share * (high - low)) for share in shares])
+
+
+@given(network=networks, epsilon=epsilons, domain=domains, seed=st.integers(0, 99))
+def test_every_point_lies_in_the_box_and_within_the_budget(
+    network: BinarizedNetwork, epsilon: float, domain: Any, seed: int
+) -> None:
+    image = random_image(network, seed)
+    instance = AttackInstance(network, image, epsilon, domain=domain)
+    low, high = instance.box
+    for z in points(instance, 10, seed):
+        assert np.all((low <= z) & (z <= high))
+        x = z / network.levels
+        assert np.max(np.abs(x - image)) <= epsilon + 1e-12
+        assert np.all((x >= 0) & (x <= 1))
+        assert np.all(z * GRID == np.round(z * GRID))
+        if domain == "pixels":
+            assert np.all(z == np.round(z))
+
+
+@given(network=networks, epsilon=epsilons, domain=domains, seed=st.integers(0, 99))
+def test_interval_bounds_contain_every_point_and_stable_neurons_never_flip(
+    network: BinarizedNetwork, epsilon: float, domain: Any, seed: int
+) -> None:
+    instance = AttackInstance(network, random_image(network, seed), epsilon, domain=domain)
+    layers = interval_bounds(instance)
+    values = points(instance, 20, seed)
+    for layer, bounds in zip(network.hidden, layers, strict=True):
+        sums = layer.pre_activation(values)
+        assert np.all((sums >= bounds.lower - 1e-9) & (sums <= bounds.upper + 1e-9))
+        values = layer(values)
+        stable = bounds.sign != 0
+        assert np.all(values[:, stable] == bounds.sign[stable])
+
+
+@given(network=networks, seed=st.integers(0, 99), target=st.sampled_from(["runner-up", 1, 2, "u"]))
+def test_margins_lie_on_the_lattice_and_rounding_a_bound_keeps_them(
+    network: BinarizedNetwork, seed: int, target: int | str
+) -> None:
+    image = random_image(network, seed)
+    target = "untargeted" if target == "u" else target
+    if target == network.predict(image):
+        target = 0
+    instance = AttackInstance(network, image, 0.5, target=target)
+    for margin in instance.margins(points(instance, 20, seed)):
+        assert instance.round_bound(margin) == margin
+        assert instance.round_bound(margin + 0.7) >= margin
+        assert any(
+            (margin - offset) % step == 0
+            for offset, step in (instance.lattice(t) for t in instance.targets)  # type: ignore[misc]
+        )
+
+
+def test_a_batchnorm_head_has_no_lattice() -> None:
+    network = random_network(0, head="batchnorm")
+    instance = AttackInstance(network, random_image(network, 0), 0.1)
+    assert instance.lattice(instance.targets[0]) is None
+    assert instance.round_bound(1.23) == 1.23
+
+
+def test_the_runner_up_is_the_second_logit_with_the_lowest_index_on_ties() -> None:
+    base = random_network(0, classes=4)
+    weight = np.ones((4, 3))
+    h = base.activations(random_image(base, 0))[-1].astype(float)
+    output = OutputLayer(weight, np.ones(4), np.array([1, 5, 3, 3]))
+    network = BinarizedNetwork(base.hidden, output, base.levels)
+    instance = AttackInstance(network, random_image(base, 0), 0.1)
+    assert h.shape == (3,)
+    assert instance.source == 1
+    assert instance.targets == (2,)
+    untargeted = AttackInstance(network, random_image(base, 0), 0.1, target="untargeted")
+    assert untargeted.targets == (0, 2, 3)
+
+
+def test_an_epsilon_of_whole_levels_reaches_them_in_spite_of_rounding() -> None:
+    network = zoo.load("fashion-mnist-2x100")
+    image = np.full(784, 100 / 255)
+    for steps in range(1, 100):
+        instance = AttackInstance(network, image, steps / 255, domain="pixels")
+        low, high = instance.point_box
+        assert (low[0], high[0]) == (100 - steps, 100 + steps)
+
+
+def test_epsilon_zero_leaves_one_point_and_one_leaves_every_image() -> None:
+    network = random_network(2)
+    image = random_image(network, 1)
+    for domain in ("continuous", "pixels"):
+        fixed = AttackInstance(network, image, 0.0, domain=domain)  # type: ignore[arg-type]
+        free = AttackInstance(network, image, 1.0, domain=domain)  # type: ignore[arg-type]
+        assert np.array_equal(fixed.point_box[0], fixed.point_box[1])
+        assert np.array_equal(fixed.box[0], fixed.levels)
+        assert free.box[0].tolist() == [0] * 4
+        assert free.box[1].tolist() == [7] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epsilon": -0.1}, r"\[0, 1\]"),
+        ({"epsilon": 1.1}, r"\[0, 1\]"),
+        ({"epsilon": float("nan")}, r"\[0, 1\]"),
+        ({"domain": "pixel"}, "did you mean 'pixels'"),
+        ({"target": "second"}, "runner-up, untargeted"),
+        ({"target": 3}, "not a class"),
+        ({"target": -1}, "not a class"),
+        ({"target": "source"}, "unknown target"),
+        ({"image": [0.3, 0.3, 0.3, 0.3], "domain": "pixels"}, "whole levels"),
+        ({"image": np.zeros((2, 4))}, "one image"),
+    ],
+)
+def test_a_wrong_instance_is_refused(options: dict[str, Any], message: str) -> None:
+    network = random_network(0)
+    arguments = {"image": random_image(network, 0), "epsilon": 0.1} | options
+    with pytest.raises(BnnoptError, match=message):
+        AttackInstance(network, **arguments)
+
+
+def test_the_prediction_itself_is_no_target() -> None:
+    network = random_network(0)
+    image = random_image(network, 0)
+    with pytest.raises(InputError, match="already the prediction"):
+        AttackInstance(network, image, 0.1, target=network.predict(image))
+    with pytest.raises(UnknownNameError):
+        AttackInstance(network, image, 0.1, domain="discrete")  # type: ignore[arg-type]
