@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: attack test lint zoo clean
 
 attack: $(VENV)/.installed-attack
-	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.008 \
+	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.006 \
 	    --time-limit 20 --figure attack.png
 
 test: $(VENV)/.installed-test lint

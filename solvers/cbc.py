@@ -161,9 +161,10 @@ class _CbcSession(Session):
         # CBC takes a seed of 0 to mean the time of day.
         seed = str(1 + options.seed % (2**31 - 2))
         arguments += ["-randomSeed", seed, "-randomCbcSeed", seed]
-        # CBC's cut generators (knapsack, two-step MIR and MIR among them) cut off the optimum of
-        # dense big-M models and then report a false one as proved: see docs/solvers.md.
-        arguments += ["-cuts", "off"]
+        # CBC's cut generators (knapsack, two-step MIR and MIR among them) and its preprocessing
+        # cut off the optimum of dense big-M models and then report a false one as proved: see
+        # docs/solvers.md.
+        arguments += ["-cuts", "off", "-preprocess", "off"]
         arguments += ["-allowableGap", repr(options.absolute_gap), "-ratioGap", "0"]
         if options.node_limit is not None:
             arguments += ["-maxNodes", str(options.node_limit)]
