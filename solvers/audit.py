@@ -50,7 +50,7 @@ def violation(
     activity = matrix @ x
     row_scale = np.maximum(1.0, _row_maxima(matrix, x))
     off = np.maximum(rows[0] - activity, activity - rows[1]) / row_scale
-    return max(0.0, *(float(part.max()) for part in (whole, outside, off) if part.size))
+    return max([0.0, *(float(part.max()) for part in (whole, outside, off) if part.size)])
 
 
 def _row_maxima(matrix: csr_array, x: FloatArray) -> FloatArray:

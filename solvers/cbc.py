@@ -227,6 +227,7 @@ class _Run:
     nodes: int | None = None
     trace: list[tuple[float, float]] = field(default_factory=list)
     overdue: bool = False
+    infeasible: bool = False
     last_lines: list[str] = field(default_factory=list)
 
     def attach(self, stdin: IO[str], stdout: IO[str], deadline: float | None) -> None:
@@ -273,6 +274,8 @@ class _Run:
         self.last_lines = [*self.last_lines[-4:], line.strip()]
         if found := LOWER_BOUND.match(line):
             self.bound = _rounded_down(found[1])
+        elif "infeasibility proved" in line:
+            self.infeasible = True  # found before the solve, which the solution file omits
         elif found := NODES.match(line):
             self.nodes = int(found[1])
         elif found := TREE_LINE.match(line):
@@ -308,7 +311,7 @@ def _rounded_down(text: str) -> float:
 def _termination(header: str, run: _Run, interrupted: bool) -> Termination | None:
     if header.startswith("Optimal"):
         return Termination.OPTIMAL
-    if header.startswith(("Infeasible", "Integer infeasible")):
+    if run.infeasible or header.startswith(("Infeasible", "Integer infeasible")):
         return Termination.INFEASIBLE
     if header.startswith("Unbounded"):
         return None
