@@ -13,13 +13,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# As a script, this file would be found in place of the package that it measures.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import numpy as np
-from instances import REGISTRY
 from matplotlib.figure import Figure
 from tabulate import tabulate
 from tqdm import tqdm
 
 import solvers
+from benchmarks.instances import REGISTRY
 
 SHIFT_SECONDS = 1.0
 DISAGREEMENT = 1e-3

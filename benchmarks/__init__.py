@@ -1,0 +1,1 @@
+"""Scripts that measure; each runs on its own, from anywhere."""

@@ -1,0 +1,103 @@
+"""Compile and load a large model into HiGHS, beside Pyomo's own HiGHS interface; and re-solves.
+
+    python benchmarks/loading.py
+
+prints seconds and ratios of (1) a 784-500-500 attack model of 1.3 million nonzeros, and (2) a
+target subproblem solved again with new objectives, in place against built anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+from pyomo.contrib.solver.solvers.highs import Highs as PyomoHighs
+from tabulate import tabulate
+
+import bnnopt
+import solvers
+from benchmarks.instances import REGISTRY, attack_instance
+from bnnopt.formulations.paper import paper_model
+
+LARGE = ("fashion-mnist-2x500", 0, 0.01)
+SMALL = "target/fashion-mnist-2x100/0"
+
+
+def load_ours(model: Any) -> None:
+    solvers.get("highs").session(solvers.compile_model(model)).close()
+
+
+def load_pyomos(model: Any) -> None:
+    # Its interface loads as part of a solve; a limit of zero leaves no solving to it.
+    PyomoHighs().solve(
+        model, time_limit=0.0, load_solutions=False, raise_exception_on_nonoptimal_result=False
+    )
+
+
+def loading(repeats: int) -> dict[str, Any]:
+    """Medians over alternating runs, each on a model built anew."""
+    seconds: dict[str, list[float]] = {"build": [], "ours": [], "pyomo": []}
+    for turn in range(repeats):
+        paths = [("ours", load_ours), ("pyomo", load_pyomos)]
+        for name, load in paths[:: 1 if turn % 2 else -1]:
+            began = time.perf_counter()
+            model = paper_model(attack_instance(*LARGE))
+            seconds["build"].append(time.perf_counter() - began)
+            began = time.perf_counter()
+            load(model)
+            seconds[name].append(time.perf_counter() - began)
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+    return medians | {"ratio": medians["pyomo"] / medians["ours"]}
+
+
+def resolving(solves: int) -> dict[str, Any]:
+    """Milliseconds until the solver can start on a new objective; both solves must agree."""
+    rng = np.random.default_rng(0)
+    compiled = solvers.compile_model(REGISTRY[SMALL].build())
+    in_place, anew = 0.0, 0.0
+    with solvers.get("highs").session(compiled) as session:
+        for _ in range(solves):
+            # Targets come and go; the distance terms stay.
+            asked = rng.integers(0, 2, compiled.num_columns)
+            objective = np.where(np.abs(compiled.objective) == 1, 1, asked) * compiled.objective
+            began = time.perf_counter()
+            session.set_objective(objective)
+            in_place += time.perf_counter() - began
+            first = session.solve()
+            began = time.perf_counter()
+            fresh = solvers.get("highs").session(REGISTRY[SMALL].build())
+            fresh.set_objective(objective)
+            anew += time.perf_counter() - began
+            second = fresh.solve()
+            fresh.close()
+            assert first.objective == second.objective
+    return {
+        "in place (ms)": 1e3 * in_place / solves,
+        "anew (ms)": 1e3 * anew / solves,
+        "ratio": anew / in_place,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--solves", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    bnnopt.zoo.load(LARGE[0])
+    results = {"loading": loading(arguments.repeats), "resolving": resolving(arguments.solves)}
+    for title, row in results.items():
+        print(tabulate([{"": title} | {k: round(v, 4) for k, v in row.items()}], headers="keys"))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "loading.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
