@@ -100,11 +100,9 @@ class _HighsSession(Session):
         self._expect(status, "set variable bounds")
 
     def _push_rows(self, rows: IntArray) -> None:
-        index = rows.astype(np.int32)
-        status = self._highs.changeRowsBounds(
-            len(index), index, self.row_lower[rows], self.row_upper[rows]
-        )
-        self._expect(status, "set row bounds")
+        for row in rows.tolist():
+            low, high = float(self.row_lower[row]), float(self.row_upper[row])
+            self._expect(self._highs.changeRowBounds(row, low, high), "set row bounds")
 
     def _run(self, options: SolveOptions) -> Outcome:
         self._stop, self._trace = False, []

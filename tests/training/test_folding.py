@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnnopt.errors import NetworkFormatError
+
+pytest.importorskip("torch")
+
 from bnnopt.training.folding import fold
 
 finite = st.floats(-1e3, 1e3, allow_nan=False, width=32)
