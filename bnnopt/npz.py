@@ -50,7 +50,8 @@ def write(
     """Write numeric `arrays` and JSON `metadata` to one ``.npz`` file, atomically."""
     text = json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True).encode()
     stream = io.BytesIO()
-    np.savez(stream, **{METADATA: np.frombuffer(text, dtype=np.uint8)}, **arrays)
+    members: dict[str, Any] = {METADATA: np.frombuffer(text, dtype=np.uint8), **arrays}
+    np.savez(stream, **members)
     write_atomically(path, stream.getvalue())
 
 

@@ -45,9 +45,8 @@ def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult]:
         for future in as_completed([pool.submit(job.run) for job in jobs]):
             yield future.result()
     finally:
-        processes = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
+        for process in multiprocessing.active_children():
             process.terminate()
 
 
