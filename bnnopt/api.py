@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ import numpy.typing as npt
 
 from bnnopt import zoo
 from bnnopt.attacks import attack_class
-from bnnopt.errors import InputError, SolverFailureError, SolverMissingError, UnknownNameError
+from bnnopt.attacks.base import Limits
+from bnnopt.errors import SolverFailureError, SolverMissingError, UnknownNameError
 from bnnopt.instance import AttackInstance, Domain
 from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult
@@ -99,21 +99,12 @@ def attack(
     >>> result.verified
     True
     """
-    if time_limit is not None and not 0 < time_limit < math.inf:
-        raise InputError(f"time_limit must be a positive number of seconds, not {time_limit}")
-    if not isinstance(threads, int) or threads < 1:
-        raise InputError(f"threads must be a positive integer, not {threads!r}")
-    if not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise InputError(f"seed must be an integer from 0 to 2**31 - 1, not {seed!r}")
+    limits = Limits(time_limit, threads, seed)
     method_class = attack_class(method)
     instance = AttackInstance(load_network(network), image, epsilon, target, domain)
-    from bnnopt.attacks.base import Limits
-
     with _solver_errors():
         attacker = method_class(solver=solver, formulation=formulation)
-        result: AttackResult = attacker(
-            instance, Limits(time_limit, threads, seed), image=index, label=label
-        )
+        result: AttackResult = attacker(instance, limits, image=index, label=label)
     return result
 
 

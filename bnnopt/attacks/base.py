@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from abc import ABC, abstractmethod
@@ -12,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-import bnnopt
+from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance
 from bnnopt.result import AttackResult, Status
 
@@ -34,11 +35,27 @@ class Limits:
         Wall-clock seconds, building included.
     threads : int
     seed : int
+        0 to 2**31 - 1.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
     """
 
     time_limit: float | None = None
     threads: int = 1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.time_limit is not None and not 0 < self.time_limit < math.inf:
+            raise InputError(
+                f"time_limit must be a positive number of seconds, not {self.time_limit}"
+            )
+        if not isinstance(self.threads, int) or self.threads < 1:
+            raise InputError(f"threads must be a positive integer, not {self.threads!r}")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise InputError(f"seed must be an integer from 0 to 2**31 - 1, not {self.seed!r}")
 
 
 @dataclass
@@ -160,7 +177,7 @@ class Attack(ABC):
             try:
                 versions[package] = version(package)
             except PackageNotFoundError:
-                versions[package] = bnnopt.__version__ if package == "bnnopt" else "unknown"
+                versions[package] = "unknown"
         return versions
 
 
