@@ -2,7 +2,7 @@
 
     python benchmarks/loading.py
 
-prints seconds and ratios of (1) a 784-500-500 attack model of 1.3 million nonzeros, and (2) a
+prints seconds and ratios of (1) a 784-500-500 attack model of 0.65 million nonzeros, and (2) a
 target subproblem solved again with new objectives, in place against built anew.
 """
 
