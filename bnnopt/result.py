@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -110,8 +109,6 @@ class AttackResult:
         record["status"] = self.status.value
         record["wall_time"] = round(self.wall_time, 4)
         record["trace"] = [[round(seconds, 4), value] for seconds, value in self.trace]
-        if self.time_limit is not None and math.isinf(self.time_limit):
-            record["time_limit"] = None
         return record
 
 

@@ -14,7 +14,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -129,7 +131,9 @@ class _CbcSession(Session):
             process.stdin.write(json.dumps(command) + "\n")
             process.stdin.flush()
             interrupted = run_interruptible(run.read, run.stop)
-            return self._outcome(run, folder / SOLUTION, interrupted)
+            outcome = self._outcome(run, folder / SOLUTION, interrupted)
+            outcome.interrupted = interrupted
+            return outcome
         finally:
             process.stdin.close()
             process.stdout.close()
@@ -228,6 +232,7 @@ class _Run:
     trace: list[tuple[float, float]] = field(default_factory=list)
     overdue: bool = False
     infeasible: bool = False
+    stopped: bool = False
     last_lines: list[str] = field(default_factory=list)
 
     def attach(self, stdin: IO[str], stdout: IO[str], deadline: float | None) -> None:
@@ -235,14 +240,16 @@ class _Run:
         self._began = time.perf_counter()
 
     def stop(self) -> None:
-        """Send CBC a SIGINT: it ends and writes its incumbent."""
-        self._stdin.write("i")
-        self._stdin.flush()
+        """Send CBC a SIGINT, once: it ends and writes its incumbent; a second would kill it."""
+        if self.stopped:
+            return
+        self.stopped = True
+        with suppress(OSError, ValueError):  # CBC, or the pipe to it, may be gone already
+            self._stdin.write("i")
+            self._stdin.flush()
 
     def read(self) -> None:
         """Read until CBC ends, or is killed for overstaying its time limit."""
-        import threading
-
         timers = []
         if self._deadline is not None:
             left = self._deadline - time.perf_counter()
@@ -279,9 +286,9 @@ class _Run:
         elif found := NODES.match(line):
             self.nodes = int(found[1])
         elif found := TREE_LINE.match(line):
-            self._step(float(found[1]))
-            bound = _rounded_down(found[2])
-            if self.close_enough(float(found[1]), bound):
+            objective, bound = float(found[1]), _rounded_down(found[2])
+            self._step(objective)
+            if self.close_enough(2 * objective - _rounded_down(found[1]), bound):
                 self.bound = bound
                 self.stop()
         elif found := STAR_LINE.match(line) or CLASSIC_LINE.match(line):

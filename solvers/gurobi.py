@@ -138,10 +138,14 @@ class _GurobiSession(Session):
                 trace.append((time.perf_counter() - began, float(objective)))
 
         try:
-            run_interruptible(lambda: self._gurobi.optimize(on_event), self._gurobi.terminate)
+            interrupted = run_interruptible(
+                lambda: self._gurobi.optimize(on_event), self._gurobi.terminate
+            )
         except self._api.GurobiError as error:
             raise self._explained(error) from None
-        return self._outcome(trace)
+        outcome = self._outcome(trace)
+        outcome.interrupted = interrupted
+        return outcome
 
     def _explained(self, error: Any) -> SolverError:
         if error.errno == SIZE_LIMIT_EXCEEDED:

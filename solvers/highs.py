@@ -116,7 +116,9 @@ class _HighsSession(Session):
             self._stop = True
 
         interrupted = run_interruptible(self._highs.run, request_stop)
-        return self._outcome(interrupted)
+        outcome = self._outcome(interrupted)
+        outcome.interrupted = interrupted
+        return outcome
 
     def _set_options(self, options: SolveOptions) -> None:
         self._highs.resetOptions()  # HiGHS keeps options from one run to the next

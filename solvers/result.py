@@ -76,6 +76,8 @@ class SolveResult:
     violation : float
         The largest violation of the point: absolute for integrality, relative to the row's
         size for rows and bounds.
+    interrupted : bool
+        Whether Ctrl-C came, even if the solver then ended by itself.
     gap : float or None
         ``|bound - objective|``.
     """
@@ -90,6 +92,7 @@ class SolveResult:
     trace: list[tuple[float, float]] = field(default_factory=list)
     message: str = ""
     violation: float = 0.0
+    interrupted: bool = False
 
     @property
     def has_solution(self) -> bool:

@@ -125,8 +125,10 @@ class _ScipSession(Session):
         if self.start is not None:
             self._give_start()
         self._incumbents.restart()
-        run_interruptible(scip.optimizeNogil, scip.interruptSolve)
-        return self._outcome()
+        interrupted = run_interruptible(scip.optimizeNogil, scip.interruptSolve)
+        outcome = self._outcome()
+        outcome.interrupted = interrupted
+        return outcome
 
     def _give_start(self) -> None:
         assert self.start is not None

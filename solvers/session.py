@@ -40,6 +40,7 @@ class Outcome:
     raw_status: str = ""
     trace: list[tuple[float, float]] = field(default_factory=list)
     message: str = ""
+    interrupted: bool = False
 
 
 class Session(ABC):
@@ -197,6 +198,7 @@ class Session(ABC):
             outcome.termination = Termination.UNBOUNDED
         else:
             outcome.termination = feasibility.termination or Termination.INFEASIBLE
+        outcome.interrupted |= feasibility.interrupted
         outcome.values = outcome.bound = None
         return outcome
 
@@ -241,6 +243,7 @@ class Session(ABC):
             trace=self._finished_trace(outcome.trace, objective, seconds),
             message=message,
             violation=worst,
+            interrupted=outcome.interrupted or termination is Termination.INTERRUPTED,
         )
 
     @staticmethod

@@ -93,8 +93,6 @@ class Attack(ABC):
         Its name on the command line.
     solver, formulation : str or None
         For the record, where the attack uses one.
-    packages : tuple of str
-        Distributions whose versions belong into the record.
     """
 
     method: ClassVar[str]

@@ -71,7 +71,7 @@ class MilpAttack(Attack):
             bound=solved.bound,
             iterations=solved.nodes,
             trace=[(building + when, value) for when, value in solved.trace],
-            interrupted=solved.termination is solvers.Termination.INTERRUPTED,
+            interrupted=solved.interrupted,
         )
         if solved.termination is solvers.Termination.ERROR:
             findings.message = f"{self.solver}: {solved.message or solved.raw_status}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +15,7 @@ import click
 from tabulate import tabulate
 
 from bnnopt import api, datasets
+from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
 from bnnopt.cli.images import parse_indices
 from bnnopt.cli.progress import Progress
 from bnnopt.cli.work import Job, run_jobs
@@ -22,8 +24,6 @@ from bnnopt.errors import InputError, MissingDependencyError
 from bnnopt.result import AttackResult, Status
 
 __all__ = ["attack"]
-
-EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 
 @click.command()
@@ -78,9 +78,9 @@ def attack(
         print(f"figure: {figure}", file=table)
     if interrupted:
         print("bnnopt: interrupted; what was finished is above", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     if any(result.status is Status.ERROR for result in results):
-        sys.exit(EXIT_FAILED)
+        sys.exit(FAILED)
 
 
 def _run(
@@ -120,6 +120,8 @@ def _check_folder(path: str, option: str) -> None:
     folder = Path(path).absolute().parent
     if not folder.is_dir():
         raise InputError(f"{option}: the folder {str(folder)!r} does not exist")
+    if Path(path).is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{option}: {path!r} cannot be written")
 
 
 @contextmanager
@@ -132,8 +134,16 @@ def _json_sink(path: str | None) -> Iterator[Callable[[AttackResult], None]]:
         yield lambda result: _write_line(sys.stdout, result)
         return
     _check_folder(path, "--json")
-    with open(path, "w", encoding="utf-8") as stream:
-        yield lambda result: _write_line(stream, result)
+    with ExitStack() as stack:
+        streams: list[IO[str]] = []
+
+        def write(result: AttackResult) -> None:
+            # Opened by the first result: a mistaken command must not empty an older file.
+            if not streams:
+                streams.append(stack.enter_context(open(path, "w", encoding="utf-8")))
+            _write_line(streams[0], result)
+
+        yield write
 
 
 def _write_line(stream: IO[str], result: AttackResult) -> None:

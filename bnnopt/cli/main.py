@@ -11,6 +11,7 @@ import click
 from bnnopt import __version__
 from bnnopt.cli.attack import attack
 from bnnopt.cli.data import data
+from bnnopt.cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
 from bnnopt.cli.networks import networks
 from bnnopt.cli.solver_list import solvers
 from bnnopt.cli.train import train
@@ -24,7 +25,6 @@ from bnnopt.errors import (
 
 __all__ = ["main"]
 
-EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 WORK_ERRORS = (DataError, ExportError, SolverFailureError)
 """Errors of the work, not of what was asked for."""
 
@@ -55,23 +55,23 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
-        code = EXIT_BAD_INPUT
+        code = BAD_INPUT
     except click.UsageError as error:
-        code = _complain(error.format_message(), EXIT_BAD_INPUT)
+        code = _complain(error.format_message(), BAD_INPUT)
     except click.ClickException as error:
-        code = _complain(error.format_message(), EXIT_BAD_INPUT)
+        code = _complain(error.format_message(), BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
-        code = _complain("interrupted", EXIT_INTERRUPTED)
+        code = _complain("interrupted", INTERRUPTED)
     except WORK_ERRORS as error:
-        code = _complain(str(error), EXIT_FAILED)
+        code = _complain(str(error), FAILED)
     except BnnoptError as error:
-        code = _complain(str(error), EXIT_BAD_INPUT)
+        code = _complain(str(error), BAD_INPUT)
     except BrokenPipeError:
         # The reader of our output went away; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_FAILED
+        code = FAILED
     except OSError as error:
-        code = _complain(f"{error.strerror or error}: {error.filename or ''}", EXIT_FAILED)
+        code = _complain(f"{error.strerror or error}: {error.filename or ''}", FAILED)
     sys.exit(code)
 
 

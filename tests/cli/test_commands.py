@@ -70,6 +70,15 @@ def test_json_on_stdout_is_nothing_but_json(bnnopt_cli: Any, no_data: Path) -> N
     assert "1 attacks" in err
 
 
+def test_a_mistaken_command_does_not_empty_an_older_file(bnnopt_cli: Any, tmp_path: Path) -> None:
+    older = tmp_path / "older.jsonl"
+    older.write_text("kept\n")
+    code, _, _ = bnnopt_cli(
+        "attack", "fashion-mnist-2x100", "--solver", "higs", "--json", str(older)
+    )
+    assert (code, older.read_text()) == (2, "kept\n")
+
+
 def test_workers_give_the_results_of_one_process(bnnopt_cli: Any, no_data: Path) -> None:
     def objectives(*extra: str) -> dict[int, float]:
         arguments = ("attack", "fashion-mnist-2x100", "--images", "1,4,6", *QUICK, "--json", "-")
