@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bnnopt.instance import AttackInstance
 from bnnopt.network import HiddenLayer
 
-__all__ = ["LayerBounds", "interval_bounds"]
+__all__ = ["LayerBounds", "interval_bounds", "layer_bounds"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,21 +44,43 @@ def interval_bounds(instance: AttackInstance) -> list[LayerBounds]:
     A neuron is +1 iff its pre-activation reaches the threshold T, so it is stable at +1 if the
     lower bound reaches T, and at -1 if the upper bound stays strictly below.
     """
-    low, high = instance.box
-    layers = []
-    for layer in instance.network.hidden:
-        bounds = _layer_bounds(layer, low, high)
-        layers.append(bounds)
-        low = np.where(bounds.sign > 0, 1.0, -1.0)
-        high = np.where(bounds.sign < 0, -1.0, 1.0)
+    _, *deeper = instance.network.hidden
+    layers = [_first_bounds(instance)]
+    for layer in deeper:
+        low = np.where(layers[-1].sign > 0, 1.0, -1.0)
+        high = np.where(layers[-1].sign < 0, -1.0, 1.0)
+        layers.append(_box_bounds(layer, low, high))
     return layers
 
 
-def _layer_bounds(layer: HiddenLayer, low: FloatArray, high: FloatArray) -> LayerBounds:
-    weight = layer.weight.astype(np.float64)
-    centre = weight @ ((low + high) / 2.0)
+def _first_bounds(instance: AttackInstance) -> LayerBounds:
+    """Over the box; with an L0 or L1 budget, only the best changes that it pays for count."""
+    layer, (low, high) = instance.network.hidden[0], instance.box
+    if instance.is_box:
+        return _box_bounds(layer, low, high)
+    weight, image = layer.weight.astype(np.float64), instance.levels
+    here = weight @ image
+    rise = _budgeted(instance, np.where(weight > 0, high - image, image - low))
+    fall = _budgeted(instance, np.where(weight > 0, image - low, high - image))
+    return layer_bounds(layer, here - fall, here + rise)
+
+
+def _budgeted(instance: AttackInstance, gains: FloatArray) -> FloatArray:
+    """The most that `gains`, shape (width, n), can add up to within the budget."""
+    if instance.max_pixels is not None:
+        gains = np.sort(gains, axis=1)[:, max(gains.shape[1] - instance.max_pixels, 0) :]
+    # A level changed by one moves every sum by one; outward rounding of the budget.
+    return np.asarray(np.minimum(gains.sum(axis=1), instance.l1_levels * (1.0 + 1e-9)))
+
+
+def _box_bounds(layer: HiddenLayer, low: FloatArray, high: FloatArray) -> LayerBounds:
+    centre = layer.weight.astype(np.float64) @ ((low + high) / 2.0)
     radius = float(np.sum(high - low)) / 2.0  # every weight is ±1
-    lower, upper = centre - radius, centre + radius
+    return layer_bounds(layer, centre - radius, centre + radius)
+
+
+def layer_bounds(layer: HiddenLayer, lower: FloatArray, upper: FloatArray) -> LayerBounds:
+    """Bounds on a layer's sums, and the signs that they decide."""
     sign = np.zeros(len(lower), dtype=np.int8)
     sign[lower >= layer.threshold] = 1
     sign[upper < layer.threshold] = -1

@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import InputError, UnknownNameError
+from bnnopt.goal import Goal, distances
 from bnnopt.network import GRID, BinarizedNetwork
 
-__all__ = ["DOMAINS", "AttackInstance", "Domain"]
+__all__ = ["DIRECTIONS", "DOMAINS", "AttackInstance", "Direction", "Domain"]
 
 Domain = Literal["continuous", "pixels"]
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
+Direction = Literal["both", "lighten", "darken"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 FloatArray = npt.NDArray[np.float64]
 
 ROUNDING = 1e-9
@@ -24,7 +27,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class AttackInstance:
-    """Maximise the margin of a target class over the predicted one within a box.
+    """Maximise the margin of a target class over the predicted one within a budget.
 
     Parameters
     ----------
@@ -39,6 +42,19 @@ class AttackInstance:
         or a class.
     domain : {"continuous", "pixels"}
         Any real value, as in the paper, or whole levels k/255 only.
+    mask : array_like of bool, shape (n,) or the network's input_shape, optional
+        True where a pixel may change; every pixel may if it is not given.
+    direction : {"both", "lighten", "darken"}
+        Whether pixels may rise, fall or both.
+    max_pixels : int, optional
+        Most pixels that may change (L0).
+    max_l1 : float, optional
+        Largest sum of the changes, in [0, 1] units.
+    goal : str
+        What is sought: ``"margin"``, the largest margin (the paper's (1)); ``"flip"``, any
+        positive margin; ``"linf"``, ``"l1"`` or ``"l0"``, the smallest perturbation with a
+        positive margin; a weighted sum such as ``"margin+0.5*l1"``, in which distances are paid;
+        or two of those in lexicographic order, ``"l0,linf"``.
 
     Raises
     ------
@@ -51,6 +67,11 @@ class AttackInstance:
     epsilon: float
     target: int | str = "runner-up"
     domain: Domain = "continuous"
+    mask: npt.ArrayLike | None = None
+    direction: Direction = "both"
+    max_pixels: int | None = None
+    max_l1: float | None = None
+    goal: str = "margin"
 
     def __post_init__(self) -> None:
         flat = self.network.images(self.image)
@@ -66,7 +87,30 @@ class AttackInstance:
                 f"domain 'pixels' needs an image of whole levels k/{self.network.levels}; "
                 "round it, or use domain 'continuous'"
             )
+        self._check_budget()
         self._check_target()
+        Goal.parse(self.goal)
+
+    def _check_budget(self) -> None:
+        if self.direction not in DIRECTIONS:
+            raise UnknownNameError("direction", self.direction, DIRECTIONS)
+        if self.max_pixels is not None and (
+            not isinstance(self.max_pixels, int | np.integer) or self.max_pixels < 0
+        ):
+            raise InputError(f"max_pixels must be a whole number >= 0, not {self.max_pixels!r}")
+        if self.max_l1 is not None and not 0.0 <= self.max_l1 < np.inf:
+            raise InputError(f"max_l1 must be a finite number >= 0, not {self.max_l1!r}")
+        if self.mask is None:
+            return
+        mask = np.asarray(self.mask)
+        if mask.shape not in ((self.network.num_inputs,), self.network.input_shape):
+            raise InputError(
+                f"mask has shape {mask.shape}; it must be that of the image, "
+                f"{self.network.input_shape}"
+            )
+        if mask.dtype.kind not in "biuf" or not np.all((mask == 0) | (mask == 1)):
+            raise InputError("mask must hold true or false (1 or 0) for each pixel")
+        object.__setattr__(self, "mask", mask.astype(bool).reshape(self.network.input_shape))
 
     def _check_target(self) -> None:
         if isinstance(self.target, str):
@@ -113,6 +157,15 @@ class AttackInstance:
         return (max(others, key=lambda c: (self.logits[c], -c)),)
 
     @cached_property
+    def sought(self) -> Goal:
+        """The goal, read."""
+        return Goal.parse(self.goal)
+
+    def distances(self, z: FloatArray) -> dict[str, float]:
+        """How far levels `z`, shape (n,), are from the image: see `bnnopt.goal.DISTANCES`."""
+        return distances((z - self.levels) / self.network.levels)
+
+    @cached_property
     def box(self) -> tuple[FloatArray, FloatArray]:
         """Bounds on the levels, each (n,), that contain every feasible point: for proofs."""
         low, high = self._budget()
@@ -132,19 +185,61 @@ class AttackInstance:
         return np.minimum(low, self.levels), np.maximum(high, self.levels)
 
     def _budget(self) -> tuple[FloatArray, FloatArray]:
-        reach = self.network.levels * self.epsilon
+        step = self.network.levels * self.epsilon
         if self.domain == "pixels":
-            reach = np.floor(reach + ROUNDING)
-        return self._clip(self.levels - reach, self.levels + reach)
+            step = np.floor(step + ROUNDING)
+        reach = np.full_like(self.levels, step)
+        if self.mask is not None:
+            reach[~np.ravel(self.mask)] = 0.0
+        fall = 0.0 if self.direction == "lighten" else reach
+        rise = 0.0 if self.direction == "darken" else reach
+        return self._clip(self.levels - fall, self.levels + rise)
 
     def _clip(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
         return np.maximum(low, 0.0), np.minimum(high, float(self.network.levels))
 
+    @property
+    def is_box(self) -> bool:
+        """Whether the box is all that limits the perturbation."""
+        return self.max_pixels is None and self.max_l1 is None
+
+    @property
+    def l1_levels(self) -> float:
+        """The budget `max_l1` in levels; infinite if there is none."""
+        return np.inf if self.max_l1 is None else self.max_l1 * self.network.levels
+
     def snap(self, z: FloatArray) -> FloatArray:
-        """The nearest admissible levels: in `point_box`, and on the grid or on whole levels."""
+        """Admissible levels near `z`: in `point_box` and the budget, on the grid or whole."""
         step = 1.0 if self.domain == "pixels" else GRID
         low, high = self.point_box
-        return np.clip(np.round(z * step) / step, low, high)
+        snapped = np.clip(np.round(z * step) / step, low, high)
+        if self.is_box:
+            return snapped
+        change = snapped - self.levels
+        if self.max_pixels is not None:
+            change[np.argsort(-np.abs(change), kind="stable")[self.max_pixels :]] = 0.0
+        total = float(np.abs(change).sum())
+        if total > self.l1_levels * (1.0 + ROUNDING):
+            # Truncation towards the image keeps every change within the box.
+            change = np.trunc(change * (self.l1_levels / total) * step) / step
+        return self.levels + change
+
+    def admits(self, x: FloatArray) -> bool:
+        """Whether an image, shape (n,) in [0, 1], is within the budget.
+
+        Distances in float64 are rounded, so 1e-9 is allowed on each.
+        """
+        change = x - np.ravel(self.image)
+        moved = np.abs(change)
+        fixed = np.zeros(0) if self.mask is None else moved[~np.ravel(self.mask)]
+        sign = {"both": 0.0, "lighten": -1.0, "darken": 1.0}[self.direction]
+        return bool(
+            moved.max() <= self.epsilon + ROUNDING
+            and np.all(fixed <= ROUNDING)
+            and np.all(sign * change <= ROUNDING)
+            and (self.max_pixels is None or np.sum(moved > ROUNDING) <= self.max_pixels)
+            and (self.max_l1 is None or moved.sum() <= self.max_l1 + ROUNDING)
+        )
 
     def margins(self, z: FloatArray) -> FloatArray:
         """Margins of levels `z`, shape (batch, n) to (batch,): the best over the targets."""
@@ -165,6 +260,17 @@ class AttackInstance:
         difference = output.weight[target].astype(np.int64) - output.weight[self.source]
         bias = output.bias[target] - output.bias[self.source]
         return float(difference.sum() + bias), 4.0
+
+    def smallest_flip(self) -> float:
+        """The least positive margin of any target where margins have a lattice, else 0."""
+        values = []
+        for target in self.targets:
+            lattice = self.lattice(target)
+            if lattice is None:
+                return 0.0
+            offset, step = lattice
+            values.append(offset + step * (np.floor(-offset / step) + 1.0))
+        return float(min(values))
 
     def round_bound(self, bound: float) -> float:
         """The largest margin that any point can have, given that none exceeds `bound`.

@@ -18,7 +18,7 @@ class Status(StrEnum):
     """What an attack can claim."""
 
     OPTIMAL = "optimal"
-    """No point of the box has a larger margin: the bound proves it."""
+    """No point of the box serves the goal better: the bound proves it."""
     FEASIBLE = "feasible"
     """A point, without that proof."""
     ERROR = "error"
@@ -65,6 +65,17 @@ class AttackResult:
     trace : list of (float, float)
         (seconds, objective) of the incumbents.
     versions : dict
+    goal : str
+        What was sought (see `AttackInstance`); ``"margin"`` is the objective itself.
+    goal_values : list of float
+        The value of each stage of the goal at the point; none for ``"flip"``.
+    goal_bounds : list of (float or None)
+        A proved bound on each.
+    distances : dict
+        ``linf``, ``l1`` ([0, 1] units) and ``l0`` (pixels) of the perturbation.
+    model : dict
+        Size of the model: variables, binaries, rows, nonzeros, and stable neurons per layer;
+        empty where the method has none.
     original, adversarial : array of float64, shape input_shape
         Images in [0, 1].
     logits, adversarial_logits : array of float64, shape (C,)
@@ -96,6 +107,11 @@ class AttackResult:
     iterations: int | None
     trace: list[tuple[float, float]]
     versions: dict[str, str]
+    goal: str
+    goal_values: list[float]
+    goal_bounds: list[float | None]
+    distances: dict[str, float]
+    model: dict[str, Any]
     original: FloatArray = field(repr=False)
     adversarial: FloatArray = field(repr=False)
     logits: FloatArray = field(repr=False)
@@ -135,4 +151,9 @@ _JSON_KEYS = (
     "iterations",
     "trace",
     "versions",
+    "goal",
+    "goal_values",
+    "goal_bounds",
+    "distances",
+    "model",
 )

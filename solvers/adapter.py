@@ -27,6 +27,7 @@ class Capabilities:
     trace: bool
     cutoff: bool
     threads: bool
+    duals: bool = False
 
 
 @dataclass(frozen=True)

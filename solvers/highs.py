@@ -29,7 +29,7 @@ class Highs(Solver):
     install: ClassVar[str] = "pip install highspy"
     licence: ClassVar[str] = "MIT"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        warm_start=True, resolve_in_place=True, trace=True, cutoff=True, threads=True
+        warm_start=True, resolve_in_place=True, trace=True, cutoff=True, threads=True, duals=True
     )
 
     def _open(self, model: CompiledModel) -> Session:
@@ -155,6 +155,7 @@ class _HighsSession(Session):
             outcome.bound = float(info.mip_dual_bound)
         elif outcome.termination is Termination.OPTIMAL:
             outcome.bound = float(info.objective_function_value)
+            outcome.duals = np.array(self._highs.getSolution().row_dual, dtype=np.float64)
         if outcome.termination is Termination.INFEASIBLE:
             outcome.bound = None
         return outcome

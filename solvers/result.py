@@ -67,6 +67,10 @@ class SolveResult:
         Seconds, measured around the call.
     nodes : int or None
         Branch-and-bound nodes.
+    duals : array of float or None, shape (m,)
+        Of the rows of a linear program solved to optimality: the change of the objective per
+        unit of the row's binding bound. A claim, not checked here; None where the adapter has
+        none (see `Capabilities.duals`).
     raw_status : str
         The solver's own words.
     trace : list of (float, float)
@@ -88,6 +92,7 @@ class SolveResult:
     values: Values | None = None
     wall_time: float = 0.0
     nodes: int | None = None
+    duals: npt.NDArray[np.float64] | None = None
     raw_status: str = ""
     trace: list[tuple[float, float]] = field(default_factory=list)
     message: str = ""

@@ -41,6 +41,7 @@ class Outcome:
     trace: list[tuple[float, float]] = field(default_factory=list)
     message: str = ""
     interrupted: bool = False
+    duals: FloatArray | None = None
 
 
 class Session(ABC):
@@ -239,6 +240,7 @@ class Session(ABC):
             values=None if x is None else Values(self.model, x),
             wall_time=seconds,
             nodes=outcome.nodes,
+            duals=None if outcome.duals is None else self._sign * outcome.duals,
             raw_status=outcome.raw_status,
             trace=self._finished_trace(outcome.trace, objective, seconds),
             message=message,

@@ -6,24 +6,21 @@ import math
 import platform
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.attacks.findings import PROOF_GAP, Findings, judge
 from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance
-from bnnopt.result import AttackResult, Status
+from bnnopt.result import AttackResult
 
 __all__ = ["Attack", "Findings", "Limits"]
 
 FloatArray = npt.NDArray[np.float64]
-
-PROOF_GAP = 1e-5
-"""A bound this close proves the objective; solvers stop at a gap of 1e-6 by their tolerances."""
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -56,32 +53,6 @@ class Limits:
             raise InputError(f"threads must be a positive integer, not {self.threads!r}")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise InputError(f"seed must be an integer from 0 to 2**31 - 1, not {self.seed!r}")
-
-
-@dataclass
-class Findings:
-    """What an attack found; nothing in it is believed before the replay.
-
-    Parameters
-    ----------
-    points : array of float, shape (count, n)
-        Candidate levels; the best one is reported.
-    bound : float or None
-        A proved upper bound on the margin of every point of the box.
-    iterations : int or None
-    trace : list of (float, float)
-        (seconds, claimed objective).
-    interrupted : bool
-    message : str
-        What failed; makes the result an error.
-    """
-
-    points: FloatArray
-    bound: float | None = None
-    iterations: int | None = None
-    trace: list[tuple[float, float]] = field(default_factory=list)
-    interrupted: bool = False
-    message: str = ""
 
 
 class Attack(ABC):
@@ -133,7 +104,8 @@ class Attack(ABC):
         began = time.perf_counter()
         findings = self.run(instance, limits)
         z, objective = _best(instance, findings.points)
-        bound, status, message = _judge(instance, findings, objective)
+        moved = instance.distances(z)
+        verdict = judge(instance, findings, objective, moved)
         seconds = time.perf_counter() - began
         adversarial = z / instance.network.levels
         logits = instance.network.logits(adversarial)
@@ -151,9 +123,9 @@ class Attack(ABC):
             formulation=self.formulation,
             seed=limits.seed,
             time_limit=limits.time_limit,
-            status=status,
+            status=verdict.status,
             objective=objective,
-            bound=bound,
+            bound=verdict.bound,
             start_objective=float(instance.margins(instance.levels[None])[0]),
             flipped=objective > 0,
             verified=_verified(instance, adversarial, objective),
@@ -161,12 +133,17 @@ class Attack(ABC):
             iterations=findings.iterations,
             trace=_honest_trace(findings.trace, objective, seconds),
             versions=self._versions(),
+            goal=instance.goal,
+            goal_values=instance.sought.values(objective, moved),
+            goal_bounds=verdict.goal_bounds,
+            distances=moved,
+            model=findings.size,
             original=np.asarray(instance.image),
             adversarial=adversarial.reshape(instance.network.input_shape),
             logits=instance.logits,
             adversarial_logits=logits,
             interrupted=findings.interrupted,
-            message=message,
+            message=verdict.message,
         )
 
     def _versions(self) -> dict[str, str]:
@@ -180,31 +157,14 @@ class Attack(ABC):
 
 
 def _best(instance: AttackInstance, points: FloatArray) -> tuple[FloatArray, float]:
-    """The candidate of largest replayed margin; the original image wins ties."""
+    """The candidate that serves the goal best in the replay; the original image wins ties."""
     candidates = np.vstack([instance.levels[None], *(instance.snap(z)[None] for z in points)])
     margins = instance.margins(candidates)
-    best = int(np.argmax(margins))
+    best = max(
+        range(len(candidates)),
+        key=lambda at: instance.sought.rank(margins[at], instance.distances(candidates[at])),
+    )
     return candidates[best], float(margins[best])
-
-
-def _judge(
-    instance: AttackInstance, findings: Findings, objective: float
-) -> tuple[float | None, Status, str]:
-    """The bound that may be reported, and what it proves."""
-    if findings.message:
-        return None, Status.ERROR, findings.message
-    if findings.bound is None:
-        return None, Status.FEASIBLE, ""
-    bound = instance.round_bound(findings.bound)
-    if bound < objective - PROOF_GAP:
-        return (
-            None,
-            Status.ERROR,
-            f"the bound {bound:g} excludes a point of margin {objective:g} that the network has",
-        )
-    bound = max(bound, objective)
-    proved = bound - objective <= PROOF_GAP
-    return bound, Status.OPTIMAL if proved else Status.FEASIBLE, ""
 
 
 def _verified(instance: AttackInstance, adversarial: FloatArray, objective: float) -> bool:
@@ -212,8 +172,7 @@ def _verified(instance: AttackInstance, adversarial: FloatArray, objective: floa
     network = instance.network
     logits = network.logits(adversarial)
     margin = max(logits[c] for c in instance.targets) - logits[instance.source]
-    moved = float(np.max(np.abs(adversarial - np.asarray(instance.image).ravel())))
-    return bool(margin == objective and moved <= instance.epsilon + 1e-9)
+    return bool(margin == objective) and instance.admits(adversarial)
 
 
 def _honest_trace(

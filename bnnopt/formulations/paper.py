@@ -23,6 +23,7 @@ import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
 
 from bnnopt.bounds import interval_bounds
+from bnnopt.formulations.margin import Margin, add_margin
 from bnnopt.instance import AttackInstance
 
 __all__ = ["paper_model"]
@@ -40,9 +41,9 @@ def paper_model(instance: AttackInstance) -> Any:
     Returns
     -------
     pyomo ConcreteModel
-        Maximises (1). Variables ``p[i]`` (in levels, i from 0), ``a[l, j]`` and ``h[l, j]`` (l
-        from 1, j from 0), and the logits ``a[D + 1, c]`` of the source and the targets. If there
-        are several targets, ``t[c]`` selects the one that counts and ``m`` is its margin.
+        Variables ``p[i]`` (in levels, i from 0), ``a[l, j]`` and ``h[l, j]`` (l from 1, j from
+        0), and the logits ``a[D + 1, c]`` of the source and the targets; the expression
+        ``margin`` is (1). It has no objective yet.
     """
     network = instance.network
     model = pyo.ConcreteModel(name="attack")
@@ -75,7 +76,8 @@ def paper_model(instance: AttackInstance) -> Any:
         neurons, rule=lambda m, l, j: m.a[l, j] >= m.a[l, j].lb * (1 - m.h[l, j]), doc="(5)"
     )
     _add_logits(model, instance, classes)
-    _add_objective(model, instance)
+    model.layers = layers
+    add_margin(model, _margins(model, instance))
     return model
 
 
@@ -123,23 +125,12 @@ def _add_logits(model: Any, instance: AttackInstance, classes: list[int]) -> Non
     _add_sums(model, instance, depth, weight, bias, variables)
 
 
-def _add_objective(model: Any, instance: AttackInstance) -> None:
-    """(1); of several targets, a binary each selects the one whose margin is maximised."""
+def _margins(model: Any, instance: AttackInstance) -> dict[int, Margin]:
+    """(1), of each target."""
     last = instance.network.depth + 1
     source = model.a[last, instance.source]
     logits = {c: model.a[last, c] for c in instance.targets}
-    if len(logits) == 1:
-        model.margin = pyo.Objective(expr=logits[instance.targets[0]] - source, sense=pyo.maximize)
-        return
-    largest = max(logit.ub for logit in logits.values()) - source.lb
-    smallest = min(logit.lb for logit in logits.values()) - source.ub
-    model.m = pyo.Var(bounds=(smallest, largest))
-    model.t = pyo.Var(list(logits), domain=pyo.Binary)
-    model.one_target = pyo.Constraint(expr=pyo.quicksum(model.t.values()) == 1)
-    model.selected = pyo.Constraint(
-        list(logits),
-        rule=lambda m, c: (
-            m.m <= logits[c] - source + (largest - logits[c].lb + source.ub) * (1 - m.t[c])
-        ),
-    )
-    model.margin = pyo.Objective(expr=model.m, sense=pyo.maximize)
+    return {
+        c: Margin(logit - source, logit.lb - source.ub, logit.ub - source.lb)
+        for c, logit in logits.items()
+    }

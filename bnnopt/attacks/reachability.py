@@ -1,0 +1,103 @@
+"""Whether some point of the box has a given first-layer sign pattern, and a point that has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+import solvers
+from bnnopt.formulations.pattern import pattern_model
+from bnnopt.instance import AttackInstance
+
+__all__ = ["Reach", "Reachability"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+SignArray = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """What is known of a pattern.
+
+    Parameters
+    ----------
+    slack : float or None
+        The largest smallest slack, in levels; negative if the pattern has no point; None if the
+        solver was stopped.
+    point : array of float or None, shape (n,)
+        Levels with that slack, where there is a point.
+    multipliers : array of float, shape (k,)
+        At least 0: of the rows, the combination that forbids more slack.
+    """
+
+    slack: float | None
+    point: FloatArray | None
+    multipliers: FloatArray
+
+
+class Reachability:
+    """The linear program of `pattern_model`, kept in a solver and asked again and again.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    neurons : array of int64, shape (k,)
+        The neurons that patterns speak of; the unstable ones.
+    solver : str
+        It needs duals if multipliers are wanted: ``"highs"``.
+    options : solvers.SolveOptions, optional
+    box, max_l1, whole
+        As for `pattern_model`.
+    """
+
+    def __init__(
+        self,
+        instance: AttackInstance,
+        neurons: IntArray,
+        solver: str = "highs",
+        options: solvers.SolveOptions | None = None,
+        *,
+        box: tuple[FloatArray, FloatArray] | None = None,
+        max_l1: float = np.inf,
+        whole: bool = False,
+    ) -> None:
+        model = pattern_model(instance, neurons, box=box, max_l1=max_l1, whole=whole)
+        compiled = solvers.compile_model(model)
+        self._options = options or solvers.SolveOptions()
+        self._session = solvers.get(solver).session(compiled)
+        rows = [[model.side[j, sign] for j in neurons.tolist()] for sign in (1, -1)]
+        self._rows = np.array([compiled.rows(side) for side in rows]).reshape(2, len(neurons))
+        self._needed = compiled.row_lower[self._rows]
+        self._levels = compiled.columns(model.z.values())
+        self._slack = compiled.column(model.slack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._session.close()
+
+    def test(self, signs: SignArray, time_limit: float | None = None) -> Reach:
+        """Find the deepest point of a pattern, shape (k,): +1, -1, or 0 where anything will do."""
+        wanted = np.stack([signs > 0, signs < 0])
+        lower = np.where(wanted, self._needed, -np.inf)
+        self._session.set_row_bounds(self._rows.ravel(), lower.ravel(), np.full(lower.size, np.inf))
+        solved = self._session.solve(replace(self._options, time_limit=time_limit))
+        nothing = np.zeros(len(signs))
+        if solved.termination is solvers.Termination.INFEASIBLE:  # whole levels only
+            return Reach(-np.inf, None, nothing)
+        if solved.values is None or solved.objective is None:
+            return Reach(None, None, nothing)
+        if solved.duals is not None:
+            nothing = np.abs(solved.duals[self._rows]).sum(axis=0)
+        return Reach(solved.objective, solved.values.array[self._levels], nothing)

@@ -1,0 +1,220 @@
+r"""Which unstable first-layer neurons can flip together: closed-form conflicts.
+
+A neuron *flips* where its sign differs from the one at the centre c of the box. Let r be the
+box's radii, R their sum, v_j the neuron's weights with the sign that makes its pre-activation
+fall when it flips, and d_j its *demand*: how far the pre-activation must fall from c. A set S
+of neurons can flip together only if some z has ``v_j @ (z - c) <= -d_j`` for all j in S, hence
+only if ``sum_i r_i |sum_{j in S} v_ji| >= sum_{j in S} d_j``. A set that violates this is a
+*conflict*: no point of the box flips all of it (docs/mathematics.md, "Conflicts").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.bounds import interval_bounds
+from bnnopt.instance import AttackInstance
+
+__all__ = ["Flips", "first_layer_flips", "flip_limits"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+MARGIN = 1e-6
+"""Levels by which a conflict must be certain; the sums below are exact to far less."""
+
+MAX_QUADRUPLE_NEURONS = 64
+"""Conflicts of four are sought among the neurons hardest to flip; the cost grows as k**4."""
+
+MAX_ROWS = 60
+"""Most rows that limit the flips of a set to three."""
+
+
+@dataclass(frozen=True, eq=False)
+class Flips:
+    """The unstable neurons of the first layer.
+
+    Parameters
+    ----------
+    neurons : array of int64, shape (k,)
+    signs : array of int8, shape (k,)
+        At the centre of the box.
+    weight : array of float64, shape (k, n)
+        v above: ``signs`` times the layer's weights.
+    demand : array of float64, shape (k,)
+        d above, in levels, at least 0.
+    stay_demand : array of float64, shape (k,)
+        How far the pre-activation may fall at most where a neuron does not flip.
+    centre, radius : array of float64, shape (n,)
+        Of the box, in levels.
+    """
+
+    neurons: IntArray
+    signs: npt.NDArray[np.int8]
+    weight: FloatArray
+    demand: FloatArray
+    stay_demand: FloatArray
+    centre: FloatArray
+    radius: FloatArray
+
+    def reach(self, sets: IntArray) -> FloatArray:
+        """The most that the pre-activations of each set can fall in sum, shape (count, size)."""
+        falls = np.abs(self.weight[sets].sum(axis=1)) @ self.radius
+        return np.asarray(falls)
+
+    def are_conflicts(self, sets: IntArray) -> BoolArray:
+        """Which of the sets, shape (count, size), certainly cannot flip together."""
+        conflicts: BoolArray = self.reach(sets) < self.demand[sets].sum(axis=1) - MARGIN
+        return conflicts
+
+    def refutes(self, flipped: BoolArray, multipliers: FloatArray) -> bool:
+        """Whether non-negative multipliers, shape (k,), prove that a pattern has no point.
+
+        The rows ``v_j @ (z - c) <= -demand_j`` of flipped neurons and
+        ``-v_j @ (z - c) <= stay_demand_j`` of the others, combined, must need more than the box
+        has (Farkas' lemma).
+        """
+        largest = multipliers.max(initial=0.0)
+        if largest <= 0.0:
+            return False
+        weights = np.where(multipliers > 1e-9 * largest, multipliers / largest, 0.0)
+        needed = weights @ np.where(flipped, self.demand, -self.stay_demand)
+        signed = np.where(flipped, weights, -weights)
+        return bool(np.abs(signed @ self.weight) @ self.radius < needed - MARGIN)
+
+
+def first_layer_flips(instance: AttackInstance) -> Flips:
+    """Collect the unstable neurons of an instance."""
+    layer = instance.network.hidden[0]
+    neurons = interval_bounds(instance)[0].unstable
+    low, high = instance.box
+    centre, radius = (low + high) / 2.0, (high - low) / 2.0
+    weight = layer.weight[neurons].astype(np.float64)
+    slack = weight @ centre - layer.threshold[neurons]
+    signs = np.where(slack >= 0, 1, -1).astype(np.int8)
+    # In the pixel domain, off means a sum of at most threshold - 1.
+    step = 1.0 if instance.domain == "pixels" else 0.0
+    demand = np.where(signs > 0, slack + step, -slack)
+    return Flips(
+        neurons, signs, signs[:, None] * weight, demand, demand - step, centre, radius
+    )
+
+
+def flip_limits(flips: Flips) -> list[tuple[list[int], int]]:
+    """Sets of neurons, each with the most of it that can flip together.
+
+    Returns
+    -------
+    list of (list of int, int)
+        Positions in `Flips.neurons`, and 1 or 3. The sets with 1 cover every conflicting pair;
+        those with 3 cover the conflicts of four without such a pair, up to a number of rows.
+    """
+    pairs = pair_conflicts(flips)
+    limits = [(members, 1) for members in _clique_cover(pairs)]
+    limits += [(members, 3) for members in _quadruple_cover(flips, pairs)]
+    return limits
+
+
+def pair_conflicts(flips: Flips) -> BoolArray:
+    """Which two neurons cannot flip together, shape (k, k)."""
+    # r @ |v_i + v_j| = R + v_i @ diag(r) @ v_j, since weights are ±1.
+    gram = (flips.weight * flips.radius) @ flips.weight.T
+    reach = flips.radius.sum() + gram
+    conflicts = reach < flips.demand[:, None] + flips.demand - MARGIN
+    np.fill_diagonal(conflicts, False)
+    return np.asarray(conflicts)
+
+
+def _clique_cover(adjacent: BoolArray) -> list[list[int]]:
+    """Greedy cliques that cover every edge."""
+    left = np.triu(adjacent)
+    degree = adjacent.sum(axis=1)
+    cliques = []
+    while left.any():
+        i, j = max(np.argwhere(left).tolist(), key=lambda edge: degree[edge].sum())
+        members, candidates = [i, j], adjacent[i] & adjacent[j]
+        while candidates.any():
+            new = int(np.argmax(np.where(candidates, adjacent[:, candidates].sum(axis=1), -1)))
+            members.append(new)
+            candidates &= adjacent[new]
+        cliques.append(sorted(members))
+        left[np.ix_(members, members)] = False
+    return cliques
+
+
+def _quadruple_cover(flips: Flips, pairs: BoolArray) -> list[list[int]]:
+    """Sets every four of which conflict, grown greedily from conflicts of four."""
+    chosen = np.sort(np.argsort(-flips.demand, kind="stable")[:MAX_QUADRUPLE_NEURONS])
+    quadruples = _quadruple_conflicts(flips, pairs, chosen)
+    if len(quadruples) == 0:
+        return []
+    pairs = pairs[np.ix_(chosen, chosen)]
+    conflict = _quadruple_table(quadruples, pairs)
+    score = np.bincount(quadruples.ravel(), minlength=len(chosen))
+    order = np.argsort(-score[quadruples].sum(axis=1), kind="stable")
+    left, cover = quadruples[order], []
+    while len(left) and len(cover) < MAX_ROWS:
+        members = _grow(left[0].tolist(), conflict, score)
+        cover.append(sorted(chosen[members].tolist()))
+        inside = np.zeros(len(chosen), dtype=bool)
+        inside[members] = True
+        left = left[~inside[left].all(axis=1)]
+    return cover
+
+
+def _quadruple_conflicts(flips: Flips, pairs: BoolArray, chosen: IntArray) -> IntArray:
+    """Positions in `chosen`, shape (count, 4), of conflicts of four without a pair's.
+
+    With s = v_i + v_j + v_p + v_q at a pixel, |s| is 0, 2 or 4, hence (28 s^2 - s^4) / 48; and
+    s^2 = 4 + 2 e2, e2^2 = 6 + 4 e2 + 6 e4 in the elementary symmetric sums e2 and e4. So the sum
+    over pixels needs only products of pairs, which one matrix product gives for all quadruples.
+    """
+    weight, demand, radius = flips.weight[chosen], flips.demand[chosen], flips.radius
+    free = ~pairs[np.ix_(chosen, chosen)]
+    first, second = np.nonzero(np.triu(free, 1))
+    products = weight[first] * weight[second]
+    fours = (products * radius) @ products.T
+    gram = (weight * radius) @ weight.T
+    x, y = np.nonzero((second[:, None] < first) & free[np.ix_(second, first)])
+    i, j, p, q = first[x], second[x], first[y], second[y]
+    keep = free[i, p] & free[i, q] & free[j, q]
+    i, j, p, q, e4 = i[keep], j[keep], p[keep], q[keep], fours[x[keep], y[keep]]
+    e2 = gram[i, j] + gram[i, p] + gram[i, q] + gram[j, p] + gram[j, q] + gram[p, q]
+    total = radius.sum()
+    square = 4 * total + 2 * e2
+    fourth = 16 * total + 16 * e2 + 4 * (6 * total + 4 * e2 + 6 * e4)
+    reach = (28 * square - fourth) / 48
+    conflicts = reach < demand[i] + demand[j] + demand[p] + demand[q] - MARGIN
+    return np.stack([i, j, p, q], axis=1)[conflicts]
+
+
+def _quadruple_table(quadruples: IntArray, pairs: BoolArray) -> BoolArray:
+    """conflict[i, j, p, q] for every order of four neurons; true where a pair conflicts."""
+    rows = pairs[:, :, None] | pairs[:, None, :] | pairs[None, :, :]
+    table = rows[:, :, :, None] | rows[:, :, None, :] | rows[:, None, :, :] | rows[None, :, :, :]
+    i, j, p, q = quadruples.T
+    for a, b, c, d in ((i, j, p, q), (i, j, q, p), (i, p, q, j), (j, p, q, i)):
+        for x, y, z in ((a, b, c), (a, c, b), (b, a, c), (b, c, a), (c, a, b), (c, b, a)):
+            table[x, y, z, d] = True
+    return np.asarray(table)
+
+
+def _grow(members: list[int], conflict: BoolArray, score: IntArray) -> list[int]:
+    """Add neurons while every four members conflict, those in most conflicts first."""
+    candidates = np.ones(len(score), dtype=bool)
+    for i, j, p in combinations(members, 3):
+        candidates &= conflict[i, j, p]
+    candidates[members] = False
+    while candidates.any():
+        new = int(np.argmax(np.where(candidates, score, -1)))
+        first, second = np.triu_indices(len(members), 1)
+        at = np.array(members)
+        candidates &= conflict[new, at[first], at[second]].all(axis=0)
+        members.append(new)
+        candidates[new] = False
+    return members

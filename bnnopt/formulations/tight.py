@@ -1,0 +1,227 @@
+r"""A stronger MILP of the attack: no pre-activation variables, and only what can still change.
+
+- A stable neuron is a constant, layer after layer; pixels that cannot move have no variable.
+- Deeper sums are whole numbers two apart: a row says ``sum >= T`` or ``sum <= T - 2``.
+
+The rest can be switched off (`STRENGTHENINGS`):
+
+- *one-sided*: neurons of the last hidden layer have a row in the sense only that the objective
+  rewards.
+- *conflicts*, *quadruples*: sets of first-layer neurons of which at most one, or three, can flip
+  together (`bnnopt.flips`).
+- *bounds*: linear programs over those sets bound the sums of the deeper layers, layer by layer
+  (`bnnopt.formulations.tightening`).
+
+docs/mathematics.md says why each keeps every point of the box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyomo.environ as pyo
+from pyomo.core.expr import LinearExpression
+
+from bnnopt.bounds import LayerBounds, interval_bounds, layer_bounds
+from bnnopt.flips import Flips, first_layer_flips, flip_limits
+from bnnopt.formulations.margin import Margin, add_margin
+from bnnopt.formulations.tightening import linear_ranges
+from bnnopt.instance import AttackInstance
+
+__all__ = ["STRENGTHENINGS", "limit_flips", "tight_model"]
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+STRENGTHENINGS = ("one-sided", "conflicts", "quadruples", "bounds")
+
+BOUND_SECONDS = 2.0
+"""Most time for the linear programs of one layer."""
+
+
+def tight_model(
+    instance: AttackInstance,
+    strengthen: Collection[str] = STRENGTHENINGS,
+    *,
+    with_pixels: bool = True,
+) -> Any:
+    """Build the model.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    strengthen : collection of str
+        Names of `STRENGTHENINGS`.
+    with_pixels : bool
+        Without them the model is a relaxation: any first-layer pattern that its conflicts allow.
+
+    Returns
+    -------
+    pyomo ConcreteModel
+        Binaries ``h[l, j]`` of the unstable neurons that count (l from 1, j from 0), ``p[i]`` (in
+        levels) of the pixels that can move, and the expression ``margin``; no objective yet.
+        ``layers`` holds the `LayerBounds` that were used.
+    """
+    network = instance.network
+    model = pyo.ConcreteModel(name="attack")
+    model.h = pyo.Var(pyo.Any, domain=pyo.Binary, dense=False, doc="activation (7)")
+    model.on = pyo.ConstraintList(doc="h = 1 only if the sum reaches the threshold")
+    model.off = pyo.ConstraintList(doc="h = 0 only if the sum stays below it")
+    layers = [interval_bounds(instance)[0]]
+    for j in layers[0].unstable.tolist():
+        model.h.add((1, j))
+    _add_conflicts(model, instance, strengthen)
+    for index in range(1, network.depth):
+        rows = np.ones((2, network.widths[index]), dtype=bool)
+        if index == network.depth - 1:
+            rows = _rewarded_rows(instance, "one-sided" in strengthen)
+        seconds = BOUND_SECONDS if "bounds" in strengthen else 0.0
+        layers.append(_add_layer(model, instance, index, layers[-1], rows, seconds))
+    if with_pixels:  # last, since the linear programs above do without
+        _add_first_layer(model, instance, layers[0])
+    model.layers = layers
+    add_margin(model, _margins(model, instance, layers[-1]))
+    return model
+
+
+def limit_flips(model: Any, flips: Flips, members: list[int], most: int) -> None:
+    """At most `most` of some neurons, positions in `Flips.neurons`, flip."""
+    model.conflicts.add(_flips_expression(model, flips, members) <= most)
+
+
+def _flips_expression(model: Any, flips: Flips, members: list[int]) -> Any:
+    signs = flips.signs[members].tolist()
+    return LinearExpression(
+        constant=float(sum(sign > 0 for sign in signs)),
+        linear_vars=[model.h[1, j] for j in flips.neurons[members].tolist()],
+        linear_coefs=[-float(sign) for sign in signs],
+    )
+
+
+def _add_conflicts(model: Any, instance: AttackInstance, strengthen: Collection[str]) -> None:
+    model.conflicts = pyo.ConstraintList(doc="flips that no point of the box has together")
+    flips = first_layer_flips(instance)
+    asked = {1: "conflicts" in strengthen, 3: "quadruples" in strengthen}
+    if not any(asked.values()):
+        return
+    for members, most in flip_limits(flips):
+        if asked[most]:
+            limit_flips(model, flips, members, most)
+
+
+def _rewarded_rows(instance: AttackInstance, one_sided: bool) -> BoolArray:
+    """Which rows, on and off, the neurons of the last hidden layer need, shape (2, width)."""
+    output = instance.network.output
+    weight = output.scale[:, None] * output.weight
+    gain = weight[list(instance.targets)] - weight[instance.source]
+    rows = np.stack([(gain > 0).any(axis=0), (gain < 0).any(axis=0)])
+    # A neuron that nothing rewards has none; its variable would be idle.
+    return rows if one_sided else np.broadcast_to(rows.any(axis=0), rows.shape)
+
+
+def _add_layer(
+    model: Any,
+    instance: AttackInstance,
+    index: int,
+    before: LayerBounds,
+    rows: BoolArray,
+    seconds: float,
+) -> LayerBounds:
+    """(3), (4) and (5) of a deeper layer: sum = base + 2 * (weight @ h over unstable inputs)."""
+    layer = instance.network.hidden[index]
+    unstable = before.unstable
+    inputs = [model.h[index, j] for j in unstable.tolist()]
+    weight = layer.weight[:, unstable].astype(np.float64)
+    base = layer.weight @ before.sign.astype(np.int64) - weight.sum(axis=1)
+    needed = np.ceil((layer.threshold - base) / 2.0)
+    lower, upper = np.minimum(weight, 0.0).sum(axis=1), np.maximum(weight, 0.0).sum(axis=1)
+    open_ = np.flatnonzero(rows.any(axis=0) & (lower < needed) & (upper >= needed))
+    if seconds > 0.0 and len(open_):
+        lower[open_], upper[open_] = linear_ranges(model, inputs, weight[open_], seconds)
+    bounds = layer_bounds(layer, base + 2.0 * lower, base + 2.0 * upper)
+    for j in bounds.unstable.tolist():
+        if rows[:, j].any():
+            model.h.add((index + 1, j))
+            sides = (
+                (lower[j], needed[j]) if rows[0, j] else None,
+                (needed[j] - 1.0, upper[j]) if rows[1, j] else None,
+            )
+            _add_sides(model, inputs, weight[j], model.h[index + 1, j], sides)
+    return bounds
+
+
+def _add_sides(
+    model: Any,
+    inputs: list[Any],
+    weight: FloatArray,
+    h: Any,
+    sides: tuple[tuple[float, float] | None, tuple[float, float] | None],
+) -> None:
+    """The activity ``weight @ inputs`` is at least `needed` if h = 1, at most `allowed` if h = 0.
+
+    `sides` are (lower bound, needed) and (allowed, upper bound); None leaves a row out.
+    """
+    on, off = sides
+    if on is not None:
+        lower, needed = on
+        model.on.add(_activity(inputs, weight, h, lower - needed) >= lower)
+    if off is not None:
+        allowed, upper = off
+        model.off.add(_activity(inputs, weight, h, allowed - upper) <= allowed)
+
+
+def _activity(inputs: list[Any], weight: FloatArray, h: Any, coefficient: float) -> Any:
+    return LinearExpression(
+        linear_vars=[*inputs, h], linear_coefs=[*weight.tolist(), float(coefficient)]
+    )
+
+
+def _add_first_layer(model: Any, instance: AttackInstance, bounds: LayerBounds) -> None:
+    """(2) and (4) to (6); off is the closed half-space where pixels are continuous."""
+    layer, (low, high), image = instance.network.hidden[0], instance.box, instance.levels
+    moving = np.flatnonzero(high > low)
+    pixels = instance.domain == "pixels"
+    model.p = pyo.Var(
+        moving.tolist(),
+        domain=pyo.Integers if pixels else pyo.Reals,
+        bounds=lambda _, i: (low[i] - image[i], high[i] - image[i]),
+        doc="perturbation (6), in levels",
+    )
+    inputs = list(model.p.values())
+    weight = layer.weight.astype(np.float64)
+    here = weight @ image
+    needed = layer.threshold - here
+    for j in bounds.unstable.tolist():
+        sides = (
+            (bounds.lower[j] - here[j], needed[j]),
+            (needed[j] - float(pixels), bounds.upper[j] - here[j]),
+        )
+        _add_sides(model, inputs, weight[j, moving], model.h[1, j], sides)
+
+
+def _margins(model: Any, instance: AttackInstance, last: LayerBounds) -> dict[int, Margin]:
+    """The margin of each target, over the variables of the last hidden layer."""
+    output, depth = instance.network.output, instance.network.depth
+    weight = output.scale[:, None] * output.weight
+    variables = {j: model.h[depth, j] for l, j in model.h if l == depth}
+    free = np.array(sorted(variables), dtype=np.int64)
+    margins = {}
+    for target in instance.targets:
+        gain = weight[target] - weight[instance.source]
+        fixed = gain @ last.sign + output.bias[target] - output.bias[instance.source]
+        # A neuron without a variable, though unstable, has no gain.
+        constant = float(fixed - gain[free].sum())
+        used = free[gain[free] != 0.0]
+        expression = LinearExpression(
+            constant=constant,
+            linear_vars=[variables[j] for j in used.tolist()],
+            linear_coefs=(2.0 * gain[used]).tolist(),
+        )
+        extremes = [
+            constant + 2.0 * float(clip(gain[used], 0.0).sum()) for clip in (np.minimum, np.maximum)
+        ]
+        margins[target] = Margin(expression, *extremes)
+    return margins
