@@ -46,7 +46,7 @@ def attack(
     *,
     method: str = "milp",
     solver: str = "highs",
-    formulation: str = "paper",
+    formulation: str = "tight",
     target: int | str = "runner-up",
     domain: Domain = "continuous",
     time_limit: float | None = 180.0,
@@ -68,7 +68,7 @@ def attack(
     method : {"milp"}
     solver : {"highs", "cbc", "gurobi", "scip"}
         Any name of ``solvers.available()``.
-    formulation : {"paper"}
+    formulation : {"tight", "paper"}
     target : {"runner-up", "untargeted"} or int
         Which class's margin over the predicted class is maximised.
     domain : {"continuous", "pixels"}

@@ -261,6 +261,16 @@ class AttackInstance:
         bias = output.bias[target] - output.bias[self.source]
         return float(difference.sum() + bias), 4.0
 
+    @property
+    def proof_step(self) -> float:
+        """An absolute gap below which a bound on the margin proves its optimum.
+
+        Where all targets share one lattice, a gap below its step does.
+        """
+        lattices = {self.lattice(target) for target in self.targets}
+        offsets = {None if lattice is None else lattice[0] % lattice[1] for lattice in lattices}
+        return 3.9 if len(offsets) == 1 and None not in offsets else 1e-6
+
     def smallest_flip(self) -> float:
         """The least positive margin of any target where margins have a lattice, else 0."""
         values = []

@@ -75,13 +75,17 @@ def best_continuous_margins(instance: AttackInstance) -> tuple[float, float]:
     """The largest margin over first-layer sign patterns with interior, and over closed ones.
 
     A pattern with interior has a point strictly inside all its half-spaces; a closed one may
-    have points on its thresholds only, where a neuron at the threshold counts as either sign.
+    have points on its thresholds only, where a neuron at the threshold counts as either sign;
+    but one that is on at every point of the box never counts as off.
     """
     network = instance.network
     layer = network.hidden[0]
     low, high = instance.box
     inside, closed = -np.inf, -np.inf
+    least = layer.weight @ (low + high) / 2 - (high - low).sum() / 2
     for signs in product((-1.0, 1.0), repeat=len(layer.threshold)):
+        if np.any((np.array(signs) < 0) & (least >= layer.threshold)):
+            continue
         slack = _largest_slack(np.array(signs), layer, low, high)
         if slack < -1e-7:
             continue

@@ -22,6 +22,7 @@ __all__ = ["Attack", "Findings", "Limits"]
 
 FloatArray = npt.NDArray[np.float64]
 
+
 @dataclass(frozen=True)
 class Limits:
     """What an attack may spend.

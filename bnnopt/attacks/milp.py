@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,19 +11,22 @@ import numpy.typing as npt
 
 import solvers
 from bnnopt.attacks.base import Attack, Findings, Limits
+from bnnopt.attacks.decomposition import Decomposition
+from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.reachability import Reachability
 from bnnopt.bounds import interval_bounds
-from bnnopt.errors import UnknownNameError
-from bnnopt.formulations.paper import paper_model
-from bnnopt.formulations.pattern import slack_model
+from bnnopt.formulations.attack import attack_model, check_names, model_size
+from bnnopt.formulations.goals import hold_stage, set_stage
+from bnnopt.formulations.tight import STRENGTHENINGS
 from bnnopt.instance import AttackInstance
 
-__all__ = ["FORMULATIONS", "MilpAttack"]
+__all__ = ["MilpAttack"]
 
 FloatArray = npt.NDArray[np.float64]
 
-FORMULATIONS = {"paper": paper_model}
-
 POLISH_SECONDS = 10.0
+POLISH_ROOM = 1e-5
+"""Relative room that polishing gets in a distance that the goal pays for."""
 
 
 class MilpAttack(Attack):
@@ -32,26 +36,39 @@ class MilpAttack(Attack):
     ----------
     solver : str
         See ``solvers.available()``.
-    formulation : {"paper"}
-        Equations (1) to (8).
+    formulation : {"tight", "paper"}
+        Ours, or equations (1) to (8).
+    strengthen : collection of str
+        For ``"tight"``: names of `bnnopt.formulations.tight.STRENGTHENINGS`.
+    decompose : bool
+        For ``"tight"``, where the box is the only budget and the goal is the margin or a flip:
+        solve over the first layer's signs, and add pixels only to check what is found
+        (`bnnopt.attacks.decomposition`).
 
     Raises
     ------
     UnknownNameError
-        If there is no such formulation.
+        If there is no such formulation or strengthening.
     solvers.SolverError
         If there is no such solver, or it is not available.
     """
 
     method: ClassVar[str] = "milp"
 
-    def __init__(self, solver: str = "highs", formulation: str = "paper") -> None:
-        if formulation not in FORMULATIONS:
-            raise UnknownNameError("formulation", formulation, FORMULATIONS)
+    def __init__(
+        self,
+        solver: str = "highs",
+        formulation: str = "tight",
+        strengthen: Collection[str] = STRENGTHENINGS,
+        *,
+        decompose: bool = True,
+    ) -> None:
+        check_names(formulation, strengthen)
         self._adapter = solvers.get(solver)
-        self._build = FORMULATIONS[formulation]
+        self._strengthen = tuple(strengthen)
+        self._decompose = decompose and formulation == "tight"
         self.solver = solver
-        self.formulation = formulation
+        self.formulation: str = formulation
 
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""
@@ -59,50 +76,110 @@ class MilpAttack(Attack):
 
     def run(self, instance: AttackInstance, limits: Limits) -> Findings:
         """Build the model, solve it, and turn its point into one that the network confirms."""
-        began = time.perf_counter()
-        model = self._build(instance)
-        options = solvers.SolveOptions(
-            time_limit=_left(limits.time_limit, began), threads=limits.threads, seed=limits.seed
-        )
-        solved = self._adapter.solve(model, options)
-        building = time.perf_counter() - began - solved.wall_time
-        findings = Findings(
-            points=np.zeros((0, instance.network.num_inputs)),
-            bound=solved.bound,
-            iterations=solved.nodes,
-            trace=[(building + when, value) for when, value in solved.trace],
-            interrupted=solved.interrupted,
-        )
+        goal = instance.sought
+        if self._decompose and instance.is_box and (goal.is_margin or not goal.stages):
+            return Decomposition(instance, self._adapter, limits, self._strengthen).run()
+        return self._solve_whole(instance, limits)
+
+    def _solve_whole(self, instance: AttackInstance, limits: Limits) -> Findings:
+        """One model, pixels and all; solved once a stage of the goal."""
+        deadline = Deadline(limits.time_limit)
+        model = attack_model(instance, self.formulation, self._strengthen)
+        findings = Findings(np.zeros((0, instance.network.num_inputs)), size=model_size(model))
+        findings.bound = float(model.largest_margin)
+        findings.iterations = 0
+        goal = instance.sought
+        for number, stage in enumerate(goal.stages or (None,)):
+            if number > 0:
+                held = solved.values is not None and solved.objective is not None  # noqa: F821
+                if not held:
+                    break
+                hold_stage(model, goal.stages[0], solved.objective)  # noqa: F821
+                set_stage(model, instance, stage)
+            building = deadline.elapsed
+            solved = self._adapter.solve(model, self._options(instance, limits, deadline))
+            self._record(instance, findings, solved, number, building)
+            if findings.message or findings.interrupted:
+                break
+            if solved.values is not None:
+                new = self._points(instance, model, limits)
+                findings.points = np.vstack([findings.points, new])
+        return findings
+
+    def _record(
+        self,
+        instance: AttackInstance,
+        findings: Findings,
+        solved: solvers.SolveResult,
+        number: int,
+        building: float,
+    ) -> None:
+        """Take over what one solve says."""
+        goal = instance.sought
+        findings.iterations = (findings.iterations or 0) + (solved.nodes or 0)
+        findings.interrupted |= solved.interrupted
         if solved.termination is solvers.Termination.ERROR:
             findings.message = f"{self.solver}: {solved.message or solved.raw_status}"
-        if solved.values is not None:
-            findings.points = self._points(instance, model, limits)
-        return findings
+        elif number == 0 and goal.needs_flip:
+            if solved.termination is solvers.Termination.INFEASIBLE:
+                findings.bound = 0.0
+            elif goal.stages:
+                findings.goal_bounds.append(solved.bound)
+        elif number == 0 and not goal.stages[0].distances:
+            if solved.bound is not None:
+                margin_bound = solved.bound / goal.stages[0].margin
+                findings.bound = min(float(findings.bound or np.inf), margin_bound)
+            findings.goal_bounds.append(solved.bound)
+            findings.trace = [(building + when, value) for when, value in solved.trace]
+        else:
+            findings.goal_bounds.append(solved.bound)
+
+    def _options(
+        self, instance: AttackInstance, limits: Limits, deadline: Deadline
+    ) -> solvers.SolveOptions:
+        return solvers.SolveOptions(
+            time_limit=deadline.left,
+            threads=limits.threads,
+            seed=limits.seed,
+            absolute_gap=instance.proof_step if instance.sought.is_margin else 1e-6,
+        )
 
     def _points(self, instance: AttackInstance, model: Any, limits: Limits) -> FloatArray:
         """The solver's point, and the one deepest inside the sign pattern that it claims."""
-        claimed = instance.levels + np.array([p.value for p in model.p.values()])
+        claimed = instance.levels.copy()
+        for i, p in model.p.items():
+            claimed[i] += p.value
         if instance.domain == "pixels":
             return np.stack([claimed])
-        signs = np.sign([model.h[1, j].value - 0.5 for j in range(instance.network.widths[0])])
-        polished = self._polish(instance, signs.astype(np.int8), limits)
-        return np.stack([claimed] if polished is None else [claimed, polished])
+        neurons = interval_bounds(instance)[0].unstable
+        signs = np.array([1 if model.h[1, j].value > 0.5 else -1 for j in neurons.tolist()])
+        deepest = self._polish(instance, claimed, neurons, signs.astype(np.int8), limits)
+        return np.stack([claimed] if deepest is None else [claimed, deepest])
 
     def _polish(
-        self, instance: AttackInstance, signs: npt.NDArray[np.int8], limits: Limits
+        self,
+        instance: AttackInstance,
+        claimed: FloatArray,
+        neurons: npt.NDArray[np.int64],
+        signs: npt.NDArray[np.int8],
+        limits: Limits,
     ) -> FloatArray | None:
-        stable = interval_bounds(instance)[0].sign != 0
-        model = slack_model(instance, np.where(stable, 0, signs).astype(np.int8))
-        options = solvers.SolveOptions(
-            time_limit=POLISH_SECONDS, threads=limits.threads, seed=limits.seed
-        )
-        if not self._adapter.solve(model, options).has_solution:
-            return None
-        return np.array([z.value for z in model.z.values()])
-
-
-def _left(time_limit: float | None, began: float) -> float | None:
-    """What a time limit leaves after the time since `began`; never nothing."""
-    if time_limit is None:
-        return None
-    return max(time_limit - (time.perf_counter() - began), 0.01)
+        """The deepest point of the pattern that costs no more than the claimed one."""
+        low, high = instance.point_box
+        change, levels = np.abs(claimed - instance.levels), float(instance.network.levels)
+        paid = {name for stage in instance.sought.stages for name in stage.distances}
+        max_l1 = instance.l1_levels
+        if "linf" in paid:
+            reach = change.max() * (1.0 + POLISH_ROOM)
+            low = np.maximum(low, instance.levels - reach)
+            high = np.minimum(high, instance.levels + reach)
+        if "l1" in paid:
+            max_l1 = min(max_l1, change.sum() * (1.0 + POLISH_ROOM) + POLISH_ROOM * levels)
+        if "l0" in paid or instance.max_pixels is not None:
+            still = change <= POLISH_ROOM
+            low, high = np.where(still, instance.levels, low), np.where(still, instance.levels, high)
+        options = solvers.SolveOptions(threads=limits.threads, seed=limits.seed)
+        with Reachability(
+            instance, neurons, self._adapter.name, options, box=(low, high), max_l1=max_l1
+        ) as reachability:
+            return reachability.test(signs, POLISH_SECONDS).point

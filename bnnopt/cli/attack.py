@@ -32,7 +32,7 @@ __all__ = ["attack"]
 @click.option("--epsilon", default=0.01, show_default=True, help="Largest change of a pixel.")
 @click.option("--method", default="milp", show_default=True)
 @click.option("--solver", default="highs", show_default=True, help="See bnnopt solvers.")
-@click.option("--formulation", default="paper", show_default=True)
+@click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
 @click.option(
     "--target", default="runner-up", show_default=True, help="runner-up, untargeted or a class."
 )

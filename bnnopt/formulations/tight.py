@@ -31,7 +31,13 @@ from bnnopt.formulations.margin import Margin, add_margin
 from bnnopt.formulations.tightening import linear_ranges
 from bnnopt.instance import AttackInstance
 
-__all__ = ["STRENGTHENINGS", "limit_flips", "tight_model"]
+__all__ = [
+    "STRENGTHENINGS",
+    "forbid_pattern",
+    "limit_flips",
+    "minimise_demand",
+    "tight_model",
+]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -90,6 +96,29 @@ def tight_model(
 def limit_flips(model: Any, flips: Flips, members: list[int], most: int) -> None:
     """At most `most` of some neurons, positions in `Flips.neurons`, flip."""
     model.conflicts.add(_flips_expression(model, flips, members) <= most)
+
+
+def forbid_pattern(model: Any, flips: Flips, members: list[int], flipped: BoolArray) -> None:
+    """Not all of some neurons, positions in `Flips.neurons`, do what `flipped` says."""
+    moving = [j for j in members if flipped[j]]
+    staying = [j for j in members if not flipped[j]]
+    differing = (len(moving) - _flips_expression(model, flips, moving)) + _flips_expression(
+        model, flips, staying
+    )
+    model.conflicts.add(differing >= 1)
+
+
+def minimise_demand(model: Any, flips: Flips) -> None:
+    """Make the least demanding flips the objective: those that a point is likely to have."""
+    total = flips.radius.sum() or 1.0
+    model.del_component("objective")
+    model.objective = pyo.Objective(
+        expr=pyo.quicksum(
+            float(flips.demand[j] / total) * _flips_expression(model, flips, [j])
+            for j in range(len(flips.neurons))
+        ),
+        sense=pyo.minimize,
+    )
 
 
 def _flips_expression(model: Any, flips: Flips, members: list[int]) -> Any:

@@ -12,6 +12,7 @@ import solvers
 from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer, Status
 from bnnopt.attacks.base import Attack, Findings, Limits
 from bnnopt.attacks.milp import MilpAttack
+from bnnopt.formulations.attack import FORMULATIONS
 from bnnopt.result import AttackResult
 from tests.helpers import (
     best_continuous_margins,
@@ -31,6 +32,7 @@ def instance_of(
     return AttackInstance(network, random_image(network, seed), epsilon, target, domain)
 
 
+@pytest.mark.parametrize("formulation", FORMULATIONS)
 @pytest.mark.parametrize("solver", INSTALLED)
 @settings(max_examples=12)
 @given(
@@ -40,16 +42,17 @@ def instance_of(
     target=st.sampled_from(["runner-up", "untargeted"]),
 )
 def test_in_the_pixel_domain_the_optimum_is_that_of_enumeration(
-    solver: str, seed: int, widths: tuple[int, ...], head: str, target: str
+    solver: str, formulation: str, seed: int, widths: tuple[int, ...], head: str, target: str
 ) -> None:
     instance = instance_of(seed, widths, head, target, "pixels")
-    result = MilpAttack(solver)(instance)
+    result = MilpAttack(solver, formulation)(instance)
     assert result.status is Status.OPTIMAL
     assert result.objective == pytest.approx(best_pixel_margin(instance), abs=1e-9)
     assert result.verified
     assert result.bound == pytest.approx(result.objective, abs=1e-5)
 
 
+@pytest.mark.parametrize("formulation", FORMULATIONS)
 @pytest.mark.parametrize("solver", INSTALLED)
 @settings(max_examples=12)
 @given(
@@ -60,11 +63,17 @@ def test_in_the_pixel_domain_the_optimum_is_that_of_enumeration(
     epsilon=st.floats(0.03, 0.5),
 )
 def test_in_the_continuous_domain_the_bound_holds_for_every_pattern_of_the_closed_box(
-    solver: str, seed: int, widths: tuple[int, ...], head: str, target: str, epsilon: float
+    solver: str,
+    formulation: str,
+    seed: int,
+    widths: tuple[int, ...],
+    head: str,
+    target: str,
+    epsilon: float,
 ) -> None:
     instance = instance_of(seed, widths, head, target, "continuous", epsilon)
     inside, closed = best_continuous_margins(instance)
-    result = MilpAttack(solver)(instance)
+    result = MilpAttack(solver, formulation)(instance)
     assert result.status is not Status.ERROR, result.message
     assert result.bound is not None
     assert result.bound >= closed - 1e-6
@@ -86,10 +95,13 @@ def test_a_point_on_a_threshold_is_repaired_or_dropped_and_never_claimed() -> No
     # At 0.5 the neuron is exactly at its threshold, hence on; only strictly below is it off.
     # The box reaches down to the threshold and not beyond: off is in the closed model only.
     instance = AttackInstance(network, [0.625], epsilon=0.125)
-    result = MilpAttack()(instance)
+    result = MilpAttack(formulation="paper")(instance)
     assert result.objective == result.start_objective == -2
     assert result.bound == 2  # the closure of "off" meets the box
     assert result.status is Status.FEASIBLE
+    tight = MilpAttack()(instance)  # a neuron that is on everywhere is a constant there
+    assert tight.status is Status.OPTIMAL
+    assert tight.objective == -2
     below = MilpAttack()(AttackInstance(network, [0.625], epsilon=0.126))
     assert below.status is Status.OPTIMAL
     assert below.objective == 2
@@ -143,6 +155,11 @@ def test_a_real_network_is_attacked_and_the_result_is_a_true_record() -> None:
         "iterations",
         "trace",
         "versions",
+        "goal",
+        "goal_values",
+        "goal_bounds",
+        "distances",
+        "model",
     ]
     assert (record["image"], record["label"], record["status"]) == (1, 2, "optimal")
     assert record["trace"][-1][1] == result.objective

@@ -1,0 +1,264 @@
+"""The tight model solved over sign patterns; pixels only check what is found.
+
+The image enters the network through the signs of the first layer only. Without its pixels the
+tight model is a relaxation over those signs: its bound holds for every point of the box, and its
+784 dense columns are gone. A pattern that it finds is then tested by one linear program. If the
+box has such a point, it is optimal; if not, the program's dual names a small set of flips that
+cannot happen together, which is cut off before the next round (combinatorial Benders
+decomposition, Codato and Fischetti 2006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+import solvers
+from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.base import Limits
+from bnnopt.attacks.reachability import Reach, Reachability
+from bnnopt.flips import Flips, first_layer_flips
+from bnnopt.formulations.attack import attack_model, model_size
+from bnnopt.formulations.tight import forbid_pattern, limit_flips, minimise_demand
+from bnnopt.instance import AttackInstance
+
+__all__ = ["Decomposition"]
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+TOLERANCE = 1e-7
+"""Levels; a pattern with less slack below 0 may be one of the closed box and is not cut off."""
+
+CUTS = 8
+"""Random orders in which a conflict is made minimal; each may give a cut of its own."""
+
+LARGEST_LIFTED, LARGEST_SET = 6, 12
+"""Conflicts of more flips, and sets of more neurons, are not worth the subsets to check."""
+
+
+class Decomposition:
+    """One attack on one instance.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+        Limited by its box only; its goal is the margin or a flip.
+    adapter : solvers.Solver
+        For the MILPs; the linear programs need duals and run on HiGHS.
+    limits : Limits
+    strengthen : collection of str
+        As for `tight_model`.
+    """
+
+    def __init__(
+        self,
+        instance: AttackInstance,
+        adapter: solvers.Solver,
+        limits: Limits,
+        strengthen: Collection[str],
+    ) -> None:
+        self._instance, self._adapter, self._limits = instance, adapter, limits
+        self._deadline = Deadline(limits.time_limit)
+        self._flips: Flips = first_layer_flips(instance)
+        self._model = attack_model(instance, "tight", strengthen, with_pixels=False)
+        self._best = float(instance.margins(instance.levels[None])[0])
+        self._findings = Findings(
+            np.zeros((0, instance.network.num_inputs)),
+            bound=float(self._model.largest_margin),
+            iterations=0,
+            size=model_size(self._model),
+        )
+        self._rng = np.random.default_rng(limits.seed)
+        self._cuts: set[tuple[int, ...]] = set()
+        self._closed: float | None = None
+        if instance.sought.needs_flip:
+            minimise_demand(self._model, self._flips)
+
+    def run(self) -> Findings:
+        """Alternate between the two problems until they agree, or time is up."""
+        findings = self._findings
+        with Reachability(self._instance, self._flips.neurons) as self._reachability:
+            while not (self._deadline.passed or findings.interrupted):
+                solved = self._solve()
+                if solved is None or solved.values is None:
+                    break
+                flipped = self._pattern()
+                reached = self._try(flipped)
+                if reached.slack is None:
+                    break
+                if reached.slack >= -TOLERANCE:
+                    if self._settle(flipped):
+                        break
+                elif not self._cut_off(flipped, reached):
+                    break
+                if solved.termination is not solvers.Termination.OPTIMAL:
+                    break
+        if self._closed is not None:
+            findings.bound = max(float(findings.bound or 0.0), self._closed)
+        return findings
+
+    def _solve(self) -> solvers.SolveResult | None:
+        """Solve the relaxation as it stands; None if there is nothing left to do."""
+        findings, seeks_flip = self._findings, self._instance.sought.needs_flip
+        options = solvers.SolveOptions(
+            time_limit=self._deadline.left,
+            threads=self._limits.threads,
+            seed=self._limits.seed,
+            absolute_gap=1e-6 if seeks_flip else self._instance.proof_step,
+        )
+        solved = self._adapter.solve(self._model, options)
+        findings.iterations = (findings.iterations or 0) + (solved.nodes or 0)
+        findings.interrupted |= solved.interrupted
+        if solved.termination is solvers.Termination.ERROR:
+            findings.message = (
+                f"{self._adapter.name}: {solved.message or solved.raw_status}"
+            )
+            return None
+        if seeks_flip:
+            if solved.termination is solvers.Termination.INFEASIBLE:
+                findings.bound = 0.0
+        elif solved.bound is not None:
+            findings.bound = min(float(findings.bound or 0.0), solved.bound)
+        return solved
+
+    def _pattern(self) -> BoolArray:
+        """Which unstable neurons the solver's point flips."""
+        on = [self._model.h[1, j].value > 0.5 for j in self._flips.neurons.tolist()]
+        return np.array(on, dtype=bool) != (self._flips.signs > 0)
+
+    def _signs(self, flipped: BoolArray) -> npt.NDArray[np.int8]:
+        return np.where(flipped, -self._flips.signs, self._flips.signs).astype(np.int8)
+
+    def _try(self, flipped: BoolArray) -> Reach:
+        """Test a pattern, and keep the point that came closest to it if it is worth it."""
+        reached = self._reachability.test(self._signs(flipped), self._deadline.left)
+        if reached.point is not None:
+            self._offer(reached.point)
+        return reached
+
+    def _offer(self, point: FloatArray) -> None:
+        snapped = self._instance.snap(point)
+        margin = float(self._instance.margins(snapped[None])[0])
+        if margin > self._best:
+            self._best = margin
+            self._findings.points = snapped[None]
+            self._findings.trace.append((self._deadline.elapsed, margin))
+
+    def _margin(self, flipped: BoolArray) -> float:
+        """The margin of every point with this pattern."""
+        hidden = self._instance.network.hidden
+        activations = np.where(self._stable_signs() > 0, 1.0, -1.0)
+        activations[self._flips.neurons] = self._signs(flipped)
+        values = activations[None]
+        for layer in hidden[1:]:
+            values = layer(values)
+        logits = self._instance.network.output(values)[0]
+        return float(logits[list(self._instance.targets)].max() - logits[self._instance.source])
+
+    def _stable_signs(self) -> npt.NDArray[np.int8]:
+        signs: npt.NDArray[np.int8] = self._model.layers[0].sign
+        return signs
+
+    def _settle(self, flipped: BoolArray) -> bool:
+        """Find an image with a pattern that has a real point; whether the search ends."""
+        margin = self._margin(flipped)
+        if self._best >= margin:
+            return True
+        if self._instance.domain == "continuous":
+            # On thresholds only. Its margin stays in the bound; another pattern may have it too.
+            self._closed = margin if self._closed is None else max(margin, self._closed)
+            forbid_pattern(self._model, self._flips, list(range(len(flipped))), flipped)
+            return False
+        return self._settle_pixels(flipped)
+
+    def _settle_pixels(self, flipped: BoolArray) -> bool:
+        """Look for whole levels; cut the pattern off if there are none."""
+        options = solvers.SolveOptions(threads=self._limits.threads, seed=self._limits.seed)
+        with Reachability(
+            self._instance, self._flips.neurons, self._adapter.name, options, whole=True
+        ) as whole:
+            reached = whole.test(self._signs(flipped), self._deadline.left)
+        if reached.slack is None:
+            return True
+        if reached.slack > -0.5:  # slacks are whole here
+            if reached.point is not None:
+                self._offer(reached.point)
+            return True
+        members = list(range(len(flipped)))
+        forbid_pattern(self._model, self._flips, members, flipped)
+        return False
+
+    def _cut_off(self, flipped: BoolArray, reached: Reach) -> bool:
+        """Add rows that the pattern violates; then unflip neurons until a point is found."""
+        if not self._flips.refutes(flipped, reached.multipliers):
+            return False
+        for _ in range(CUTS):
+            members = self._minimal(flipped, reached)
+            self._add_cut(members, flipped)
+        flipped = flipped.copy()
+        while not self._deadline.passed:
+            movable = [j for j in members if flipped[j]]
+            if not movable:
+                break
+            without = [flipped & (np.arange(len(flipped)) != j) for j in movable]
+            flipped = max(without, key=self._margin)
+            reached = self._try(flipped)
+            if not self._flips.refutes(flipped, reached.multipliers):
+                break
+            members = self._minimal(flipped, reached)
+            self._add_cut(members, flipped)
+        return True
+
+    def _minimal(self, flipped: BoolArray, reached: Reach) -> list[int]:
+        """Part of a refuted pattern that is refuted too and none of whose parts is."""
+        members = _support(reached)
+        order = self._rng.permutation(len(flipped))
+        for j in sorted(order.tolist(), key=lambda j: bool(flipped[j])):
+            if not members[j]:
+                continue
+            members[j] = False
+            fewer = self._reachability.test(
+                np.where(members, self._signs(flipped), 0).astype(np.int8)
+            )
+            if self._flips.refutes(flipped, fewer.multipliers):
+                members = _support(fewer)
+            else:
+                members[j] = True
+        return [int(j) for j in np.flatnonzero(members)]
+
+    def _add_cut(self, members: list[int], flipped: BoolArray) -> None:
+        """Cut off a conflict, widened by other neurons where it holds for all of its size."""
+        if not all(flipped[members]):
+            forbid_pattern(self._model, self._flips, members, flipped)
+            return
+        widened = self._widened(members)
+        if tuple(widened) not in self._cuts:
+            self._cuts.add(tuple(widened))
+            limit_flips(self._model, self._flips, widened, len(members) - 1)
+
+    def _widened(self, members: list[int]) -> list[int]:
+        """A larger set of which no ``len(members)`` can flip together."""
+        size, widened = len(members), list(members)
+        if size > LARGEST_LIFTED:
+            return widened
+        for new in np.argsort(-self._flips.demand, kind="stable").tolist():
+            if new in members or len(widened) == LARGEST_SET:
+                continue
+            # The first few subsets reject most neurons.
+            for group in (members, widened):
+                subsets = [(*rest, new) for rest in combinations(group, size - 1)]
+                if not self._flips.are_conflicts(np.array(subsets)).all():
+                    break
+            else:
+                widened.append(new)
+        return sorted(widened)
+
+
+def _support(reached: Reach) -> BoolArray:
+    support: BoolArray = reached.multipliers > 1e-9 * reached.multipliers.max()
+    return support

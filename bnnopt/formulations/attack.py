@@ -1,0 +1,83 @@
+"""The attack as one Pyomo model: a formulation, the instance's budgets and its goal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pyomo.environ as pyo
+
+import solvers
+from bnnopt.errors import UnknownNameError
+from bnnopt.formulations.goals import add_budgets, demand_flip, set_stage
+from bnnopt.formulations.paper import paper_model
+from bnnopt.formulations.tight import STRENGTHENINGS, tight_model
+from bnnopt.instance import AttackInstance
+
+__all__ = ["FORMULATIONS", "attack_model", "check_names", "model_size"]
+
+FORMULATIONS = ("tight", "paper")
+
+
+def check_names(formulation: str, strengthen: Collection[str]) -> None:
+    """Raise `UnknownNameError` for a formulation or strengthening that does not exist."""
+    if formulation not in FORMULATIONS:
+        raise UnknownNameError("formulation", formulation, FORMULATIONS)
+    for name in strengthen:
+        if name not in STRENGTHENINGS:
+            raise UnknownNameError("strengthening", name, STRENGTHENINGS)
+
+
+def attack_model(
+    instance: AttackInstance,
+    formulation: str = "tight",
+    strengthen: Collection[str] = STRENGTHENINGS,
+    *,
+    with_pixels: bool = True,
+) -> Any:
+    """Build the model of an instance, with the first stage of its goal as the objective.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    formulation : {"tight", "paper"}
+    strengthen : collection of str
+        For ``"tight"``: which of `STRENGTHENINGS` to use.
+    with_pixels : bool
+        For ``"tight"``: see `tight_model`. A model without pixels takes goals of the margin only.
+
+    Returns
+    -------
+    pyomo ConcreteModel
+        Variables ``p[i]`` (perturbation, in levels) and ``h[l, j]`` (activations, 0 or 1).
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such formulation or strengthening.
+    """
+    check_names(formulation, strengthen)
+    if formulation == "paper":
+        model = paper_model(instance)
+    else:
+        model = tight_model(instance, strengthen, with_pixels=with_pixels)
+    if with_pixels:
+        add_budgets(model, instance)
+    goal = instance.sought
+    if goal.needs_flip:
+        demand_flip(model, instance)
+    set_stage(model, instance, goal.stages[0] if goal.stages else None)
+    return model
+
+
+def model_size(model: Any) -> dict[str, Any]:
+    """Variables, binaries, rows and nonzeros as a solver gets them; stable neurons by layer."""
+    compiled = solvers.compile_model(model)
+    binaries = sum(v.is_binary() for v in model.component_data_objects(pyo.Var, active=True))
+    return {
+        "variables": compiled.num_columns,
+        "binaries": binaries,
+        "rows": compiled.num_rows,
+        "nonzeros": int(compiled.matrix.nnz),
+        "stable": [int((layer.sign != 0).sum()) for layer in model.layers],
+    }
