@@ -10,7 +10,7 @@ import numpy as np
 
 import bnnopt
 from bnnopt import AttackInstance
-from bnnopt.formulations.paper import paper_model
+from bnnopt.formulations.attack import attack_model
 from bnnopt.formulations.target import target_model
 
 __all__ = ["REGISTRY", "BenchmarkInstance", "attack_instance"]
@@ -34,7 +34,7 @@ def _attack(network: str, image: int, epsilon: float) -> BenchmarkInstance:
     return BenchmarkInstance(
         f"attack/{network}/{image}/{epsilon:g}",
         "attack",
-        lambda: paper_model(attack_instance(network, image, epsilon)),
+        lambda: attack_model(attack_instance(network, image, epsilon), "paper"),
     )
 
 

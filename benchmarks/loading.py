@@ -24,7 +24,7 @@ from tabulate import tabulate
 import bnnopt
 import solvers
 from benchmarks.instances import REGISTRY, attack_instance
-from bnnopt.formulations.paper import paper_model
+from bnnopt.formulations.attack import attack_model
 
 LARGE = ("fashion-mnist-2x500", 0, 0.01)
 SMALL = "target/fashion-mnist-2x100/0"
@@ -48,7 +48,7 @@ def loading(repeats: int) -> dict[str, Any]:
         paths = [("ours", load_ours), ("pyomo", load_pyomos)]
         for name, load in paths[:: 1 if turn % 2 else -1]:
             began = time.perf_counter()
-            model = paper_model(attack_instance(*LARGE))
+            model = attack_model(attack_instance(*LARGE), "paper")
             seconds["build"].append(time.perf_counter() - began)
             began = time.perf_counter()
             load(model)

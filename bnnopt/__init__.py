@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 from bnnopt import datasets, zoo
 from bnnopt.api import attack, load_network
+from bnnopt.certify import Certificate, EpsilonBracket, Robustness, bracket_epsilon, certify
 from bnnopt.errors import BnnoptError
 from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork, HiddenLayer, OutputLayer
@@ -16,11 +17,16 @@ __all__ = [
     "AttackResult",
     "BinarizedNetwork",
     "BnnoptError",
+    "Certificate",
+    "EpsilonBracket",
     "HiddenLayer",
     "OutputLayer",
+    "Robustness",
     "Status",
     "__version__",
     "attack",
+    "bracket_epsilon",
+    "certify",
     "datasets",
     "load_network",
     "zoo",

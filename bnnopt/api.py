@@ -12,11 +12,11 @@ from bnnopt import zoo
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Limits
 from bnnopt.errors import SolverFailureError, SolverMissingError, UnknownNameError
-from bnnopt.instance import AttackInstance, Domain
+from bnnopt.instance import AttackInstance, Direction, Domain
 from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult
 
-__all__ = ["attack", "load_network"]
+__all__ = ["attack", "load_network", "read_target", "solver_errors"]
 
 
 def load_network(network: BinarizedNetwork | str | os.PathLike[str]) -> BinarizedNetwork:
@@ -49,6 +49,11 @@ def attack(
     formulation: str = "tight",
     target: int | str = "runner-up",
     domain: Domain = "continuous",
+    mask: npt.ArrayLike | None = None,
+    direction: Direction = "both",
+    max_pixels: int | None = None,
+    max_l1: float | None = None,
+    goal: str = "margin",
     time_limit: float | None = 180.0,
     threads: int = 1,
     seed: int = 0,
@@ -73,6 +78,12 @@ def attack(
         Which class's margin over the predicted class is maximised.
     domain : {"continuous", "pixels"}
         Any real pixel value, or whole levels k/255 only.
+    mask, direction, max_pixels, max_l1
+        Budgets beside `epsilon`, and all of them hold together: see `AttackInstance`.
+    goal : str
+        ``"margin"``, ``"flip"``, ``"linf"``, ``"l1"``, ``"l0"``, a weighted sum such as
+        ``"margin+0.5*l1"``, or two in lexicographic order such as ``"l0,linf"``: see
+        `AttackInstance`.
     time_limit : float or None
         Wall-clock seconds.
     threads : int
@@ -101,15 +112,31 @@ def attack(
     """
     limits = Limits(time_limit, threads, seed)
     method_class = attack_class(method)
-    instance = AttackInstance(load_network(network), image, epsilon, target, domain)
-    with _solver_errors():
+    instance = AttackInstance(
+        load_network(network),
+        image,
+        epsilon,
+        target,
+        domain,
+        mask,
+        direction,
+        max_pixels,
+        max_l1,
+        goal,
+    )
+    with solver_errors():
         attacker = method_class(solver=solver, formulation=formulation)
         result: AttackResult = attacker(instance, limits, image=index, label=label)
     return result
 
 
+def read_target(text: str) -> int | str:
+    """A target as it is written on a command line: a class number or a name."""
+    return int(text) if text.isdecimal() and len(text) < 10 else text
+
+
 @contextmanager
-def _solver_errors() -> Iterator[None]:
+def solver_errors() -> Iterator[None]:
     """Turn the solver layer's errors, which knows nothing of bnnopt, into ours."""
     import solvers
 

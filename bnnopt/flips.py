@@ -100,9 +100,7 @@ def first_layer_flips(instance: AttackInstance) -> Flips:
     # In the pixel domain, off means a sum of at most threshold - 1.
     step = 1.0 if instance.domain == "pixels" else 0.0
     demand = np.where(signs > 0, slack + step, -slack)
-    return Flips(
-        neurons, signs, signs[:, None] * weight, demand, demand - step, centre, radius
-    )
+    return Flips(neurons, signs, signs[:, None] * weight, demand, demand - step, centre, radius)
 
 
 def flip_limits(flips: Flips) -> list[tuple[list[int], int]]:
@@ -157,7 +155,8 @@ def _quadruple_cover(flips: Flips, pairs: BoolArray) -> list[list[int]]:
     conflict = _quadruple_table(quadruples, pairs)
     score = np.bincount(quadruples.ravel(), minlength=len(chosen))
     order = np.argsort(-score[quadruples].sum(axis=1), kind="stable")
-    left, cover = quadruples[order], []
+    left = quadruples[order]
+    cover: list[list[int]] = []
     while len(left) and len(cover) < MAX_ROWS:
         members = _grow(left[0].tolist(), conflict, score)
         cover.append(sorted(chosen[members].tolist()))
@@ -190,17 +189,21 @@ def _quadruple_conflicts(flips: Flips, pairs: BoolArray, chosen: IntArray) -> In
     fourth = 16 * total + 16 * e2 + 4 * (6 * total + 4 * e2 + 6 * e4)
     reach = (28 * square - fourth) / 48
     conflicts = reach < demand[i] + demand[j] + demand[p] + demand[q] - MARGIN
-    return np.stack([i, j, p, q], axis=1)[conflicts]
+    found: IntArray = np.stack([i, j, p, q], axis=1)[conflicts]
+    return found
 
 
 def _quadruple_table(quadruples: IntArray, pairs: BoolArray) -> BoolArray:
-    """conflict[i, j, p, q] for every order of four neurons; true where a pair conflicts."""
+    """conflict[i, j, p, q] in every order; true where a pair conflicts or a neuron repeats."""
     rows = pairs[:, :, None] | pairs[:, None, :] | pairs[None, :, :]
     table = rows[:, :, :, None] | rows[:, :, None, :] | rows[:, None, :, :] | rows[None, :, :, :]
     i, j, p, q = quadruples.T
     for a, b, c, d in ((i, j, p, q), (i, j, q, p), (i, p, q, j), (j, p, q, i)):
         for x, y, z in ((a, b, c), (a, c, b), (b, a, c), (b, c, a), (c, a, b), (c, b, a)):
             table[x, y, z, d] = True
+    same = np.arange(len(pairs))
+    for one, other in combinations(range(4), 2):
+        np.moveaxis(table, (one, other), (0, 1))[same, same] = True
     return np.asarray(table)
 
 
@@ -212,9 +215,7 @@ def _grow(members: list[int], conflict: BoolArray, score: IntArray) -> list[int]
     candidates[members] = False
     while candidates.any():
         new = int(np.argmax(np.where(candidates, score, -1)))
-        first, second = np.triu_indices(len(members), 1)
-        at = np.array(members)
-        candidates &= conflict[new, at[first], at[second]].all(axis=0)
+        candidates &= conflict[new][np.ix_(members, members)].all(axis=(0, 1))
         members.append(new)
         candidates[new] = False
     return members

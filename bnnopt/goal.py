@@ -116,7 +116,8 @@ class Goal:
 
 
 def _stage(text: str, whole: str) -> Stage:
-    margin, paid = 0.0, {}
+    margin = 0.0
+    paid: dict[str, float] = {}
     for term in text.split("+"):
         factor, _, name = term.strip().rpartition("*")
         name = name.strip()

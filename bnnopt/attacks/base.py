@@ -163,7 +163,7 @@ def _best(instance: AttackInstance, points: FloatArray) -> tuple[FloatArray, flo
     margins = instance.margins(candidates)
     best = max(
         range(len(candidates)),
-        key=lambda at: instance.sought.rank(margins[at], instance.distances(candidates[at])),
+        key=lambda at: instance.sought.rank(float(margins[at]), instance.distances(candidates[at])),
     )
     return candidates[best], float(margins[best])
 

@@ -11,15 +11,17 @@ decomposition, Codato and Fischetti 2006).
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import ExitStack
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
 import solvers
+from bnnopt.attacks.base import Limits
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings
-from bnnopt.attacks.base import Limits
 from bnnopt.attacks.reachability import Reach, Reachability
 from bnnopt.flips import Flips, first_layer_flips
 from bnnopt.formulations.attack import attack_model, model_size
@@ -82,7 +84,7 @@ class Decomposition:
     def run(self) -> Findings:
         """Alternate between the two problems until they agree, or time is up."""
         findings = self._findings
-        with Reachability(self._instance, self._flips.neurons) as self._reachability:
+        with ExitStack() as self._resources:
             while not (self._deadline.passed or findings.interrupted):
                 solved = self._solve()
                 if solved is None or solved.values is None:
@@ -102,6 +104,11 @@ class Decomposition:
             findings.bound = max(float(findings.bound or 0.0), self._closed)
         return findings
 
+    @cached_property
+    def _reachability(self) -> Reachability:
+        """Made when the first pattern asks for it; many a flip is ruled out without."""
+        return self._resources.enter_context(Reachability(self._instance, self._flips.neurons))
+
     def _solve(self) -> solvers.SolveResult | None:
         """Solve the relaxation as it stands; None if there is nothing left to do."""
         findings, seeks_flip = self._findings, self._instance.sought.needs_flip
@@ -115,9 +122,7 @@ class Decomposition:
         findings.iterations = (findings.iterations or 0) + (solved.nodes or 0)
         findings.interrupted |= solved.interrupted
         if solved.termination is solvers.Termination.ERROR:
-            findings.message = (
-                f"{self._adapter.name}: {solved.message or solved.raw_status}"
-            )
+            findings.message = f"{self._adapter.name}: {solved.message or solved.raw_status}"
             return None
         if seeks_flip:
             if solved.termination is solvers.Termination.INFEASIBLE:
@@ -129,7 +134,8 @@ class Decomposition:
     def _pattern(self) -> BoolArray:
         """Which unstable neurons the solver's point flips."""
         on = [self._model.h[1, j].value > 0.5 for j in self._flips.neurons.tolist()]
-        return np.array(on, dtype=bool) != (self._flips.signs > 0)
+        flipped: BoolArray = np.array(on, dtype=bool) != (self._flips.signs > 0)
+        return flipped
 
     def _signs(self, flipped: BoolArray) -> npt.NDArray[np.int8]:
         return np.where(flipped, -self._flips.signs, self._flips.signs).astype(np.int8)

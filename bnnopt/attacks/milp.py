@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from typing import Any, ClassVar
 
@@ -11,8 +10,8 @@ import numpy.typing as npt
 
 import solvers
 from bnnopt.attacks.base import Attack, Findings, Limits
-from bnnopt.attacks.decomposition import Decomposition
 from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.decomposition import Decomposition
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.bounds import interval_bounds
 from bnnopt.formulations.attack import attack_model, check_names, model_size
@@ -89,21 +88,23 @@ class MilpAttack(Attack):
         findings.bound = float(model.largest_margin)
         findings.iterations = 0
         goal = instance.sought
+        solved: solvers.SolveResult | None = None
         for number, stage in enumerate(goal.stages or (None,)):
-            if number > 0:
-                held = solved.values is not None and solved.objective is not None  # noqa: F821
-                if not held:
+            if solved is not None:
+                if solved.objective is None:
                     break
-                hold_stage(model, goal.stages[0], solved.objective)  # noqa: F821
+                hold_stage(model, goal.stages[0], solved.objective)
                 set_stage(model, instance, stage)
             building = deadline.elapsed
             solved = self._adapter.solve(model, self._options(instance, limits, deadline))
             self._record(instance, findings, solved, number, building)
-            if findings.message or findings.interrupted:
+            if findings.message:
                 break
             if solved.values is not None:
                 new = self._points(instance, model, limits)
                 findings.points = np.vstack([findings.points, new])
+            if findings.interrupted:
+                break
         return findings
 
     def _record(
@@ -177,7 +178,10 @@ class MilpAttack(Attack):
             max_l1 = min(max_l1, change.sum() * (1.0 + POLISH_ROOM) + POLISH_ROOM * levels)
         if "l0" in paid or instance.max_pixels is not None:
             still = change <= POLISH_ROOM
-            low, high = np.where(still, instance.levels, low), np.where(still, instance.levels, high)
+            low, high = (
+                np.where(still, instance.levels, low),
+                np.where(still, instance.levels, high),
+            )
         options = solvers.SolveOptions(threads=limits.threads, seed=limits.seed)
         with Reachability(
             instance, neurons, self._adapter.name, options, box=(low, high), max_l1=max_l1

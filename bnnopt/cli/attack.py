@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 from tabulate import tabulate
 
 from bnnopt import api, datasets
+from bnnopt.cli.budget import budget_options, read_budget
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
 from bnnopt.cli.images import parse_indices
+from bnnopt.cli.output import check_folder, json_sink
 from bnnopt.cli.progress import Progress
 from bnnopt.cli.work import Job, run_jobs
 from bnnopt.datasets.catalog import COUNTS
@@ -29,19 +29,25 @@ __all__ = ["attack"]
 @click.command()
 @click.argument("network")
 @click.option("--images", default="0:10", show_default=True, help="Test-set indices or slices.")
-@click.option("--epsilon", default=0.01, show_default=True, help="Largest change of a pixel.")
+@budget_options
 @click.option("--method", default="milp", show_default=True)
 @click.option("--solver", default="highs", show_default=True, help="See bnnopt solvers.")
 @click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
 @click.option(
     "--target", default="runner-up", show_default=True, help="runner-up, untargeted or a class."
 )
-@click.option("--domain", default="continuous", show_default=True, help="continuous or pixels.")
+@click.option(
+    "--goal",
+    default="margin",
+    show_default=True,
+    help="margin, flip, linf, l1, l0, a sum such as margin+0.5*l1, or a pair such as l0,linf.",
+)
 @click.option("--time-limit", default=180.0, show_default=True, help="Seconds an image.")
 @click.option("--threads", default=1, show_default=True, help="For the solver.")
 @click.option("--workers", default=1, show_default=True, help="Processes, an image each.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "json_file", help="Write a JSON line an attack; - for stdout.")
+@click.option("--verbose", is_flag=True, help="Print the size of each model.")
 @click.option("--figure", help="Write a figure of the images (.png, .pdf or .svg).")
 def attack(
     network: str,
@@ -49,6 +55,7 @@ def attack(
     json_file: str | None,
     figure: str | None,
     workers: int,
+    verbose: bool,
     **options: Any,
 ) -> None:
     """Attack test images of NETWORK, a name of the zoo or an .npz file."""
@@ -59,18 +66,21 @@ def attack(
         raise InputError(f"--workers must be at least 1, not {workers}")
     if figure:
         _check_figure(figure)
-    options["target"] = _target(options["target"])
+    options["target"] = api.read_target(options["target"])
+    options = read_budget(options, loaded.input_shape)
     indices = parse_indices(images, COUNTS["test"])
     data = datasets.for_indices(loaded.dataset, indices)
     jobs = [
         Job(loaded, data.x(index), options | {"index": index, "label": int(data.labels[index])})
         for index in indices
     ]
-    with _json_sink(json_file) as write:
+    with json_sink(json_file) as write:
         results, interrupted = _run(jobs, workers, options, write)
     table = sys.stderr if json_file == "-" else sys.stdout
     if results:
         print(results_table(results), file=table)
+    for result in results if verbose else ():
+        print(f"image {result.image}: model {json.dumps(result.model)}", file=table)
     if figure and results:
         from bnnopt.report.attack_figure import save_figure
 
@@ -84,7 +94,7 @@ def attack(
 
 
 def _run(
-    jobs: list[Job], workers: int, options: dict[str, Any], write: Callable[[AttackResult], None]
+    jobs: list[Job], workers: int, options: dict[str, Any], write: Callable[[str], None]
 ) -> tuple[list[AttackResult], bool]:
     """Attack every image; on Ctrl-C keep what is finished, and the incumbent of what is not."""
     results: list[AttackResult] = []
@@ -93,7 +103,7 @@ def _run(
         try:
             for result in run_jobs(jobs, workers):
                 results.append(result)
-                write(result)
+                write(json.dumps(result.as_dict()))
                 progress.step(_line(result))
                 if result.interrupted:
                     interrupted = True
@@ -103,52 +113,13 @@ def _run(
     return sorted(results, key=lambda result: result.image or 0), interrupted
 
 
-def _target(text: str) -> int | str:
-    return int(text) if text.isdecimal() and len(text) < 10 else text
-
-
 def _check_figure(path: str) -> None:
     """Complain before hours of work, not after."""
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingDependencyError("matplotlib", "--figure", "report")
     if Path(path).suffix not in (".png", ".pdf", ".svg"):
         raise InputError(f"--figure must end in .png, .pdf or .svg, not {path!r}")
-    _check_folder(path, "--figure")
-
-
-def _check_folder(path: str, option: str) -> None:
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"{option}: the folder {str(folder)!r} does not exist")
-    if Path(path).is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"{option}: {path!r} cannot be written")
-
-
-@contextmanager
-def _json_sink(path: str | None) -> Iterator[Callable[[AttackResult], None]]:
-    """A function that writes one result; each line is on disk before the next attack starts."""
-    if path is None:
-        yield lambda result: None
-        return
-    if path == "-":
-        yield lambda result: _write_line(sys.stdout, result)
-        return
-    _check_folder(path, "--json")
-    with ExitStack() as stack:
-        streams: list[IO[str]] = []
-
-        def write(result: AttackResult) -> None:
-            # Opened by the first result: a mistaken command must not empty an older file.
-            if not streams:
-                streams.append(stack.enter_context(open(path, "w", encoding="utf-8")))
-            _write_line(streams[0], result)
-
-        yield write
-
-
-def _write_line(stream: IO[str], result: AttackResult) -> None:
-    stream.write(json.dumps(result.as_dict()) + "\n")
-    stream.flush()
+    check_folder(path, "--figure")
 
 
 def _line(result: AttackResult) -> str:
@@ -158,6 +129,13 @@ def _line(result: AttackResult) -> str:
         f"image {result.image}: {result.status} at {result.objective:g}{bound}{flipped}, "
         f"{result.wall_time:.1f} s"
     )
+
+
+def _goal_columns(result: AttackResult) -> dict[str, str]:
+    """The perturbation's distances, where the goal is about them."""
+    if result.goal in ("margin", "flip"):
+        return {}
+    return {name: f"{value:.5g}" for name, value in result.distances.items()}
 
 
 def results_table(results: list[AttackResult]) -> str:
@@ -173,6 +151,7 @@ def results_table(results: list[AttackResult]) -> str:
             "bound": "" if result.bound is None else f"{result.bound:g}",
             "status": result.status.value,
             "flipped": "yes" if result.flipped else "",
+            **_goal_columns(result),
             "seconds": f"{result.wall_time:.1f}",
         }
         for result in results

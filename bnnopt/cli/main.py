@@ -12,9 +12,11 @@ from bnnopt import __version__
 from bnnopt.cli.attack import attack
 from bnnopt.cli.data import data
 from bnnopt.cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
+from bnnopt.cli.export import export
 from bnnopt.cli.networks import networks
 from bnnopt.cli.solver_list import solvers
 from bnnopt.cli.train import train
+from bnnopt.cli.verify import verify
 from bnnopt.errors import (
     BnnoptError,
     DataError,
@@ -44,7 +46,7 @@ def commands() -> None:
     """Find, and prove, the worst-case inputs of binarized neural networks."""
 
 
-for command in (attack, data, networks, solvers, train):
+for command in (attack, data, export, networks, solvers, train, verify):
     commands.add_command(command)
 
 

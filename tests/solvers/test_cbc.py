@@ -7,7 +7,7 @@ import pytest
 import bnnopt
 import solvers
 from bnnopt import AttackInstance
-from bnnopt.formulations.paper import paper_model
+from bnnopt.formulations.attack import attack_model
 from solvers import cbc
 
 LOG = """\
@@ -48,7 +48,7 @@ def test_cbc_finds_the_optimum_that_its_cuts_would_lose() -> None:
     network = bnnopt.zoo.load("fashion-mnist-2x100")
     instance = AttackInstance(network, bnnopt.datasets.embedded().x(1), 0.003)
     results = {
-        name: solvers.solve(paper_model(instance), name, time_limit=120)
+        name: solvers.solve(attack_model(instance, "paper"), name, time_limit=120)
         for name in ("highs", "cbc")
     }
     for result in results.values():

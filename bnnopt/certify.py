@@ -1,0 +1,268 @@
+"""Verdicts: whether any image within a budget gets another class from the network."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.api import attack, load_network
+from bnnopt.instance import AttackInstance, Domain
+from bnnopt.network import BinarizedNetwork
+from bnnopt.result import AttackResult, Status
+
+__all__ = ["Certificate", "EpsilonBracket", "Robustness", "bracket_epsilon", "certify"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Robustness(StrEnum):
+    """A verdict."""
+
+    ROBUST = "robust"
+    """No admissible image gives another class a larger logit: a bound proves it."""
+    VULNERABLE = "vulnerable"
+    """One does; it was replayed exactly."""
+    UNKNOWN = "unknown"
+    """Time ran out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """The verdict on one image.
+
+    Parameters
+    ----------
+    network : str
+    image, label : int or None
+        Test-set index and true class, where the caller gave them.
+    source : int
+        The class predicted for the original image.
+    epsilon : float
+    domain : str
+    verdict : Robustness
+    classes : dict of int to Robustness
+        The verdict on each other class that was looked at; all of them unless one is vulnerable.
+    target : int or None
+        The class that the adversarial image flips to.
+    margin : float or None
+        Its margin over the source.
+    wall_time : float
+        Seconds.
+    interrupted : bool
+        Whether Ctrl-C ended it.
+    message : str
+        What failed, where a solver did.
+    adversarial : array of float64, shape input_shape, or None
+    """
+
+    network: str
+    image: int | None
+    label: int | None
+    source: int
+    epsilon: float
+    domain: str
+    verdict: Robustness
+    classes: dict[int, Robustness]
+    target: int | None
+    margin: float | None
+    wall_time: float
+    interrupted: bool = False
+    message: str = ""
+    adversarial: FloatArray | None = field(default=None, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values: numbers and names, no images."""
+        keys = ("network", "image", "label", "source", "epsilon", "domain", "target", "margin")
+        record: dict[str, Any] = {key: getattr(self, key) for key in keys}
+        record["verdict"] = self.verdict.value
+        record["classes"] = {str(c): verdict.value for c, verdict in self.classes.items()}
+        record["wall_time"] = round(self.wall_time, 4)
+        return record
+
+
+def certify(
+    network: BinarizedNetwork | str | os.PathLike[str],
+    image: npt.ArrayLike,
+    epsilon: float = 0.01,
+    *,
+    solver: str = "highs",
+    domain: Domain = "continuous",
+    time_limit: float | None = 180.0,
+    threads: int = 1,
+    seed: int = 0,
+    index: int | None = None,
+    label: int | None = None,
+    **budget: Any,
+) -> Certificate:
+    """Decide whether any image within `epsilon` gives another class a larger logit.
+
+    Each other class is asked for "any flip at all", most likely first, until one flips or all are
+    ruled out. A tie of two logits is not a flip.
+
+    Parameters
+    ----------
+    network, image, epsilon, solver, domain, threads, seed, index, label
+        As for `bnnopt.attack`.
+    time_limit : float or None
+        Wall-clock seconds for all classes together.
+    **budget
+        ``mask``, ``direction``, ``max_pixels``, ``max_l1``, as for `bnnopt.attack`.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    BnnoptError
+        If an argument is wrong, or the solver is missing or fails.
+    """
+    began = time.perf_counter()
+    loaded = load_network(network)
+    instance = AttackInstance(loaded, image, epsilon, "untargeted", domain, **budget)
+    classes: dict[int, Robustness] = {}
+    flip: AttackResult | None = None
+    message, interrupted = "", False
+    for target in sorted(instance.targets, key=lambda c: -instance.logits[c]):
+        left = None
+        if time_limit is not None:
+            left = max(time_limit - (time.perf_counter() - began), 0.01)
+        result = attack(
+            loaded,
+            image,
+            epsilon,
+            target=target,
+            goal="flip",
+            solver=solver,
+            domain=domain,
+            time_limit=left,
+            threads=threads,
+            seed=seed,
+            **budget,
+        )
+        classes[target] = _verdict(result)
+        message, interrupted = result.message or message, result.interrupted
+        if result.flipped:
+            flip = result
+        if result.flipped or interrupted:
+            break
+    return Certificate(
+        network=loaded.name,
+        image=index,
+        label=label,
+        source=instance.source,
+        epsilon=float(epsilon),
+        domain=domain,
+        verdict=_overall(classes, interrupted),
+        classes=classes,
+        target=None if flip is None else flip.target,
+        margin=None if flip is None else flip.objective,
+        wall_time=time.perf_counter() - began,
+        interrupted=interrupted,
+        message=message,
+        adversarial=None if flip is None else flip.adversarial,
+    )
+
+
+def _verdict(result: AttackResult) -> Robustness:
+    if result.flipped:
+        return Robustness.VULNERABLE
+    proved = result.status is Status.OPTIMAL and result.bound is not None and result.bound <= 0
+    return Robustness.ROBUST if proved else Robustness.UNKNOWN
+
+
+def _overall(classes: dict[int, Robustness], interrupted: bool) -> Robustness:
+    verdicts = set(classes.values())
+    if Robustness.VULNERABLE in verdicts:
+        return Robustness.VULNERABLE
+    if Robustness.UNKNOWN in verdicts or interrupted:
+        return Robustness.UNKNOWN
+    return Robustness.ROBUST
+
+
+@dataclass(frozen=True, eq=False)
+class EpsilonBracket:
+    """How much an image withstands.
+
+    Parameters
+    ----------
+    certified : float
+        The largest epsilon that was proved robust; 0 if none was.
+    broken : float or None
+        The smallest change, in the largest pixel, of an adversarial image that was found.
+    adversarial : array of float64 or None
+        That image.
+    certificates : list of Certificate
+        Every verdict on the way.
+    """
+
+    certified: float
+    broken: float | None
+    adversarial: FloatArray | None
+    certificates: list[Certificate]
+
+
+def bracket_epsilon(
+    network: BinarizedNetwork | str | os.PathLike[str],
+    image: npt.ArrayLike,
+    max_epsilon: float = 0.05,
+    *,
+    tolerance: float = 0.0005,
+    time_limit: float | None = 180.0,
+    domain: Domain = "continuous",
+    **options: Any,
+) -> EpsilonBracket:
+    """Bisect for the largest certified and the smallest broken epsilon.
+
+    Parameters
+    ----------
+    network, image, domain
+        As for `certify`.
+    max_epsilon : float
+        The largest epsilon to look at.
+    tolerance : float
+        Stop when the two are this close; whole levels in the pixel domain.
+    time_limit : float or None
+        Seconds for each verdict. One that stays unknown counts as not certified.
+    **options
+        As for `certify`.
+
+    Returns
+    -------
+    EpsilonBracket
+    """
+    loaded = load_network(network)
+    step = 1.0 / loaded.levels if domain == "pixels" else tolerance
+    certified, ceiling = 0.0, max_epsilon
+    broken: float | None = None
+    adversarial: FloatArray | None = None
+    certificates: list[Certificate] = []
+    epsilon = max_epsilon
+    while True:
+        certificate = certify(
+            loaded, image, epsilon, domain=domain, time_limit=time_limit, **options
+        )
+        certificates.append(certificate)
+        if certificate.verdict is Robustness.ROBUST:
+            certified = epsilon
+        else:
+            ceiling = epsilon
+        if certificate.adversarial is not None:
+            change = np.abs(certificate.adversarial.ravel() - np.ravel(image)).max()
+            if broken is None or change < broken:
+                broken, adversarial = float(change), certificate.adversarial
+                ceiling = min(ceiling, broken)
+        epsilon = (certified + ceiling) / 2.0
+        if domain == "pixels":
+            epsilon = round(epsilon * loaded.levels) / loaded.levels
+            done = not certified < epsilon < ceiling
+        else:
+            done = ceiling - certified <= step
+        if done or certificate.interrupted:
+            return EpsilonBracket(certified, broken, adversarial, certificates)

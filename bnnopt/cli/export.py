@@ -1,0 +1,56 @@
+"""``bnnopt export``: an attack's model as an LP or MPS file, for any solver elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bnnopt import api, datasets
+from bnnopt.cli.budget import budget_options, read_budget
+from bnnopt.cli.images import parse_indices
+from bnnopt.cli.output import check_folder
+from bnnopt.datasets.catalog import COUNTS
+from bnnopt.errors import InputError
+
+__all__ = ["export"]
+
+
+@click.command()
+@click.argument("network")
+@click.option("--image", default="0", show_default=True, help="Test-set index.")
+@budget_options
+@click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
+@click.option("--target", default="runner-up", show_default=True)
+@click.option("--goal", default="margin", show_default=True, help="As for attack; first stage.")
+@click.option("--out", required=True, help="A file that ends in .lp or .mps.")
+def export(
+    network: str, image: str, formulation: str, target: str, goal: str, out: str, **options: Any
+) -> None:
+    """Write the model of one attack on NETWORK, with the paper's names p, a and h."""
+    from bnnopt.formulations.attack import attack_model, model_size
+    from bnnopt.formulations.files import ENDINGS, write_model
+    from bnnopt.instance import AttackInstance
+
+    loaded = api.load_network(network)
+    if Path(out).suffix not in ENDINGS:
+        raise InputError(f"--out must end in {' or '.join(ENDINGS)}, not {out!r}")
+    check_folder(out, "--out")
+    if not loaded.dataset:
+        raise InputError(f"{network} names no data set: save it with dataset='mnist', say")
+    indices = parse_indices(image, COUNTS["test"])
+    if len(indices) != 1:
+        raise InputError(f"--image takes one index, not {image!r}")
+    data = datasets.for_indices(loaded.dataset, indices)
+    options = read_budget(options, loaded.input_shape)
+    instance = AttackInstance(
+        loaded, data.x(indices[0]), target=api.read_target(target), goal=goal, **options
+    )
+    model = attack_model(instance, formulation)
+    write_model(model, out)
+    size = model_size(model)
+    print(
+        f"{out}: {size['variables']} variables ({size['binaries']} binary), {size['rows']} rows, "
+        f"{size['nonzeros']} nonzeros; stable neurons by layer: {size['stable']}"
+    )
