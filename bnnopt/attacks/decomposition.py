@@ -126,7 +126,7 @@ class Decomposition:
             return None
         if seeks_flip:
             if solved.termination is solvers.Termination.INFEASIBLE:
-                findings.bound = 0.0
+                findings.bound = min(float(findings.bound or 0.0), 0.0)
         elif solved.bound is not None:
             findings.bound = min(float(findings.bound or 0.0), solved.bound)
         return solved

@@ -83,20 +83,21 @@ def judge(
     if goal.is_margin:
         proved = bound is not None and bound - objective <= PROOF_GAP
         return Verdict(Status.OPTIMAL if proved else Status.FEASIBLE, bound, [bound])
-    if goal.needs_flip and objective <= 0:
-        proved = bound is not None and bound <= 0
-        return Verdict(Status.OPTIMAL if proved else Status.FEASIBLE, bound)
     values = goal.values(objective, moved)
     bounds: list[float | None] = []
-    for stage, value, claim in zip(goal.stages, values, findings.goal_bounds, strict=False):
+    for stage, claim in zip(goal.stages, findings.goal_bounds, strict=False):
         bounds.append(None if claim is None else _rounded(stage, claim))
-        if bounds[-1] is not None and _gap(stage, value, bounds[-1]) < -_allowed(value):
-            return _excluded(goal.text, bounds[-1], value)
     bounds += [None] * (len(values) - len(bounds))
-    proved = all(
-        bound is not None and _gap(stage, value, bound) <= _allowed(value)
-        for stage, value, bound in zip(goal.stages, values, bounds, strict=True)
-    )
+    if goal.needs_flip and objective <= 0:
+        # The point is the image itself: what counts is whether any flip is ruled out.
+        proved = bound is not None and bound <= 0
+        return Verdict(Status.OPTIMAL if proved else Status.FEASIBLE, bound, bounds)
+    proved = True
+    for stage, value, limit in zip(goal.stages, values, bounds, strict=True):
+        gap = np.inf if limit is None else _gap(stage, value, limit)
+        if limit is not None and gap < -_allowed(value):
+            return _excluded(goal.text, limit, value)
+        proved &= bool(gap <= _allowed(value))
     return Verdict(Status.OPTIMAL if proved else Status.FEASIBLE, bound, bounds)
 
 

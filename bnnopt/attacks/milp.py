@@ -123,7 +123,7 @@ class MilpAttack(Attack):
             findings.message = f"{self.solver}: {solved.message or solved.raw_status}"
         elif number == 0 and goal.needs_flip:
             if solved.termination is solvers.Termination.INFEASIBLE:
-                findings.bound = 0.0
+                findings.bound = min(float(findings.bound or 0.0), 0.0)
             elif goal.stages:
                 findings.goal_bounds.append(solved.bound)
         elif number == 0 and not goal.stages[0].distances:
@@ -154,18 +154,24 @@ class MilpAttack(Attack):
             return np.stack([claimed])
         neurons = interval_bounds(instance)[0].unstable
         signs = np.array([1 if model.h[1, j].value > 0.5 else -1 for j in neurons.tolist()])
-        deepest = self._polish(instance, claimed, neurons, signs.astype(np.int8), limits)
-        return np.stack([claimed] if deepest is None else [claimed, deepest])
+        boxes = [self._affordable(instance, claimed)]
+        if any(stage.distances for stage in instance.sought.stages):
+            # A pattern may have its points at a price only; one of them still is a flip.
+            boxes.append((instance.point_box, instance.l1_levels))
+        options = solvers.SolveOptions(threads=limits.threads, seed=limits.seed)
+        points = [claimed]
+        for box, max_l1 in boxes:
+            with Reachability(
+                instance, neurons, self._adapter.name, options, box=box, max_l1=max_l1
+            ) as reachability:
+                deepest = reachability.test(signs.astype(np.int8), POLISH_SECONDS).point
+            points += [] if deepest is None else [deepest]
+        return np.stack(points)
 
-    def _polish(
-        self,
-        instance: AttackInstance,
-        claimed: FloatArray,
-        neurons: npt.NDArray[np.int64],
-        signs: npt.NDArray[np.int8],
-        limits: Limits,
-    ) -> FloatArray | None:
-        """The deepest point of the pattern that costs no more than the claimed one."""
+    def _affordable(
+        self, instance: AttackInstance, claimed: FloatArray
+    ) -> tuple[tuple[FloatArray, FloatArray], float]:
+        """The box and the L1 budget of points that cost no more than the claimed one."""
         low, high = instance.point_box
         change, levels = np.abs(claimed - instance.levels), float(instance.network.levels)
         paid = {name for stage in instance.sought.stages for name in stage.distances}
@@ -178,12 +184,6 @@ class MilpAttack(Attack):
             max_l1 = min(max_l1, change.sum() * (1.0 + POLISH_ROOM) + POLISH_ROOM * levels)
         if "l0" in paid or instance.max_pixels is not None:
             still = change <= POLISH_ROOM
-            low, high = (
-                np.where(still, instance.levels, low),
-                np.where(still, instance.levels, high),
-            )
-        options = solvers.SolveOptions(threads=limits.threads, seed=limits.seed)
-        with Reachability(
-            instance, neurons, self._adapter.name, options, box=(low, high), max_l1=max_l1
-        ) as reachability:
-            return reachability.test(signs, POLISH_SECONDS).point
+            low = np.where(still, instance.levels, low)
+            high = np.where(still, instance.levels, high)
+        return (low, high), max_l1

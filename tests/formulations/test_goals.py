@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnnopt import AttackInstance, Status
+from bnnopt.attacks.milp import MilpAttack
+from bnnopt.errors import BnnoptError
+from bnnopt.goal import Goal
+from tests.helpers import random_image, random_network
+
+BUDGETS: list[dict[str, Any]] = [
+    {},
+    {"max_pixels": 2},
+    {"max_l1": 0.6},
+    {"direction": "lighten"},
+    {"direction": "darken", "max_pixels": 1},
+    {"mask": [True, False, True, True]},
+    {"mask": [True, True, True, False], "max_l1": 0.45, "max_pixels": 2, "direction": "lighten"},
+]
+GOALS = ["margin", "flip", "linf", "l1", "l0", "l0,linf", "margin,l1", "margin+3*l1", "l1,margin"]
+
+
+def best_rank(instance: AttackInstance) -> tuple[float, ...]:
+    """The best rank over every admissible image of whole levels."""
+    low, high = instance.levels, instance.levels
+    reach = np.floor(instance.network.levels * instance.epsilon + 1e-9)
+    ranges = [
+        range(int(max(a - reach, 0)), int(min(b + reach, instance.network.levels)) + 1)
+        for a, b in zip(low, high, strict=True)
+    ]
+    points = np.array(list(product(*ranges)), dtype=np.float64)
+    points = points[[instance.admits(z / instance.network.levels) for z in points]]
+    margins = instance.margins(points)
+    return max(
+        instance.sought.rank(float(margin), instance.distances(z))
+        for margin, z in zip(margins, points, strict=True)
+    )
+
+
+@pytest.mark.parametrize("formulation", ["tight", "paper"])
+@pytest.mark.parametrize("goal", GOALS)
+@settings(max_examples=12)
+@given(seed=st.integers(0, 10**6), budget=st.sampled_from(BUDGETS), untargeted=st.booleans())
+def test_in_pixels_every_goal_within_every_budget_is_that_of_enumeration(
+    goal: str, formulation: str, seed: int, budget: dict[str, Any], untargeted: bool
+) -> None:
+    network = random_network(seed, inputs=4, widths=(5, 3))
+    instance = AttackInstance(
+        network,
+        random_image(network, seed),
+        0.3,
+        "untargeted" if untargeted else "runner-up",
+        "pixels",
+        goal=goal,
+        **budget,
+    )
+    result = MilpAttack(formulation=formulation)(instance)
+    assert result.status is Status.OPTIMAL, result.message
+    assert result.verified
+    best = best_rank(instance)
+    stages = len(instance.sought.stages)
+    if instance.sought.needs_flip:
+        assert result.flipped == np.isfinite(best[0]) if stages else result.flipped == (best[0] > 0)
+    if stages and np.isfinite(best[0]):
+        mine = instance.sought.rank(result.objective, result.distances)
+        assert mine[:stages] == pytest.approx(best[:stages], rel=2e-4, abs=1e-6)
+
+
+@settings(max_examples=30)
+@given(
+    seed=st.integers(0, 10**6),
+    goal=st.sampled_from(["linf", "l1", "l0", "l0,linf"]),
+    budget=st.sampled_from(BUDGETS),
+)
+def test_in_the_continuous_domain_distances_are_bounded_and_points_are_real(
+    seed: int, goal: str, budget: dict[str, Any]
+) -> None:
+    network = random_network(seed, inputs=4, widths=(5, 3))
+    image = random_image(network, seed)
+    real = AttackInstance(network, image, 0.3, goal=goal, **budget)
+    whole = AttackInstance(network, image, 0.3, domain="pixels", goal=goal, **budget)
+    result, coarse = MilpAttack()(real), MilpAttack()(whole)
+    assert result.status is not Status.ERROR, result.message
+    assert result.verified
+    if coarse.flipped:
+        # Whole levels are a part of the box: the bound may not exclude them.
+        assert result.goal_bounds[0] is not None
+        assert result.goal_bounds[0] <= coarse.goal_values[0] + 1e-6
+
+
+@pytest.mark.parametrize(
+    "text", ["", "margin,", "size", "2*", "-1*l1", "nan*l1", "l0,l1,linf", "margin+", "flip,l1"]
+)
+def test_a_goal_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(BnnoptError):
+        Goal.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("direction", "up"),
+        ("max_pixels", -1),
+        ("max_pixels", 1.5),
+        ("max_l1", float("nan")),
+        ("mask", [True]),
+        ("mask", [0.5, 1, 1, 1]),
+        ("goal", "l3"),
+    ],
+)
+def test_a_wrong_budget_is_refused(field: str, value: Any) -> None:
+    network = random_network(0)
+    with pytest.raises(BnnoptError, match=field.split("_", maxsplit=1)[0]):
+        AttackInstance(network, random_image(network, 0), 0.1, **{field: value})
