@@ -132,9 +132,10 @@ def _clique_cover(adjacent: BoolArray) -> list[list[int]]:
     """Greedy cliques that cover every edge."""
     left = np.triu(adjacent)
     degree = adjacent.sum(axis=1)
+    score = degree[:, None] + degree
     cliques = []
     while left.any():
-        i, j = max(np.argwhere(left).tolist(), key=lambda edge: degree[edge].sum())
+        i, j = divmod(int(np.argmax(np.where(left, score, -1))), len(score))
         members, candidates = [i, j], adjacent[i] & adjacent[j]
         while candidates.any():
             new = int(np.argmax(np.where(candidates, adjacent[:, candidates].sum(axis=1), -1)))

@@ -11,7 +11,7 @@ decomposition, Codato and Fischetti 2006).
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from itertools import combinations
 
@@ -78,16 +78,18 @@ class Decomposition:
         self._rng = np.random.default_rng(limits.seed)
         self._cuts: set[tuple[int, ...]] = set()
         self._closed: float | None = None
+        self._interrupted = False
         if instance.sought.needs_flip:
             minimise_demand(self._model, self._flips)
 
     def run(self) -> Findings:
         """Alternate between the two problems until they agree, or time is up."""
         findings = self._findings
-        with ExitStack() as self._resources:
-            while not (self._deadline.passed or findings.interrupted):
+        with ExitStack() as self._resources, suppress(KeyboardInterrupt):
+            findings.interrupted = True  # unless the loop ends by itself
+            while not self._deadline.passed:
                 solved = self._solve()
-                if solved is None or solved.values is None:
+                if solved is None or solved.values is None or self._interrupted:
                     break
                 flipped = self._pattern()
                 reached = self._try(flipped)
@@ -100,6 +102,7 @@ class Decomposition:
                     break
                 if solved.termination is not solvers.Termination.OPTIMAL:
                     break
+            findings.interrupted = self._interrupted
         if self._closed is not None:
             findings.bound = max(float(findings.bound or 0.0), self._closed)
         return findings
@@ -120,7 +123,7 @@ class Decomposition:
         )
         solved = self._adapter.solve(self._model, options)
         findings.iterations = (findings.iterations or 0) + (solved.nodes or 0)
-        findings.interrupted |= solved.interrupted
+        self._interrupted |= solved.interrupted
         if solved.termination is solvers.Termination.ERROR:
             findings.message = f"{self._adapter.name}: {solved.message or solved.raw_status}"
             return None
@@ -142,9 +145,15 @@ class Decomposition:
 
     def _try(self, flipped: BoolArray) -> Reach:
         """Test a pattern, and keep the point that came closest to it if it is worth it."""
-        reached = self._reachability.test(self._signs(flipped), self._deadline.left)
+        reached = self._test(self._signs(flipped))
         if reached.point is not None:
             self._offer(reached.point)
+        return reached
+
+    def _test(self, signs: npt.NDArray[np.int8]) -> Reach:
+        reached = self._reachability.test(signs, self._deadline.left)
+        if reached.interrupted:
+            raise KeyboardInterrupt
         return reached
 
     def _offer(self, point: FloatArray) -> None:
@@ -228,9 +237,7 @@ class Decomposition:
             if not members[j]:
                 continue
             members[j] = False
-            fewer = self._reachability.test(
-                np.where(members, self._signs(flipped), 0).astype(np.int8)
-            )
+            fewer = self._test(np.where(members, self._signs(flipped), 0).astype(np.int8))
             if self._flips.refutes(flipped, fewer.multipliers):
                 members = _support(fewer)
             else:

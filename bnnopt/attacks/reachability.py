@@ -33,11 +33,14 @@ class Reach:
         Levels with that slack, where there is a point.
     multipliers : array of float, shape (k,)
         At least 0: of the rows, the combination that forbids more slack.
+    interrupted : bool
+        Whether Ctrl-C came.
     """
 
     slack: float | None
     point: FloatArray | None
     multipliers: FloatArray
+    interrupted: bool = False
 
 
 class Reachability:
@@ -97,7 +100,8 @@ class Reachability:
         if solved.termination is solvers.Termination.INFEASIBLE:  # whole levels only
             return Reach(-np.inf, None, nothing)
         if solved.values is None or solved.objective is None:
-            return Reach(None, None, nothing)
+            return Reach(None, None, nothing, solved.interrupted)
         if solved.duals is not None:
             nothing = np.abs(solved.duals[self._rows]).sum(axis=0)
-        return Reach(solved.objective, solved.values.array[self._levels], nothing)
+        point = solved.values.array[self._levels]
+        return Reach(solved.objective, point, nothing, solved.interrupted)

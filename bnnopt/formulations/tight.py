@@ -9,7 +9,7 @@ The rest can be switched off (`STRENGTHENINGS`):
   rewards.
 - *conflicts*, *quadruples*: sets of first-layer neurons of which at most one, or three, can flip
   together (`bnnopt.flips`).
-- *bounds*: linear programs over those sets bound the sums of the deeper layers, layer by layer
+- *bounds*: linear programs over those sets bound the sums of the second layer
   (`bnnopt.formulations.tightening`).
 
 docs/mathematics.md says why each keeps every point of the box.
@@ -44,8 +44,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 STRENGTHENINGS = ("one-sided", "conflicts", "quadruples", "bounds")
 
-BOUND_SECONDS = 2.0
-"""Most time for the linear programs of one layer."""
+BOUND_SECONDS = 0.5
+"""Most time for the linear programs."""
 
 
 def tight_model(
@@ -84,7 +84,8 @@ def tight_model(
         rows = np.ones((2, network.widths[index]), dtype=bool)
         if index == network.depth - 1:
             rows = _rewarded_rows(instance, "one-sided" in strengthen)
-        seconds = BOUND_SECONDS if "bounds" in strengthen else 0.0
+        # Relaxations of deeper layers are too weak to bound the next one.
+        seconds = BOUND_SECONDS if "bounds" in strengthen and index == 1 else 0.0
         layers.append(_add_layer(model, instance, index, layers[-1], rows, seconds))
     if with_pixels:  # last, since the linear programs above do without
         _add_first_layer(model, instance, layers[0])

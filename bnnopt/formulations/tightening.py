@@ -60,6 +60,8 @@ def linear_ranges(
                 cost[at] = sign * expression
                 session.set_objective(cost)
                 solved = session.solve(solvers.SolveOptions(time_limit=left))
+                if solved.interrupted:
+                    raise KeyboardInterrupt
                 if solved.termination is not solvers.Termination.OPTIMAL or solved.bound is None:
                     continue
                 extreme = np.floor(solved.bound + ROUNDING)
