@@ -9,14 +9,15 @@ The rest can be switched off (`STRENGTHENINGS`):
   rewards.
 - *conflicts*, *quadruples*: sets of first-layer neurons of which at most one, or three, can flip
   together (`bnnopt.flips`).
-- *bounds*: linear programs over those sets bound the sums of the second layer
-  (`bnnopt.formulations.tightening`).
+- *bounds*: linear programs over those sets bound the sums of the deeper layers,
+  layer by layer (`bnnopt.formulations.tightening`).
 
 docs/mathematics.md says why each keeps every point of the box.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from typing import Any
 
@@ -44,8 +45,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 STRENGTHENINGS = ("one-sided", "conflicts", "quadruples", "bounds")
 
-BOUND_SECONDS = 0.5
-"""Most time for the linear programs."""
+BOUND_SECONDS = 0.7
+"""Most time for all the linear programs; the first layers have the best use for it."""
 
 
 def tight_model(
@@ -80,12 +81,12 @@ def tight_model(
     for j in layers[0].unstable.tolist():
         model.h.add((1, j))
     _add_conflicts(model, instance, strengthen)
+    end = time.perf_counter() + BOUND_SECONDS
     for index in range(1, network.depth):
         rows = np.ones((2, network.widths[index]), dtype=bool)
         if index == network.depth - 1:
             rows = _rewarded_rows(instance, "one-sided" in strengthen)
-        # Relaxations of deeper layers are too weak to bound the next one.
-        seconds = BOUND_SECONDS if "bounds" in strengthen and index == 1 else 0.0
+        seconds = end - time.perf_counter() if "bounds" in strengthen else 0.0
         layers.append(_add_layer(model, instance, index, layers[-1], rows, seconds))
     if with_pixels:  # last, since the linear programs above do without
         _add_first_layer(model, instance, layers[0])
