@@ -39,6 +39,12 @@ TOLERANCE = 1e-7
 CUTS = 8
 """Random orders in which a conflict is made minimal; each may give a cut of its own."""
 
+EARLY_SHARE, LATE_SHARE = 0.1, 0.95
+"""Of the time left, until a solve has run out of it once: its pattern gives an early incumbent."""
+
+PATTERN_SECONDS = 1.0
+"""What a pattern's linear program may take even at the very end."""
+
 LARGEST_LIFTED, LARGEST_SET = 6, 12
 """Conflicts of more flips, and sets of more neurons, are not worth the subsets to check."""
 
@@ -79,6 +85,7 @@ class Decomposition:
         self._cuts: set[tuple[int, ...]] = set()
         self._closed: float | None = None
         self._interrupted = False
+        self._is_early = True
         if instance.sought.needs_flip:
             minimise_demand(self._model, self._flips)
 
@@ -89,23 +96,30 @@ class Decomposition:
             findings.interrupted = True  # unless the loop ends by itself
             while not self._deadline.passed:
                 solved = self._solve()
-                if solved is None or solved.values is None or self._interrupted:
+                if solved is None or self._interrupted:
                     break
-                flipped = self._pattern()
-                reached = self._try(flipped)
-                if reached.slack is None:
-                    break
-                if reached.slack >= -TOLERANCE:
-                    if self._settle(flipped):
+                finished = solved.termination is solvers.Termination.OPTIMAL
+                if solved.values is not None:
+                    if self._is_settled(self._pattern()) and finished:
                         break
-                elif not self._cut_off(flipped, reached):
+                elif solved.termination is solvers.Termination.INFEASIBLE:
                     break
-                if solved.termination is not solvers.Termination.OPTIMAL:
+                if not (finished or self._is_early):
                     break
+                self._is_early &= finished
             findings.interrupted = self._interrupted
         if self._closed is not None:
             findings.bound = max(float(findings.bound or 0.0), self._closed)
         return findings
+
+    def _is_settled(self, flipped: BoolArray) -> bool:
+        """Test a pattern; False if it was cut off, True if no more can be said of it."""
+        reached = self._try(flipped)
+        if reached.slack is None:
+            return True
+        if reached.slack >= -TOLERANCE:
+            return self._settle(flipped)
+        return not self._cut_off(flipped, reached)
 
     @cached_property
     def _reachability(self) -> Reachability:
@@ -115,8 +129,10 @@ class Decomposition:
     def _solve(self) -> solvers.SolveResult | None:
         """Solve the relaxation as it stands; None if there is nothing left to do."""
         findings, seeks_flip = self._findings, self._instance.sought.needs_flip
+        left = self._deadline.left
+        share = EARLY_SHARE if self._is_early else LATE_SHARE
         options = solvers.SolveOptions(
-            time_limit=self._deadline.left,
+            time_limit=None if left is None else share * left,
             threads=self._limits.threads,
             seed=self._limits.seed,
             absolute_gap=1e-6 if seeks_flip else self._instance.proof_step,
@@ -151,7 +167,9 @@ class Decomposition:
         return reached
 
     def _test(self, signs: npt.NDArray[np.int8]) -> Reach:
-        reached = self._reachability.test(signs, self._deadline.left)
+        left = self._deadline.left
+        limit = None if left is None else max(left, PATTERN_SECONDS)
+        reached = self._reachability.test(signs, limit)
         if reached.interrupted:
             raise KeyboardInterrupt
         return reached
@@ -215,6 +233,8 @@ class Decomposition:
         for _ in range(CUTS):
             members = self._minimal(flipped, reached)
             self._add_cut(members, flipped)
+            if self._deadline.passed:
+                break
         flipped = flipped.copy()
         while not self._deadline.passed:
             movable = [j for j in members if flipped[j]]
@@ -234,7 +254,7 @@ class Decomposition:
         members = _support(reached)
         order = self._rng.permutation(len(flipped))
         for j in sorted(order.tolist(), key=lambda j: bool(flipped[j])):
-            if not members[j]:
+            if not members[j] or self._deadline.passed:
                 continue
             members[j] = False
             fewer = self._test(np.where(members, self._signs(flipped), 0).astype(np.int8))
