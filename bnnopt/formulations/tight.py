@@ -45,7 +45,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 STRENGTHENINGS = ("one-sided", "conflicts", "quadruples", "bounds")
 
-BOUND_SECONDS = 0.7
+BOUND_SECONDS = 0.6
 """Most time for all the linear programs; the first layers have the best use for it."""
 
 
