@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -12,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.api import attack, load_network
+from bnnopt.attacks.base import Limits
+from bnnopt.attacks.deadline import Deadline
+from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance, Domain
 from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult, Status
@@ -123,16 +125,13 @@ def certify(
     BnnoptError
         If an argument is wrong, or the solver is missing or fails.
     """
-    began = time.perf_counter()
+    deadline = Deadline(Limits(time_limit, threads, seed).time_limit)  # which checks them
     loaded = load_network(network)
     instance = AttackInstance(loaded, image, epsilon, "untargeted", domain, **budget)
     classes: dict[int, Robustness] = {}
     flip: AttackResult | None = None
     message, interrupted = "", False
     for target in sorted(instance.targets, key=lambda c: -instance.logits[c]):
-        left = None
-        if time_limit is not None:
-            left = max(time_limit - (time.perf_counter() - began), 0.01)
         result = attack(
             loaded,
             image,
@@ -141,7 +140,7 @@ def certify(
             goal="flip",
             solver=solver,
             domain=domain,
-            time_limit=left,
+            time_limit=deadline.left,
             threads=threads,
             seed=seed,
             **budget,
@@ -163,7 +162,7 @@ def certify(
         classes=classes,
         target=None if flip is None else flip.target,
         margin=None if flip is None else flip.objective,
-        wall_time=time.perf_counter() - began,
+        wall_time=deadline.elapsed,
         interrupted=interrupted,
         message=message,
         adversarial=None if flip is None else flip.adversarial,
@@ -236,9 +235,15 @@ def bracket_epsilon(
     Returns
     -------
     EpsilonBracket
+
+    Raises
+    ------
+    BnnoptError
+        As for `certify`, or if `tolerance` is not positive.
     """
+    if not tolerance > 0.0:
+        raise InputError(f"tolerance must be positive, not {tolerance}")
     loaded = load_network(network)
-    step = 1.0 / loaded.levels if domain == "pixels" else tolerance
     certified, ceiling = 0.0, max_epsilon
     broken: float | None = None
     adversarial: FloatArray | None = None
@@ -263,6 +268,6 @@ def bracket_epsilon(
             epsilon = round(epsilon * loaded.levels) / loaded.levels
             done = not certified < epsilon < ceiling
         else:
-            done = ceiling - certified <= step
+            done = ceiling - certified <= tolerance
         if done or certificate.interrupted:
             return EpsilonBracket(certified, broken, adversarial, certificates)

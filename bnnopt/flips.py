@@ -5,13 +5,13 @@ box's radii, R their sum, v_j the neuron's weights with the sign that makes its 
 fall when it flips, and d_j its *demand*: how far the pre-activation must fall from c. A set S
 of neurons can flip together only if some z has ``v_j @ (z - c) <= -d_j`` for all j in S, hence
 only if ``sum_i r_i |sum_{j in S} v_ji| >= sum_{j in S} d_j``. A set that violates this is a
-*conflict*: no point of the box flips all of it (docs/mathematics.md, "Conflicts").
+*conflict*: no point of the box flips all of it (docs/mathematics.md, "Flips and conflicts").
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +50,7 @@ class Flips:
         d above, in levels, at least 0.
     stay_demand : array of float64, shape (k,)
         How far the pre-activation may fall at most where a neuron does not flip.
-    centre, radius : array of float64, shape (n,)
+    radius : array of float64, shape (n,)
         Of the box, in levels.
     """
 
@@ -59,11 +59,10 @@ class Flips:
     weight: FloatArray
     demand: FloatArray
     stay_demand: FloatArray
-    centre: FloatArray
     radius: FloatArray
 
     def reach(self, sets: IntArray) -> FloatArray:
-        """The most that the pre-activations of each set can fall in sum, shape (count, size)."""
+        """The most that each set's pre-activations can fall in sum: (count, size) to (count,)."""
         falls = np.abs(self.weight[sets].sum(axis=1)) @ self.radius
         return np.asarray(falls)
 
@@ -100,7 +99,7 @@ def first_layer_flips(instance: AttackInstance) -> Flips:
     # In the pixel domain, off means a sum of at most threshold - 1.
     step = 1.0 if instance.domain == "pixels" else 0.0
     demand = np.where(signs > 0, slack + step, -slack)
-    return Flips(neurons, signs, signs[:, None] * weight, demand, demand - step, centre, radius)
+    return Flips(neurons, signs, signs[:, None] * weight, demand, demand - step, radius)
 
 
 def flip_limits(flips: Flips) -> list[tuple[list[int], int]]:
@@ -198,10 +197,8 @@ def _quadruple_table(quadruples: IntArray, pairs: BoolArray) -> BoolArray:
     """conflict[i, j, p, q] in every order; true where a pair conflicts or a neuron repeats."""
     rows = pairs[:, :, None] | pairs[:, None, :] | pairs[None, :, :]
     table = rows[:, :, :, None] | rows[:, :, None, :] | rows[:, None, :, :] | rows[None, :, :, :]
-    i, j, p, q = quadruples.T
-    for a, b, c, d in ((i, j, p, q), (i, j, q, p), (i, p, q, j), (j, p, q, i)):
-        for x, y, z in ((a, b, c), (a, c, b), (b, a, c), (b, c, a), (c, a, b), (c, b, a)):
-            table[x, y, z, d] = True
+    for order in permutations(quadruples.T):
+        table[order] = True
     same = np.arange(len(pairs))
     for one, other in combinations(range(4), 2):
         np.moveaxis(table, (one, other), (0, 1))[same, same] = True

@@ -67,8 +67,16 @@ def test_bisection_of_real_values_brackets_within_the_tolerance() -> None:
     assert 0 <= bracket.broken - bracket.certified <= 0.01
 
 
-@pytest.mark.parametrize("wrong", [{"epsilon": 2.0}, {"solver": "highz"}, {"domain": "real"}])
+@pytest.mark.parametrize(
+    "wrong", [{"epsilon": 2.0}, {"solver": "highz"}, {"domain": "real"}, {"time_limit": -1.0}]
+)
 def test_a_wrong_argument_is_refused(wrong: dict[str, Any]) -> None:
     network = random_network(0)
     with pytest.raises(BnnoptError):
         bnnopt.certify(network, np.zeros(4), **wrong)
+
+
+def test_a_tolerance_of_nothing_is_refused() -> None:
+    network = random_network(0)
+    with pytest.raises(BnnoptError, match="tolerance"):
+        bnnopt.bracket_epsilon(network, np.zeros(4), tolerance=0.0)

@@ -75,11 +75,10 @@ class Decomposition:
         self._flips: Flips = first_layer_flips(instance)
         self._model = attack_model(instance, "tight", strengthen, with_pixels=False)
         self._best = float(instance.margins(instance.levels[None])[0])
+        self._bound = float(self._model.largest_margin)
+        self._nodes = 0
         self._findings = Findings(
-            np.zeros((0, instance.network.num_inputs)),
-            bound=float(self._model.largest_margin),
-            iterations=0,
-            size=model_size(self._model),
+            np.zeros((0, instance.network.num_inputs)), size=model_size(self._model)
         )
         self._rng = np.random.default_rng(limits.seed)
         self._cuts: set[tuple[int, ...]] = set()
@@ -108,8 +107,8 @@ class Decomposition:
                     break
                 self._is_early &= finished
             findings.interrupted = self._interrupted
-        if self._closed is not None:
-            findings.bound = max(float(findings.bound or 0.0), self._closed)
+        findings.bound = self._bound if self._closed is None else max(self._bound, self._closed)
+        findings.iterations = self._nodes
         return findings
 
     def _is_settled(self, flipped: BoolArray) -> bool:
@@ -128,7 +127,7 @@ class Decomposition:
 
     def _solve(self) -> solvers.SolveResult | None:
         """Solve the relaxation as it stands; None if there is nothing left to do."""
-        findings, seeks_flip = self._findings, self._instance.sought.needs_flip
+        seeks_flip = self._instance.sought.needs_flip
         left = self._deadline.left
         share = EARLY_SHARE if self._is_early else LATE_SHARE
         options = solvers.SolveOptions(
@@ -138,16 +137,16 @@ class Decomposition:
             absolute_gap=1e-6 if seeks_flip else self._instance.proof_step,
         )
         solved = self._adapter.solve(self._model, options)
-        findings.iterations = (findings.iterations or 0) + (solved.nodes or 0)
+        self._nodes += solved.nodes or 0
         self._interrupted |= solved.interrupted
         if solved.termination is solvers.Termination.ERROR:
-            findings.message = f"{self._adapter.name}: {solved.message or solved.raw_status}"
+            self._findings.message = f"{self._adapter.name}: {solved.message or solved.raw_status}"
             return None
         if seeks_flip:
             if solved.termination is solvers.Termination.INFEASIBLE:
-                findings.bound = min(float(findings.bound or 0.0), 0.0)
+                self._bound = min(self._bound, 0.0)
         elif solved.bound is not None:
-            findings.bound = min(float(findings.bound or 0.0), solved.bound)
+            self._bound = min(self._bound, solved.bound)
         return solved
 
     def _pattern(self) -> BoolArray:
@@ -185,17 +184,13 @@ class Decomposition:
     def _margin(self, flipped: BoolArray) -> float:
         """The margin of every point with this pattern."""
         hidden = self._instance.network.hidden
-        activations = np.where(self._stable_signs() > 0, 1.0, -1.0)
+        activations = np.where(self._model.layers[0].sign > 0, 1.0, -1.0)
         activations[self._flips.neurons] = self._signs(flipped)
         values = activations[None]
         for layer in hidden[1:]:
             values = layer(values)
         logits = self._instance.network.output(values)[0]
         return float(logits[list(self._instance.targets)].max() - logits[self._instance.source])
-
-    def _stable_signs(self) -> npt.NDArray[np.int8]:
-        signs: npt.NDArray[np.int8] = self._model.layers[0].sign
-        return signs
 
     def _settle(self, flipped: BoolArray) -> bool:
         """Find an image with a pattern that has a real point; whether the search ends."""
@@ -216,6 +211,8 @@ class Decomposition:
             self._instance, self._flips.neurons, self._adapter.name, options, whole=True
         ) as whole:
             reached = whole.test(self._signs(flipped), self._deadline.left)
+        if reached.interrupted:
+            raise KeyboardInterrupt
         if reached.slack is None:
             return True
         if reached.slack > -0.5:  # slacks are whole here

@@ -92,13 +92,14 @@ def judge(
         # The point is the image itself: what counts is whether any flip is ruled out.
         proved = bound is not None and bound <= 0
         return Verdict(Status.OPTIMAL if proved else Status.FEASIBLE, bound, bounds)
-    proved = True
     for stage, value, limit in zip(goal.stages, values, bounds, strict=True):
         gap = np.inf if limit is None else _gap(stage, value, limit)
         if limit is not None and gap < -_allowed(value):
             return _excluded(goal.text, limit, value)
-        proved &= bool(gap <= _allowed(value))
-    return Verdict(Status.OPTIMAL if proved else Status.FEASIBLE, bound, bounds)
+        if gap > _allowed(value):
+            # The next stage's bound speaks of points that reach this one's optimum only.
+            return Verdict(Status.FEASIBLE, bound, bounds)
+    return Verdict(Status.OPTIMAL, bound, bounds)
 
 
 def _excluded(what: str, bound: float, value: float) -> Verdict:

@@ -85,8 +85,7 @@ class MilpAttack(Attack):
         deadline = Deadline(limits.time_limit)
         model = attack_model(instance, self.formulation, self._strengthen)
         findings = Findings(np.zeros((0, instance.network.num_inputs)), size=model_size(model))
-        findings.bound = float(model.largest_margin)
-        findings.iterations = 0
+        findings.bound, findings.iterations = float(model.largest_margin), 0
         goal = instance.sought
         solved: solvers.SolveResult | None = None
         for number, stage in enumerate(goal.stages or (None,)):
@@ -101,8 +100,7 @@ class MilpAttack(Attack):
             if findings.message:
                 break
             if solved.values is not None:
-                new = self._points(instance, model, limits)
-                findings.points = np.vstack([findings.points, new])
+                self._add_points(findings, instance, model, limits)
             if findings.interrupted:
                 break
         return findings
@@ -123,13 +121,12 @@ class MilpAttack(Attack):
             findings.message = f"{self.solver}: {solved.message or solved.raw_status}"
         elif number == 0 and goal.needs_flip:
             if solved.termination is solvers.Termination.INFEASIBLE:
-                findings.bound = min(float(findings.bound or 0.0), 0.0)
+                _tighten(findings, 0.0)
             elif goal.stages:
                 findings.goal_bounds.append(solved.bound)
         elif number == 0 and not goal.stages[0].distances:
             if solved.bound is not None:
-                margin_bound = solved.bound / goal.stages[0].margin
-                findings.bound = min(float(findings.bound or np.inf), margin_bound)
+                _tighten(findings, solved.bound / goal.stages[0].margin)
             findings.goal_bounds.append(solved.bound)
             findings.trace = [(building + when, value) for when, value in solved.trace]
         else:
@@ -145,13 +142,16 @@ class MilpAttack(Attack):
             absolute_gap=instance.proof_step if instance.sought.is_margin else 1e-6,
         )
 
-    def _points(self, instance: AttackInstance, model: Any, limits: Limits) -> FloatArray:
-        """The solver's point, and the one deepest inside the sign pattern that it claims."""
+    def _add_points(
+        self, findings: Findings, instance: AttackInstance, model: Any, limits: Limits
+    ) -> None:
+        """Keep the solver's point, and the one deepest inside the sign pattern that it claims."""
         claimed = instance.levels.copy()
         for i, p in model.p.items():
             claimed[i] += p.value
+        findings.points = np.vstack([findings.points, claimed])
         if instance.domain == "pixels":
-            return np.stack([claimed])
+            return
         neurons = interval_bounds(instance)[0].unstable
         signs = np.array([1 if model.h[1, j].value > 0.5 else -1 for j in neurons.tolist()])
         boxes = [self._affordable(instance, claimed)]
@@ -159,14 +159,14 @@ class MilpAttack(Attack):
             # A pattern may have its points at a price only; one of them still is a flip.
             boxes.append((instance.point_box, instance.l1_levels))
         options = solvers.SolveOptions(threads=limits.threads, seed=limits.seed)
-        points = [claimed]
         for box, max_l1 in boxes:
             with Reachability(
                 instance, neurons, self._adapter.name, options, box=box, max_l1=max_l1
             ) as reachability:
-                deepest = reachability.test(signs.astype(np.int8), POLISH_SECONDS).point
-            points += [] if deepest is None else [deepest]
-        return np.stack(points)
+                reached = reachability.test(signs.astype(np.int8), POLISH_SECONDS)
+            if reached.point is not None:
+                findings.points = np.vstack([findings.points, reached.point])
+            findings.interrupted |= reached.interrupted
 
     def _affordable(
         self, instance: AttackInstance, claimed: FloatArray
@@ -187,3 +187,7 @@ class MilpAttack(Attack):
             low = np.where(still, instance.levels, low)
             high = np.where(still, instance.levels, high)
         return (low, high), max_l1
+
+
+def _tighten(findings: Findings, bound: float) -> None:
+    findings.bound = bound if findings.bound is None else min(findings.bound, bound)

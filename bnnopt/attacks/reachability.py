@@ -30,7 +30,7 @@ class Reach:
         The largest smallest slack, in levels; negative if the pattern has no point; None if the
         solver was stopped.
     point : array of float or None, shape (n,)
-        Levels with that slack, where there is a point.
+        Levels with that slack.
     multipliers : array of float, shape (k,)
         At least 0: of the rows, the combination that forbids more slack.
     interrupted : bool
@@ -77,7 +77,6 @@ class Reachability:
         self._rows = np.array([compiled.rows(side) for side in rows]).reshape(2, len(neurons))
         self._needed = compiled.row_lower[self._rows]
         self._levels = compiled.columns(model.z.values())
-        self._slack = compiled.column(model.slack)
 
     def __enter__(self) -> Self:
         return self
@@ -96,12 +95,10 @@ class Reachability:
         lower = np.where(wanted, self._needed, -np.inf)
         self._session.set_row_bounds(self._rows.ravel(), lower.ravel(), np.full(lower.size, np.inf))
         solved = self._session.solve(replace(self._options, time_limit=time_limit))
-        nothing = np.zeros(len(signs))
-        if solved.termination is solvers.Termination.INFEASIBLE:  # whole levels only
-            return Reach(-np.inf, None, nothing)
-        if solved.values is None or solved.objective is None:
-            return Reach(None, None, nothing, solved.interrupted)
+        multipliers = np.zeros(len(signs))
+        if solved.values is None:
+            return Reach(None, None, multipliers, solved.interrupted)
         if solved.duals is not None:
-            nothing = np.abs(solved.duals[self._rows]).sum(axis=0)
+            multipliers = np.abs(solved.duals[self._rows]).sum(axis=0)
         point = solved.values.array[self._levels]
-        return Reach(solved.objective, point, nothing, solved.interrupted)
+        return Reach(solved.objective, point, multipliers, solved.interrupted)

@@ -15,7 +15,7 @@ from tabulate import tabulate
 from bnnopt import api, datasets
 from bnnopt.cli.budget import budget_options, read_budget
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
-from bnnopt.cli.images import parse_indices
+from bnnopt.cli.images import network_with_images, parse_indices
 from bnnopt.cli.output import check_folder, json_sink
 from bnnopt.cli.progress import Progress
 from bnnopt.cli.work import Job, run_jobs
@@ -59,9 +59,7 @@ def attack(
     **options: Any,
 ) -> None:
     """Attack test images of NETWORK, a name of the zoo or an .npz file."""
-    loaded = api.load_network(network)
-    if not loaded.dataset:
-        raise InputError(f"{network} names no data set: save it with dataset='mnist', say")
+    loaded = network_with_images(network)
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
     if figure:

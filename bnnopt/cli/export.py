@@ -9,7 +9,7 @@ import click
 
 from bnnopt import api, datasets
 from bnnopt.cli.budget import budget_options, read_budget
-from bnnopt.cli.images import parse_indices
+from bnnopt.cli.images import network_with_images, parse_indices
 from bnnopt.cli.output import check_folder
 from bnnopt.datasets.catalog import COUNTS
 from bnnopt.errors import InputError
@@ -33,12 +33,10 @@ def export(
     from bnnopt.formulations.files import ENDINGS, write_model
     from bnnopt.instance import AttackInstance
 
-    loaded = api.load_network(network)
+    loaded = network_with_images(network)
     if Path(out).suffix not in ENDINGS:
         raise InputError(f"--out must end in {' or '.join(ENDINGS)}, not {out!r}")
     check_folder(out, "--out")
-    if not loaded.dataset:
-        raise InputError(f"{network} names no data set: save it with dataset='mnist', say")
     indices = parse_indices(image, COUNTS["test"])
     if len(indices) != 1:
         raise InputError(f"--image takes one index, not {image!r}")

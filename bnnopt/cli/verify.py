@@ -9,15 +9,14 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from bnnopt import api, datasets
+from bnnopt import datasets
 from bnnopt.certify import Certificate, EpsilonBracket, Robustness, bracket_epsilon, certify
 from bnnopt.cli.budget import budget_options, read_budget
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
-from bnnopt.cli.images import parse_indices
+from bnnopt.cli.images import network_with_images, parse_indices
 from bnnopt.cli.output import json_sink
 from bnnopt.cli.progress import Progress
 from bnnopt.datasets.catalog import COUNTS
-from bnnopt.errors import InputError
 
 __all__ = ["verify"]
 
@@ -34,9 +33,7 @@ __all__ = ["verify"]
 @click.option("--json", "json_file", help="Write a JSON line an image; - for stdout.")
 def verify(network: str, images: str, bisect: bool, json_file: str | None, **options: Any) -> None:
     """Decide for test images of NETWORK whether any admissible change flips the prediction."""
-    loaded = api.load_network(network)
-    if not loaded.dataset:
-        raise InputError(f"{network} names no data set: save it with dataset='mnist', say")
+    loaded = network_with_images(network)
     options = read_budget(options, loaded.input_shape)
     indices = parse_indices(images, COUNTS["test"])
     data = datasets.for_indices(loaded.dataset, indices)

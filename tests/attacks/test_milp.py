@@ -212,3 +212,17 @@ def test_claims_in_the_trace_end_at_what_the_replay_gives() -> None:
     result = lie(trace=[(0.0, -50.0), (0.1, 999.0)])
     assert result.trace[0] == (0.0, -50.0)
     assert result.trace[-1][1] == result.objective < 999
+
+
+def two_stages(margin_bound: float, l1_bound: float) -> AttackResult:
+    network = random_network(7)
+    instance = AttackInstance(network, random_image(network, 7), 0.4, goal="margin,l1")
+    return Liar(Findings(np.zeros((0, 4)), goal_bounds=[margin_bound, l1_bound]))(instance)
+
+
+def test_a_second_stage_counts_only_where_the_first_is_proved() -> None:
+    # The image itself: its L1 distance, 0, is below a bound on points with a larger margin.
+    margin = two_stages(1e6, 0.0).objective
+    assert two_stages(margin + 4, 2.0).status is Status.FEASIBLE
+    assert two_stages(margin, 0.0).status is Status.OPTIMAL
+    assert two_stages(margin, 2.0).status is Status.ERROR

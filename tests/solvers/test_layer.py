@@ -285,3 +285,16 @@ def test_a_compiled_model_keeps_pyomos_rows_columns_and_names() -> None:
     assert compiled.row_names[row] == "r"
     with pytest.raises(KeyError):
         compiled.column("nothing")
+
+
+def test_duals_of_a_linear_program_prove_its_optimum() -> None:
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2), bounds=(0, None))
+    model.r = pyo.ConstraintList()
+    model.r.add(model.x[0] + 2 * model.x[1] <= 4)
+    model.r.add(3 * model.x[0] + model.x[1] <= 6)
+    model.o = pyo.Objective(expr=model.x[0] + model.x[1], sense=pyo.maximize)
+    result = solvers.solve(model, "highs")
+    assert result.duals is not None
+    assert result.duals @ [4, 6] == pytest.approx(result.objective) == pytest.approx(2.8)
+    assert min(result.duals) > 0
