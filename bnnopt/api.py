@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from bnnopt import zoo
 from bnnopt.attacks import attack_class
-from bnnopt.attacks.base import Limits
+from bnnopt.attacks.base import Attack, Limits
+from bnnopt.attacks.deadline import Deadline
 from bnnopt.errors import SolverFailureError, SolverMissingError, UnknownNameError
 from bnnopt.instance import AttackInstance, Direction, Domain
 from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult
 
-__all__ = ["attack", "load_network", "read_target", "solver_errors"]
+__all__ = ["START_SECONDS", "attack", "load_network", "read_target", "solver_errors"]
+
+START_SECONDS = 5.0
+"""What a start by another method may take (the paper's Figure 6)."""
 
 
 def load_network(network: BinarizedNetwork | str | os.PathLike[str]) -> BinarizedNetwork:
@@ -54,6 +61,7 @@ def attack(
     max_pixels: int | None = None,
     max_l1: float | None = None,
     goal: str = "margin",
+    start: str | npt.ArrayLike = "none",
     time_limit: float | None = 180.0,
     threads: int = 1,
     seed: int = 0,
@@ -84,8 +92,11 @@ def attack(
         ``"margin"``, ``"flip"``, ``"linf"``, ``"l1"``, ``"l0"``, a weighted sum such as
         ``"margin+0.5*l1"``, or two in lexicographic order such as ``"l0,linf"``: see
         `AttackInstance`.
+    start : str or array_like, shape (n,), (count, n) or the network's input_shape
+        Where to begin: ``"none"``, the name of another method, which gets up to
+        `START_SECONDS` of the time limit, or images in [0, 1].
     time_limit : float or None
-        Wall-clock seconds.
+        Wall-clock seconds, the start included.
     threads : int
         For the solver.
     seed : int
@@ -111,6 +122,7 @@ def attack(
     True
     """
     limits = Limits(time_limit, threads, seed)
+    deadline = Deadline(time_limit)
     method_class = attack_class(method)
     instance = AttackInstance(
         load_network(network),
@@ -124,10 +136,33 @@ def attack(
         max_l1,
         goal,
     )
+    given = {"solver": solver, "formulation": formulation}
     with solver_errors():
-        attacker = method_class(solver=solver, formulation=formulation)
-        result: AttackResult = attacker(instance, limits, image=index, label=label)
-    return result
+        starts = _starts(instance, start, limits, given)
+        attacker = _make(method_class, given)
+        left = replace(limits, time_limit=deadline.left)
+        result: AttackResult = attacker(instance, left, image=index, label=label, starts=starts)
+    return replace(result, time_limit=time_limit, wall_time=deadline.elapsed)
+
+
+def _make(method_class: Any, given: dict[str, str]) -> Attack:
+    """An attack, with what its constructor takes."""
+    attack: Attack = method_class(**{name: given[name] for name in method_class.takes})
+    return attack
+
+
+def _starts(
+    instance: AttackInstance, start: str | npt.ArrayLike, limits: Limits, given: dict[str, str]
+) -> npt.NDArray[np.float64]:
+    """Levels to begin from, shape (count, n)."""
+    network = instance.network
+    if not isinstance(start, str):
+        return network.levels_of(start)
+    if start == "none":
+        return np.zeros((0, network.num_inputs))
+    seconds = min(START_SECONDS, limits.time_limit or START_SECONDS)
+    found = _make(attack_class(start), given)(instance, replace(limits, time_limit=seconds))
+    return network.levels_of(found.adversarial)
 
 
 def read_target(text: str) -> int | str:

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from solvers import supervise
 from solvers.adapter import Capabilities, Solver
+from solvers.audit import FEASIBILITY_TOLERANCE
 from solvers.errors import SolverError
 from solvers.interrupt import run_interruptible
 from solvers.model import CompiledModel
@@ -193,12 +194,18 @@ class _CbcSession(Session):
             trace=run.trace,
         )
         if _has_point(header):
-            outcome.values = self._point(body)
+            point = self._point(body)
+            # Stopped early, CBC may write the relaxation's point: that is no incumbent.
+            if header.startswith("Optimal") or self._is_whole(point):
+                outcome.values = point
         if outcome.termination in (None, Termination.INFEASIBLE):
             outcome.values = outcome.bound = None
         elif outcome.values is not None:
             self._settle(outcome, run)
         return outcome
+
+    def _is_whole(self, x: FloatArray) -> bool:
+        return bool(np.all(np.abs(x - np.round(x))[self.model.integer] <= FEASIBILITY_TOLERANCE))
 
     def _point(self, body: str) -> FloatArray:
         """The columns of a solution file, which leaves out those at zero."""

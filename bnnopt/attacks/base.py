@@ -63,17 +63,30 @@ class Attack(ABC):
     ----------
     method : str
         Its name on the command line.
+    takes : tuple of str
+        Which of ``solver`` and ``formulation`` its constructor takes.
     solver, formulation : str or None
         For the record, where the attack uses one.
     """
 
     method: ClassVar[str]
+    takes: ClassVar[tuple[str, ...]] = ()
     solver: str | None = None
     formulation: str | None = None
 
     @abstractmethod
-    def run(self, instance: AttackInstance, limits: Limits) -> Findings:
-        """Search the instance's box."""
+    def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+        """Search the instance's box.
+
+        Parameters
+        ----------
+        instance : AttackInstance
+        limits : Limits
+        starts : array of float, shape (count, n)
+            Admissible levels to begin from, the image itself not among them; often none. They
+            are candidates of the result in any case, so an attack that has no use for them may
+            ignore them.
+        """
 
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""
@@ -85,6 +98,8 @@ class Attack(ABC):
         limits: Limits | None = None,
         image: int | None = None,
         label: int | None = None,
+        *,
+        starts: FloatArray | None = None,
     ) -> AttackResult:
         """Attack one instance.
 
@@ -94,6 +109,8 @@ class Attack(ABC):
         limits : Limits, optional
         image, label : int, optional
             Test-set index and true class, for the record.
+        starts : array of float, shape (count, n), optional
+            Levels of points to begin from, such as another attack's; brought into the budget.
 
         Returns
         -------
@@ -103,8 +120,10 @@ class Attack(ABC):
         """
         limits = limits or Limits()
         began = time.perf_counter()
-        findings = self.run(instance, limits)
-        z, objective = _best(instance, findings.points)
+        given = np.zeros((0, instance.network.num_inputs)) if starts is None else starts
+        begin = np.array([instance.snap(z) for z in given]).reshape(given.shape)
+        findings = self.run(instance, limits, begin)
+        z, objective = _best(instance, np.vstack([begin, findings.points]))
         moved = instance.distances(z)
         verdict = judge(instance, findings, objective, moved)
         seconds = time.perf_counter() - began

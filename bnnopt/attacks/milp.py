@@ -53,6 +53,7 @@ class MilpAttack(Attack):
     """
 
     method: ClassVar[str] = "milp"
+    takes: ClassVar[tuple[str, ...]] = ("solver", "formulation")
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class MilpAttack(Attack):
         """Distributions whose versions belong into the record."""
         return (*super().packages(), "pyomo", self._adapter.package)
 
-    def run(self, instance: AttackInstance, limits: Limits) -> Findings:
+    def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Build the model, solve it, and turn its point into one that the network confirms."""
         goal = instance.sought
         if self._decompose and instance.is_box and (goal.is_margin or not goal.stages):

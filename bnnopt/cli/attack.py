@@ -42,6 +42,9 @@ __all__ = ["attack"]
     show_default=True,
     help="margin, flip, linf, l1, l0, a sum such as margin+0.5*l1, or a pair such as l0,linf.",
 )
+@click.option(
+    "--start", default="none", show_default=True, help="A method whose point to begin from."
+)
 @click.option("--time-limit", default=180.0, show_default=True, help="Seconds an image.")
 @click.option("--threads", default=1, show_default=True, help="For the solver.")
 @click.option("--workers", default=1, show_default=True, help="Processes, an image each.")
