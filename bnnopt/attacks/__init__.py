@@ -9,7 +9,11 @@ from bnnopt.errors import UnknownNameError
 
 __all__ = ["METHODS", "attack_class"]
 
-METHODS = {"milp": "bnnopt.attacks.milp:MilpAttack"}
+METHODS = {
+    "milp": "bnnopt.attacks.milp:MilpAttack",
+    "pattern": "bnnopt.attacks.pattern:PatternAttack",
+    "bab": "bnnopt.attacks.branch_and_bound:BranchAndBound",
+}
 """Where each method's class lies; a class is imported when it is first asked for."""
 
 

@@ -1,0 +1,125 @@
+"""Branch and bound over the flips of the first layer (`bnnopt.search.tree`): exact, no MILP."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.attacks.base import Attack, Limits
+from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.flip_search import FlipSearch
+from bnnopt.attacks.pattern import Walkers
+from bnnopt.instance import AttackInstance
+from bnnopt.search.bound import margin_of
+from bnnopt.search.tree import DONE, FOUND, UNCLEAR, Tree, advance, new_tree
+
+__all__ = ["BranchAndBound"]
+
+FloatArray = npt.NDArray[np.float64]
+
+NODES = 2000
+"""Visited between two looks at the clock."""
+
+FIRST_MOVES, LATER_MOVES = 40, 2000
+"""Of pattern search before the tree, and once the first `NODES` nodes were not enough."""
+
+
+class BranchAndBound(Attack):
+    """Depth-first search over flip sets with closed-form and joint bounds.
+
+    A set is ruled out by a certificate or by a bound on its margin and that of all its
+    supersets only (docs/mathematics.md, "Branch and bound").
+    """
+
+    method: ClassVar[str] = "bab"
+
+    def packages(self) -> tuple[str, ...]:
+        """Distributions whose versions belong into the record."""
+        return (*super().packages(), "numba")
+
+    def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+        """Prove the best margin, or that there is no flip, target by target."""
+        search = FlipSearch(instance, limits, starts, self.method)
+        run = _Run(search)
+        with suppress(KeyboardInterrupt):
+            search.findings.interrupted = True  # unless the search ends by itself
+            run.prove()
+            search.findings.interrupted = False
+        search.findings.bound = run.bound()
+        search.findings.iterations = run.nodes
+        return search.findings
+
+
+class _Run:
+    """The trees of one instance, one a target."""
+
+    def __init__(self, search: FlipSearch) -> None:
+        self._search = search
+        self._trees: dict[int, Tree] = {}
+        self._finished: set[int] = set()
+
+    @property
+    def nodes(self) -> int:
+        return int(sum(tree.nodes[0] for tree in self._trees.values()))
+
+    def prove(self) -> None:
+        search = self._search
+        for target in search.terms:
+            self._check_root(target)
+        walkers = Walkers(search)
+        if len(search.flips.neurons):
+            walkers.run(FIRST_MOVES * len(search.terms))
+        for target, terms in search.terms.items():
+            self._trees[target] = new_tree(search.region, terms)
+        for target in self._trees:  # easy ones end here, and all get a bound
+            self._visit(target)
+        if self._finished != set(self._trees) and not search.is_over:
+            walkers.run(LATER_MOVES)
+        for target in sorted(self._trees, key=self._open_bound):
+            while target not in self._finished and not search.is_over:
+                self._visit(target)
+
+    def _check_root(self, target: int) -> None:
+        """The set without flips, the centre of the box, which no tree visits."""
+        search = self._search
+        margin = search.margin(target, ())
+        if margin >= search.worth(target):
+            search.decide(target, ())
+
+    def _visit(self, target: int) -> None:
+        """Advance one tree by some nodes."""
+        search, tree = self._search, self._trees[target]
+        terms = search.terms[target]
+        end = tree.nodes[0] + NODES
+        while tree.nodes[0] < end and not search.is_over:
+            budget = int(end - tree.nodes[0])
+            code = advance(search.region, terms, tree, search.worth(target), budget)
+            if code == DONE:
+                self._finished.add(target)
+                return
+            if code == FOUND and search.offer(search.point(tree.u)[None]):
+                continue
+            if code in (FOUND, UNCLEAR):
+                search.decide(target, tree.flipped[1 : tree.depth[0] + 1])
+
+    def _open_bound(self, target: int) -> float:
+        """A bound on the sets that a tree has not visited."""
+        terms = self._search.terms[target]
+        tree = self._trees.get(target)
+        if target in self._finished:
+            return -np.inf
+        if tree is None or tree.nodes[0] == 0:
+            return float(terms.constant + np.maximum(terms.gain, 0.0).sum())
+        at = max(int(tree.position[0]), 0)
+        return float(tree.reach[0, at])
+
+    def bound(self) -> float:
+        """No point of the box has a larger margin."""
+        search = self._search
+        claims = [search.best, search.closed]
+        for target in search.terms:
+            claims += [search.ruled_out(target), self._open_bound(target)]
+        return max(claims)

@@ -1,0 +1,149 @@
+"""What pattern search and branch and bound share: from flip sets to points that are replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+import solvers
+from bnnopt.attacks.base import Limits
+from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.reachability import Reachability
+from bnnopt.errors import InputError
+from bnnopt.instance import AttackInstance
+from bnnopt.search.bound import margin_of
+from bnnopt.search.problem import MarginTerms, margin_terms, region_of, sorted_flips
+
+__all__ = ["FlipSearch"]
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+TOLERANCE = 1e-7
+"""Levels; a set with less slack below 0 may be one of the closed box and is not ruled out."""
+
+NEXT = 0.01
+"""Below the next lattice value, what still counts as reaching it."""
+
+GAP = 5e-6
+"""Where margins have no lattice, the least improvement that is sought."""
+
+
+class FlipSearch:
+    """The state of a search on one instance: its arrays, its best point, its clock.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+        Limited by its box only; its goal is the margin or a flip.
+    limits : Limits
+    starts : array of float, shape (count, n)
+    method : str
+        For the error where the instance is another one.
+
+    Raises
+    ------
+    InputError
+        If the instance has a budget beside its box, or another goal.
+    """
+
+    def __init__(
+        self, instance: AttackInstance, limits: Limits, starts: FloatArray, method: str
+    ) -> None:
+        goal = instance.sought
+        if not (instance.is_box and (goal.is_margin or not goal.stages)):
+            raise InputError(
+                f"method {method!r} seeks the margin or a flip within a box; "
+                "for max_pixels, max_l1 and other goals use method 'milp'"
+            )
+        self.instance, self.limits = instance, limits
+        self.deadline = Deadline(limits.time_limit)
+        self.flips = sorted_flips(instance)
+        self.region = region_of(self.flips)
+        self.terms = {c: margin_terms(instance, self.flips, c) for c in instance.targets}
+        self.findings = Findings(np.zeros((0, instance.network.num_inputs)))
+        self.best = -np.inf
+        self.closed = -np.inf
+        self._moving = np.flatnonzero(self.flips.radius > 0)
+        low, high = instance.box
+        self._centre = (low + high) / 2.0
+        self.offer(np.vstack([instance.levels[None], self._centre[None], starts]))
+
+    @property
+    def wanted(self) -> float:
+        """The margin that must be exceeded."""
+        return max(self.best, 0.0) if self.instance.sought.needs_flip else self.best
+
+    @property
+    def is_over(self) -> bool:
+        """Whether time is up, or the flip that was sought is found."""
+        return self.deadline.passed or (self.instance.sought.needs_flip and self.best > 0.0)
+
+    def worth(self, target: int) -> float:
+        """The margin of `target` from which on a set is worth a look."""
+        lattice = self.instance.lattice(target)
+        if lattice is None:
+            # A flip of any size counts; a tie does not, but is told apart by its replay only.
+            return -1e-9 if self.instance.sought.needs_flip else self.wanted + GAP
+        offset, step = lattice
+        steps = np.floor((self.wanted - offset) / step + 1e-9) + 1.0
+        return float(offset + step * steps - NEXT)
+
+    def ruled_out(self, target: int) -> float:
+        """The most that sets of a margin below `worth` can have."""
+        lattice = self.instance.lattice(target)
+        return self.worth(target) - (0.0 if lattice is None else lattice[1] - NEXT)
+
+    def offer(self, points: FloatArray) -> bool:
+        """Replay points, shape (count, n); keep the best if it is better than what there is."""
+        snapped = np.array([self.instance.snap(z) for z in points])
+        margins = self.instance.margins(snapped)
+        at = int(np.argmax(margins))
+        if margins[at] <= self.best:
+            return False
+        self.best = float(margins[at])
+        self.findings.points = snapped[at][None]
+        self.findings.trace.append((self.deadline.elapsed, self.best))
+        return True
+
+    def point(self, u: FloatArray) -> FloatArray:
+        """The levels of a point in units of the radius, shape (m,) to (n,)."""
+        z = self._centre.copy()
+        z[self._moving] += self.region.radius * u
+        return z
+
+    def margin(self, target: int, members: Iterable[int]) -> float:
+        """The margin of a target where these neurons, places in `flips`, flip."""
+        terms: MarginTerms = self.terms[target]
+        surplus = terms.surplus + terms.change[list(members)].sum(axis=0)
+        return float(margin_of(terms, surplus))
+
+    def decide(self, target: int, members: Iterable[int]) -> None:
+        """Settle a set that the kernel could not, by linear programs and for pixels a MILP.
+
+        What stays open, or belongs to the closure of the box's patterns only, goes into
+        `closed`, below which the bound never falls.
+        """
+        flipped = np.zeros(len(self.flips.neurons), dtype=bool)
+        flipped[list(members)] = True
+        signs = np.where(flipped, -self.flips.signs, self.flips.signs).astype(np.int8)
+        pixels = self.instance.domain == "pixels"
+        for whole in (False, True) if pixels else (False,):
+            options = solvers.SolveOptions(seed=self.limits.seed, threads=self.limits.threads)
+            with Reachability(
+                self.instance, self.flips.neurons, options=options, whole=whole
+            ) as reachability:
+                reached = reachability.test(signs, self.deadline.left)
+            if reached.interrupted:
+                raise KeyboardInterrupt
+            if reached.point is not None and self.offer(reached.point[None]):
+                return
+            if whole and reached.slack is not None and reached.slack <= -0.5:
+                return  # slacks are whole there: no image has the pattern
+            if not whole and reached.slack is not None and reached.slack < -TOLERANCE:
+                if self.flips.refutes(flipped, reached.multipliers):
+                    return
+        self.closed = max(self.closed, self.margin(target, np.flatnonzero(flipped)))

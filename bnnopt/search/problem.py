@@ -1,0 +1,134 @@
+r"""An attack as a search over flips: which unstable first-layer neurons leave their side.
+
+The image enters the network through the signs of the first layer only. A *flip set* F says which
+of the k unstable neurons have another sign than at the centre of the box; the margin of a target
+is a function of F alone. Neurons beyond the first layer are counted in activations h of 0 or 1:
+neuron j of a layer is on iff its *surplus* ``y_j = weight[j] @ h - needed_j`` is at least 0, all
+whole numbers. One flip changes a surplus of the second layer by ±1.
+
+The named tuples are what compiled functions take.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.bounds import interval_bounds
+from bnnopt.flips import Flips, first_layer_flips
+from bnnopt.instance import AttackInstance
+
+__all__ = ["MarginTerms", "Region", "margin_terms", "region_of", "sorted_flips"]
+
+Array = npt.NDArray[Any]
+
+
+class Region(NamedTuple):
+    """What is reachable: the demands of k flips, over the m pixels that can move.
+
+    Parameters
+    ----------
+    weight : array of float64, shape (k, m)
+        As in `Flips`; flips are sorted by descending demand.
+    radius : array of float64, shape (m,)
+        Of the box, in levels.
+    demand, stay_demand : array of float64, shape (k,)
+    curvature : float
+        At least the largest eigenvalue of ``weight @ diag(radius^2) @ weight.T``.
+    """
+
+    weight: Array
+    radius: Array
+    demand: Array
+    stay_demand: Array
+    curvature: float
+
+
+class MarginTerms(NamedTuple):
+    """The margin of one target as a function of the flips; r is the largest deeper width.
+
+    Parameters
+    ----------
+    surplus : array of float64, shape (r,)
+        Of the second layer, without flips.
+    change : array of float64, shape (k, r)
+        Of that surplus, by each flip: ±1, and 0 where the layer is narrower than r.
+    weight : array of float64, shape (layers, r, r)
+        Of the third and further layers, with zeros where a layer is narrower.
+    needed : array of float64, shape (layers, r)
+    gain : array of float64, shape (r,)
+        Of the margin, by each neuron of the last hidden layer that is on.
+    constant : float
+        The margin where all of those are off.
+    """
+
+    surplus: Array
+    change: Array
+    weight: Array
+    needed: Array
+    gain: Array
+    constant: float
+
+
+def sorted_flips(instance: AttackInstance) -> Flips:
+    """The unstable neurons of an instance, hardest to flip first."""
+    flips = first_layer_flips(instance)
+    order = np.argsort(-flips.demand, kind="stable")
+    return Flips(
+        flips.neurons[order],
+        flips.signs[order],
+        flips.weight[order],
+        flips.demand[order],
+        flips.stay_demand[order],
+        flips.radius,
+    )
+
+
+def region_of(flips: Flips) -> Region:
+    """Collect what reachability needs."""
+    moving = flips.radius > 0
+    weight, radius = np.ascontiguousarray(flips.weight[:, moving]), flips.radius[moving]
+    gram = (weight * radius**2) @ weight.T
+    largest = float(np.linalg.eigvalsh(gram)[-1]) if len(gram) else 0.0
+    return Region(weight, radius, flips.demand, flips.stay_demand, 1.001 * largest)
+
+
+def margin_terms(instance: AttackInstance, flips: Flips, target: int) -> MarginTerms:
+    """State the margin of one target."""
+    network, output = instance.network, instance.network.output
+    signs = interval_bounds(instance)[0].sign.astype(np.float64)
+    signs[flips.neurons] = flips.signs
+    row = output.scale[:, None] * output.weight
+    gain = row[target] - row[instance.source]
+    constant = float(output.bias[target] - output.bias[instance.source] - gain.sum())
+    if network.depth == 1:
+        return _one_layer(signs, flips, 2.0 * gain, constant)
+    second, *further = network.hidden[1:]
+    width = max(layer.weight.shape[0] for layer in network.hidden[1:])
+    # One flip moves a sum of ±1 by 2.
+    sums = second.weight.astype(np.float64) @ signs
+    surplus = np.full(width, -1.0 - len(flips.neurons))  # an absent neuron is off
+    surplus[: len(sums)] = np.floor((sums - second.threshold) / 2.0)
+    change = np.zeros((len(flips.neurons), width))
+    change[:, : len(sums)] = -flips.signs[:, None] * second.weight[:, flips.neurons].T
+    weight, needed = np.zeros((len(further), width, width)), np.ones((len(further), width))
+    for at, layer in enumerate(further):
+        out, fan_in = layer.weight.shape
+        weight[at, :out, :fan_in] = layer.weight
+        total = layer.weight.sum(axis=1, dtype=np.int64)
+        needed[at, :out] = np.ceil((layer.threshold + total) / 2.0)
+    gains = np.zeros(width)
+    gains[: len(gain)] = 2.0 * gain
+    return MarginTerms(surplus, change, weight, needed, gains, constant)
+
+
+def _one_layer(signs: Array, flips: Flips, gain: Array, constant: float) -> MarginTerms:
+    """A single hidden layer, as one whose neurons a layer of identities copies."""
+    surplus = np.where(signs >= 0, 0.0, -1.0)
+    change = np.zeros((len(flips.neurons), len(signs)))
+    change[np.arange(len(flips.neurons)), flips.neurons] = -flips.signs
+    return MarginTerms(
+        surplus, change, np.zeros((0, len(signs), len(signs))), np.ones((0, len(signs))), gain, constant
+    )

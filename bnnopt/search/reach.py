@@ -1,0 +1,106 @@
+r"""Whether a point of the box has a pattern of flips: a point or a Farkas certificate, or neither.
+
+Compiled. Rows ``a_j @ u >= b_j`` over u in [-1, 1]^m state the pattern, ``z = centre + radius * u``.
+Accelerated projected gradient (FISTA with restarts) lowers the squared violation
+
+    1/2 sum_j max(0, b_j + slack - a_j @ u)^2.
+
+Its rows are nearly orthogonal, so a few dozen iterations do. If a point exists, one with some
+slack is found; if not, the violations at the minimum are the multipliers of a certificate:
+``sum_i |sum_j l_j a_ji| < sum_j l_j b_j``. What stays open is left to a linear program.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bnnopt.search.bound import compiled
+from bnnopt.search.problem import Region
+
+__all__ = ["OPEN", "REACHED", "REFUTED", "settle_pattern"]
+
+Array = Any
+
+OPEN, REACHED, REFUTED = 0, 1, 2
+ITERATIONS, CHECK_EVERY = 400, 8
+REFUTED_BY = 1e-6
+"""Levels by which a certificate, with its largest multiplier scaled to 1, must be certain."""
+
+
+@compiled
+def settle_pattern(
+    region: Region,
+    flipped: Array,
+    slack: float,
+    enough: float,
+    u: Array,
+    multipliers: Array,
+) -> int:
+    """Decide a pattern.
+
+    Parameters
+    ----------
+    region : Region
+    flipped : array of bool, shape (k,)
+    slack, enough : float
+        Levels aimed at, and levels that suffice.
+    u : array, shape (m,)
+        Where to begin; becomes the point.
+    multipliers : array, shape (k,)
+        Becomes the certificate.
+    """
+    weight, radius, demand, stay_demand, curvature = region
+    k, m = weight.shape
+    ahead = u.copy()
+    before = u.copy()
+    gradient = np.zeros(m)
+    momentum = 1.0
+    for iteration in range(ITERATIONS):
+        for i in range(m):
+            gradient[i] = 0.0
+        least = np.inf
+        largest = 0.0
+        for j in range(k):
+            side = -1.0 if flipped[j] else 1.0
+            need = demand[j] if flipped[j] else -stay_demand[j]
+            activity = 0.0
+            for i in range(m):
+                activity += weight[j, i] * (radius[i] * ahead[i])
+            activity *= side
+            least = min(least, activity - need)
+            violated = max(need + slack - activity, 0.0)
+            multipliers[j] = violated
+            largest = max(largest, violated)
+            if violated > 0.0:
+                push = side * violated
+                for i in range(m):
+                    gradient[i] += push * weight[j, i]
+        if least >= enough:
+            u[:] = ahead
+            return REACHED
+        if iteration % CHECK_EVERY == CHECK_EVERY - 1:
+            pull = 0.0
+            for i in range(m):
+                pull += abs(gradient[i]) * radius[i]
+            need = 0.0
+            for j in range(k):
+                need += multipliers[j] * (demand[j] if flipped[j] else -stay_demand[j])
+            if pull < need - REFUTED_BY * largest:
+                return REFUTED
+        uphill = 0.0
+        following = (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum)) / 2.0
+        for i in range(m):
+            new = min(max(ahead[i] + radius[i] * gradient[i] / curvature, -1.0), 1.0)
+            uphill += (ahead[i] - new) * (new - before[i])
+            u[i] = new
+        if uphill > 0.0:
+            following = 1.0
+            momentum = 1.0
+        share = (momentum - 1.0) / following
+        for i in range(m):
+            ahead[i] = min(max(u[i] + share * (u[i] - before[i]), -1.0), 1.0)
+            before[i] = u[i]
+        momentum = following
+    return OPEN

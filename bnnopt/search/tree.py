@@ -1,0 +1,323 @@
+r"""Depth-first search over flip sets, pruned by what is reachable and by what is worth it.
+
+Compiled. A node is a flip set F with candidates C; its subtree is every set between F and F + C.
+Each child adds one candidate and keeps those after it. Four tests end a branch, all of them
+proofs:
+
+- *pairs*: two neurons that cannot flip together;
+- *sum*: F cannot flip together if ``sum_i r_i |sum_{j in F} v_ji| < sum_{j in F} demand_j``, a
+  Farkas certificate with equal multipliers that costs one product a candidate;
+- *certificate*: a set worth having that `settle_pattern` refutes by its flips alone;
+- *value*: no set of the subtree has a margin of at least `worth`.
+
+The search stops at every set of that margin that it cannot refute, so that its caller can replay
+a point, and goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bnnopt.search.bound import (
+    cardinality_colours,
+    colour_bound,
+    compiled,
+    joint_bound,
+    margin_of,
+    mixture_step,
+    surplus_ranges,
+)
+from bnnopt.search.problem import MarginTerms, Region
+from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
+
+__all__ = ["DONE", "FOUND", "PAUSED", "UNCLEAR", "Tree", "advance", "new_tree"]
+
+Array = Any
+Room = tuple[Array, Array, Array, Array, Array, Array, Array, Array]
+
+DONE, PAUSED, FOUND, UNCLEAR = 0, 1, 2, 3
+MARGIN = 1e-6
+"""Levels by which a sum must fail, as in `bnnopt.flips`; float64 is exact to far less."""
+
+STEPS = 8
+"""Subgradient steps of a joint bound."""
+
+LEVELS = 48
+"""Depths that keep conflicts of their own, which bounds the memory."""
+
+SLACK, ENOUGH = 0.5, 0.05
+"""Levels that a point's slacks aim at, and levels that suffice."""
+
+
+class Tree(NamedTuple):
+    """The path from the root to the present node; rows are depths, 0 the root.
+
+    Parameters
+    ----------
+    depth : array of int64, shape (1,)
+    nodes : array of int64, shape (1,)
+        Visited so far.
+    entering : array of bool, shape (1,)
+        Whether the present node is new: its candidates are not bounded yet.
+    falls : array of float64, shape (k + 1, m)
+        Sum of the weights of the flips.
+    demand : array of float64, shape (k + 1,)
+        Sum of their demands.
+    surplus : array of float64, shape (k + 1, r)
+    flipped : array of int64, shape (k + 1,)
+        The flip that each depth adds.
+    order : array of int64, shape (k + 1, k)
+        Candidates, by ascending use; children take them from the end.
+    reach : array of float64, shape (k + 1, k)
+        Bound on the margin over the subtrees of the children up to each.
+    position : array of int64, shape (k + 1,)
+        The child at work.
+    count : array of int64, shape (k + 1,)
+        Number of candidates.
+    mixture : array of float64, shape (k + 1, 1 + layers, r)
+        See `joint_bound`.
+    conflict : array of bool, shape (levels, k, k)
+        Which two candidates cannot both join the present set; deeper nodes use the last level.
+    u : array of float64, shape (m,)
+        The point of the last set found, in units of the radius.
+    """
+
+    depth: Array
+    nodes: Array
+    entering: Array
+    falls: Array
+    demand: Array
+    surplus: Array
+    flipped: Array
+    order: Array
+    reach: Array
+    position: Array
+    count: Array
+    mixture: Array
+    conflict: Array
+    u: Array
+
+
+def new_tree(region: Region, terms: MarginTerms) -> Tree:
+    """A tree at its root, which stands for all flip sets."""
+    (k, m), (layers, r) = region.weight.shape, terms.needed.shape
+    tree = Tree(
+        depth=np.zeros(1, dtype=np.int64),
+        nodes=np.zeros(1, dtype=np.int64),
+        entering=np.ones(1, dtype=np.bool_),
+        falls=np.zeros((k + 1, m)),
+        demand=np.zeros(k + 1),
+        surplus=np.zeros((k + 1, r)),
+        flipped=np.full(k + 1, -1),
+        order=np.zeros((k + 1, k), dtype=np.int64),
+        reach=np.full((k + 1, k), np.inf),
+        position=np.full(k + 1, -1),
+        count=np.zeros(k + 1, dtype=np.int64),
+        mixture=np.full((k + 1, layers + 1, r), 0.5),
+        conflict=np.zeros((min(k + 1, LEVELS), k, k), dtype=np.bool_),
+        u=np.zeros(m),
+    )
+    tree.surplus[0] = terms.surplus
+    tree.order[0] = np.arange(k)
+    tree.count[0] = k
+    return tree
+
+
+@compiled
+def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget: int) -> int:
+    """Go on until a set of margin `worth` is found, `budget` nodes are visited, or none is left.
+
+    Returns
+    -------
+    DONE, PAUSED, FOUND (``tree.u`` has the pattern) or UNCLEAR (neither point nor certificate)
+    """
+    k = len(region.demand)
+    end = tree.nodes[0] + budget
+    room = _room(region, terms)
+    while tree.depth[0] >= 0:
+        depth = tree.depth[0]
+        if tree.entering[0]:
+            tree.entering[0] = False
+            _bound_children(region, terms, tree, worth, room)
+        at = tree.position[depth]
+        if at < 0 or tree.reach[depth, at] < worth:
+            tree.depth[0] -= 1
+            if depth > 0:
+                tree.position[depth - 1] -= 1
+            continue
+        _add_child(region, terms, tree)
+        if margin_of(terms, tree.surplus[depth + 1]) >= worth:
+            verdict = _settle(region, tree, k)
+            if verdict == REACHED:
+                return FOUND
+            if verdict == OPEN:
+                return UNCLEAR
+        if tree.nodes[0] >= end:
+            return PAUSED
+    return DONE
+
+
+@compiled
+def _room(region: Region, terms: MarginTerms) -> Room:
+    """Arrays for the work at one node."""
+    k, layers, r = len(region.demand), len(terms.weight), len(terms.surplus)
+    whole = np.zeros(k, dtype=np.int64)
+    shape = (layers + 1, r)
+    conflict = np.zeros((k, k), dtype=np.bool_)
+    return (
+        np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(k),
+        whole, whole.copy(), whole.copy(), conflict,
+    )
+
+
+@compiled
+def _add_child(region: Region, terms: MarginTerms, tree: Tree) -> None:
+    """Step down to the child at work; its candidates are those before it that it tolerates."""
+    depth = tree.depth[0]
+    child = depth + 1
+    at = tree.position[depth]
+    new = tree.order[depth, at]
+    tree.falls[child] = tree.falls[depth] + region.weight[new]
+    tree.demand[child] = tree.demand[depth] + region.demand[new]
+    tree.surplus[child] = tree.surplus[depth] + terms.change[new]
+    tree.mixture[child] = tree.mixture[depth]
+    tree.flipped[child] = new
+    conflict = tree.conflict[min(depth, len(tree.conflict) - 1), new]
+    size = 0
+    for b in range(at):
+        other = tree.order[depth, b]
+        if not conflict[other]:
+            tree.order[child, size] = other
+            size += 1
+    tree.count[child] = size
+    tree.position[child] = -1
+    tree.depth[0] = child
+    tree.entering[0] = True
+    tree.nodes[0] += 1
+
+
+@compiled
+def _settle(region: Region, tree: Tree, k: int) -> int:
+    """Decide the present set; where its flips alone are refuted, its supersets are too."""
+    depth = tree.depth[0]
+    flipped = np.zeros(k, dtype=np.bool_)
+    for d in range(1, depth + 1):
+        flipped[tree.flipped[d]] = True
+    multipliers = np.zeros(k)
+    for i in range(len(tree.u)):
+        tree.u[i] = -np.sign(tree.falls[depth, i])
+    verdict = settle_pattern(region, flipped, SLACK, ENOUGH, tree.u, multipliers)
+    if verdict == REFUTED:
+        by_flips = True
+        for j in range(k):
+            if multipliers[j] > 0.0 and not flipped[j]:
+                by_flips = False
+        if by_flips:
+            tree.entering[0] = False  # no children
+    return verdict
+
+
+@compiled
+def _tolerated(region: Region, tree: Tree, kept: Array, conflict: Array) -> int:
+    """The candidates whose sum with the present set does not fail; their number.
+
+    `conflict`, shape (k, k), gets whether two of them fail together with the present set. Sums s
+    of weights are whole and all of one parity, so with v and w in {-1, +1}
+
+        |s + v| = |s| + v sign(s), and 1 where s = 0;
+        |s + v + w| = |s| + (v + w) sign(s), with 1 + v w more where s = 0, and with 2 more
+        where |s| = 1 and v = w = -sign(s).
+    """
+    depth = tree.depth[0]
+    falls, demand, radius = tree.falls[depth], tree.demand[depth], region.radius
+    m = len(falls)
+    pull, near = np.empty(m), np.empty(m, dtype=np.int64)
+    here, tied, count = 0.0, 0.0, 0
+    for i in range(m):
+        pull[i] = radius[i] * np.sign(falls[i])
+        here += radius[i] * abs(falls[i])
+        if abs(falls[i]) <= 1.0:
+            near[count] = i
+            count += 1
+            if falls[i] == 0.0:
+                tied += radius[i]
+    even = tree.depth[0] % 2 == 0
+    size = 0
+    gain = np.empty(tree.count[depth])
+    for a in range(tree.count[depth]):
+        c = tree.order[depth, a]
+        most = 0.0
+        for i in range(m):
+            most += region.weight[c, i] * pull[i]
+        if here + tied + most >= demand + region.demand[c] - MARGIN:
+            kept[size] = c
+            gain[size] = most - region.demand[c]
+            size += 1
+    sides, scaled = np.empty((size, count)), np.empty((size, count))
+    for a in range(size):
+        row = region.weight[kept[a]]
+        for b in range(count):
+            i = near[b]
+            value = row[i] if even else (1.0 if row[i] * falls[i] < 0.0 else 0.0)
+            sides[a, b] = value
+            scaled[a, b] = value * radius[i] * (1.0 if even else 2.0)
+    together = np.dot(sides, scaled.T)
+    level = min(depth, len(tree.conflict) - 1)
+    before, now = tree.conflict[max(min(depth - 1, level), 0)], tree.conflict[level]
+    for a in range(size):
+        for b in range(a + 1):
+            most = here + tied + gain[a] + gain[b] + together[a, b] - demand
+            fails = most < -MARGIN or before[kept[a], kept[b]]
+            conflict[a, b] = conflict[b, a] = fails
+            if depth == level:
+                now[kept[a], kept[b]] = now[kept[b], kept[a]] = fails
+    return size
+
+
+@compiled
+def _bound_children(
+    region: Region, terms: MarginTerms, tree: Tree, worth: float, room: Room
+) -> None:
+    """Drop candidates that cannot join, order the rest, and bound what they may bring."""
+    low, high, slope, coefficient, chosen, kept, colour, conflict = room
+    depth = tree.depth[0]
+    tree.position[depth] = -1
+    size = _tolerated(region, tree, kept, conflict)
+    if size == 0:
+        return
+    surplus, mixture = tree.surplus[depth], tree.mixture[depth]
+    order, reach = tree.order[depth], tree.reach[depth]
+    classes = cardinality_colours(conflict, size, colour)
+    at = 0
+    for c in range(classes):
+        for a in range(size):
+            if colour[a] == c:
+                order[at] = kept[a]
+                chosen[at] = c
+                at += 1
+    surplus_ranges(terms, surplus, order, chosen, size, low, high)
+    interval = terms.constant
+    for j in range(len(terms.gain)):
+        if low[-1, j] >= 0.0:
+            interval += terms.gain[j]
+        elif high[-1, j] >= 0.0:
+            interval += max(terms.gain[j], 0.0)
+    if interval < worth:
+        return
+    for step in range(STEPS + 1):
+        start = joint_bound(terms, surplus, kept, size, low, high, mixture, coefficient, slope)
+        classes = colour_bound(coefficient, conflict, size, order, reach, chosen)
+        excess = start + reach[size - 1] - worth
+        if excess < 0.0 or step == STEPS:
+            break
+        if not mixture_step(
+            terms, surplus, kept, chosen, classes, low, high, mixture, slope, excess
+        ):
+            break
+    for a in range(size):
+        order[a] = kept[order[a]]
+        reach[a] = min(reach[a] + start, interval)
+    tree.count[depth] = size
+    tree.position[depth] = size - 1
