@@ -51,7 +51,7 @@ def attack(
     image: npt.ArrayLike,
     epsilon: float = 0.01,
     *,
-    method: str = "milp",
+    method: str = "auto",
     solver: str = "highs",
     formulation: str = "tight",
     target: int | str = "runner-up",
@@ -78,10 +78,12 @@ def attack(
         Values in [0, 1].
     epsilon : float
         Largest change of a pixel, in [0, 1].
-    method : {"milp"}
+    method : {"auto", "bab", "milp", "pattern"}
+        ``"auto"`` takes branch and bound (``"bab"``) where it can, else the MILP.
     solver : {"highs", "cbc", "gurobi", "scip"}
         Any name of ``solvers.available()``.
     formulation : {"tight", "paper"}
+        Both are for the MILP.
     target : {"runner-up", "untargeted"} or int
         Which class's margin over the predicted class is maximised.
     domain : {"continuous", "pixels"}
@@ -122,7 +124,6 @@ def attack(
     True
     """
     limits = Limits(time_limit, threads, seed)
-    deadline = Deadline(time_limit)
     method_class = attack_class(method)
     instance = AttackInstance(
         load_network(network),
@@ -138,8 +139,9 @@ def attack(
     )
     given = {"solver": solver, "formulation": formulation}
     with solver_errors():
-        starts = _starts(instance, start, limits, given)
         attacker = _make(method_class, given)
+        deadline = Deadline(time_limit)
+        starts = _starts(instance, start, limits, given)
         left = replace(limits, time_limit=deadline.left)
         result: AttackResult = attacker(instance, left, image=index, label=label, starts=starts)
     return replace(result, time_limit=time_limit, wall_time=deadline.elapsed)

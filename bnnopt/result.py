@@ -76,6 +76,8 @@ class AttackResult:
     model : dict
         Size of the model: variables, binaries, rows, nonzeros, and stable neurons per layer;
         empty where the method has none.
+    ran : str
+        The method that did the work: `method` itself, or what ``"auto"`` chose.
     original, adversarial : array of float64, shape input_shape
         Images in [0, 1].
     logits, adversarial_logits : array of float64, shape (C,)
@@ -112,6 +114,7 @@ class AttackResult:
     goal_bounds: list[float | None]
     distances: dict[str, float]
     model: dict[str, Any]
+    ran: str
     original: FloatArray = field(repr=False)
     adversarial: FloatArray = field(repr=False)
     logits: FloatArray = field(repr=False)
@@ -156,4 +159,5 @@ _JSON_KEYS = (
     "goal_bounds",
     "distances",
     "model",
+    "ran",
 )

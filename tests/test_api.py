@@ -56,13 +56,13 @@ def test_a_wrong_argument_raises_one_sentence_with_the_remedy(
 def test_a_missing_solver_says_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("solvers.highs.Highs.package", "no_such_package")
     with pytest.raises(SolverMissingError, match="pip install highspy"):
-        bnnopt.attack("mnist-2x100", **GOOD)
+        bnnopt.attack("mnist-2x100", **GOOD, method="milp")
 
 
 def test_an_option_that_the_solver_cannot_honour_is_an_error() -> None:
     pytest.importorskip("pyscipopt")
     with pytest.raises(SolverFailureError, match="one thread"):
-        bnnopt.attack("mnist-2x100", **GOOD, solver="scip", threads=2)
+        bnnopt.attack("mnist-2x100", **GOOD, method="milp", solver="scip", threads=2)
 
 
 def test_a_network_object_and_a_file_serve_as_well_as_a_name(tmp_path: Any) -> None:

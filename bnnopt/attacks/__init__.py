@@ -10,6 +10,7 @@ from bnnopt.errors import UnknownNameError
 __all__ = ["METHODS", "attack_class"]
 
 METHODS = {
+    "auto": "bnnopt.attacks.auto:AutoAttack",
     "milp": "bnnopt.attacks.milp:MilpAttack",
     "pattern": "bnnopt.attacks.pattern:PatternAttack",
     "bab": "bnnopt.attacks.branch_and_bound:BranchAndBound",

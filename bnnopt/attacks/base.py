@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.attacks import attack_class
 from bnnopt.attacks.findings import PROOF_GAP, Findings, judge
 from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance
@@ -127,6 +128,7 @@ class Attack(ABC):
         moved = instance.distances(z)
         verdict = judge(instance, findings, objective, moved)
         seconds = time.perf_counter() - began
+        used = attack_class(findings.ran).takes if findings.ran else self.takes
         adversarial = z / instance.network.levels
         logits = instance.network.logits(adversarial)
         target = max(instance.targets, key=lambda c: (logits[c], -c))
@@ -139,8 +141,8 @@ class Attack(ABC):
             epsilon=float(instance.epsilon),
             domain=instance.domain,
             method=self.method,
-            solver=self.solver,
-            formulation=self.formulation,
+            solver=self.solver if "solver" in used else None,
+            formulation=self.formulation if "formulation" in used else None,
             seed=limits.seed,
             time_limit=limits.time_limit,
             status=verdict.status,
@@ -158,6 +160,7 @@ class Attack(ABC):
             goal_bounds=verdict.goal_bounds,
             distances=moved,
             model=findings.size,
+            ran=findings.ran or self.method,
             original=np.asarray(instance.image),
             adversarial=adversarial.reshape(instance.network.input_shape),
             logits=instance.logits,

@@ -13,8 +13,8 @@ from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.flip_search import FlipSearch
 from bnnopt.attacks.pattern import Walkers
 from bnnopt.instance import AttackInstance
-from bnnopt.search.bound import margin_of
 from bnnopt.search.tree import DONE, FOUND, UNCLEAR, Tree, advance, new_tree
+from bnnopt.search.warm_up import warm_up
 
 __all__ = ["BranchAndBound"]
 
@@ -31,10 +31,13 @@ class BranchAndBound(Attack):
     """Depth-first search over flip sets with closed-form and joint bounds.
 
     A set is ruled out by a certificate or by a bound on its margin and that of all its
-    supersets only (docs/mathematics.md, "Branch and bound").
+    supersets only (docs/search.md).
     """
 
     method: ClassVar[str] = "bab"
+
+    def __init__(self) -> None:
+        warm_up()  # before any clock runs
 
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""

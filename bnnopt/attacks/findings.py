@@ -42,6 +42,8 @@ class Findings:
         (seconds, claimed objective).
     size : dict
         Of the model, where there is one.
+    ran : str
+        The method that did the work, where an attack chooses one.
     interrupted : bool
     message : str
         What failed; makes the result an error.
@@ -53,6 +55,7 @@ class Findings:
     iterations: int | None = None
     trace: list[tuple[float, float]] = field(default_factory=list)
     size: dict[str, Any] = field(default_factory=dict)
+    ran: str = ""
     interrupted: bool = False
     message: str = ""
 

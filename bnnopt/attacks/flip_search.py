@@ -143,7 +143,7 @@ class FlipSearch:
                 return
             if whole and reached.slack is not None and reached.slack <= -0.5:
                 return  # slacks are whole there: no image has the pattern
-            if not whole and reached.slack is not None and reached.slack < -TOLERANCE:
-                if self.flips.refutes(flipped, reached.multipliers):
-                    return
+            below = not whole and reached.slack is not None and reached.slack < -TOLERANCE
+            if below and self.flips.refutes(flipped, reached.multipliers):
+                return
         self.closed = max(self.closed, self.margin(target, np.flatnonzero(flipped)))

@@ -13,6 +13,7 @@ from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.flip_search import FlipSearch
 from bnnopt.instance import AttackInstance
 from bnnopt.search.walk import Walk, new_walk, walk
+from bnnopt.search.warm_up import warm_up
 
 __all__ = ["PatternAttack", "Walkers"]
 
@@ -64,6 +65,9 @@ class PatternAttack(Attack):
     """
 
     method: ClassVar[str] = "pattern"
+
+    def __init__(self) -> None:
+        warm_up()  # before any clock runs
 
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""

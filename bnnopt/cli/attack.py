@@ -13,6 +13,7 @@ import click
 from tabulate import tabulate
 
 from bnnopt import api, datasets
+from bnnopt.attacks import METHODS
 from bnnopt.cli.budget import budget_options, read_budget
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
 from bnnopt.cli.images import network_with_images, parse_indices
@@ -30,7 +31,7 @@ __all__ = ["attack"]
 @click.argument("network")
 @click.option("--images", default="0:10", show_default=True, help="Test-set indices or slices.")
 @budget_options
-@click.option("--method", default="milp", show_default=True)
+@click.option("--method", default="auto", show_default=True, help=f"One of {', '.join(METHODS)}.")
 @click.option("--solver", default="highs", show_default=True, help="See bnnopt solvers.")
 @click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
 @click.option(

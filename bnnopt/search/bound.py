@@ -8,23 +8,39 @@ backward through the layers, the margin is at most a linear function of the flip
 sum of coefficient_i over the flips``, and its maximum over sets without a conflicting pair is at
 most the sum over colour classes of their largest coefficient, where every two neurons of a class
 conflict. The mixtures are improved by subgradient steps towards the threshold of pruning
-(docs/mathematics.md, "Branch and bound").
+(docs/search.md).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
 
 from bnnopt.search.problem import MarginTerms
 
-__all__ = ["cardinality_colours", "colour_bound", "compiled", "joint_bound", "margin_of", "mixture_step", "surplus_ranges"]
+__all__ = [
+    "cardinality_colours",
+    "colour_bound",
+    "compiled",
+    "joint_bound",
+    "margin_of",
+    "mixture_step",
+    "surplus_ranges",
+]
 
 Array = Any
 
-compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+compiled: Callable[[Function], Function] = njit(
+    cache=True,
+    nogil=True,
+    fastmath={"reassoc", "contract", "nsz", "arcp"},  # sums in any order; no NaN is assumed away
+    error_model="numpy",
+)
 
 
 @compiled
@@ -39,7 +55,7 @@ def margin_of(terms: MarginTerms, surplus: Array) -> float:
     on = (surplus >= 0.0).astype(np.float64)
     for at in range(len(terms.weight)):
         on = ((terms.weight[at] @ on - terms.needed[at]) >= 0.0).astype(np.float64)
-    return total + gain @ on
+    return total + float(gain @ on)
 
 
 @compiled
@@ -99,8 +115,8 @@ def joint_bound(
 ) -> float:
     """The linear function above the margin: its constant; `coefficient` (k,) is written.
 
-    `mixture`, shape (1 + layers, r), holds the share of the sloped line; `slope` gets, for each
-    neuron, the derivative of the bound by the mixture divided by what `mixture_slopes` adds.
+    `mixture`, shape (1 + layers, r), holds the share of the sloped line; `slope`, of the same
+    shape, gets the coefficient of each undecided neuron's activation, for `mixture_step`.
     """
     r = len(surplus)
     change, weight, needed = terms.change, terms.weight, terms.needed
@@ -163,13 +179,20 @@ def cardinality_colours(conflict: Array, count: int, colour: Array) -> int:
 
 @compiled
 def colour_bound(
-    coefficient: Array, conflict: Array, count: int, order: Array, reach: Array, chosen: Array
+    coefficient: Array,
+    conflict: Array,
+    count: int,
+    order: Array,
+    reach: Array,
+    colour: Array,
+    chosen: Array,
 ) -> int:
     """The most that a set without a conflicting pair adds, over growing sets of candidates.
 
     `order`, shape (k,), gets the candidates' places by ascending coefficient; ``reach[a]`` the
-    bound over the first a + 1 of them; `chosen` the largest member of each class. Returns the
-    number of classes.
+    bound over the first a + 1 of them; ``colour[a]`` the class of ``order[a]``, -1 where its
+    coefficient is not positive; `chosen` the largest member of each class. Returns the number of
+    classes.
     """
     for a in range(count):  # insertion sort: the lists are short
         b = a
@@ -177,7 +200,6 @@ def colour_bound(
             order[b] = order[b - 1]
             b -= 1
         order[b] = a
-    colour = np.empty(count, dtype=np.int64)
     fits = np.empty(count, dtype=np.bool_)
     classes = 0
     total = 0.0
@@ -202,6 +224,20 @@ def colour_bound(
             colour[a] = best
         reach[a] = total
     return classes
+
+
+@compiled
+def _relaxed(y: float, low: float, high: float, gain: float, share: float) -> tuple[float, float]:
+    """The mixture of lines at a surplus y, and the bound's derivative by `share`, 0 at its end."""
+    if gain > 0.0:
+        lifted = (y - low) / -low
+        value, derivative = 1.0 - share + share * lifted, gain * (lifted - 1.0)
+    else:
+        lifted = (y + 1.0) / (high + 1.0)
+        value, derivative = share * lifted, gain * lifted
+    if (derivative > 0.0 and share <= 0.0) or (derivative < 0.0 and share >= 1.0):
+        derivative = 0.0
+    return value, derivative
 
 
 @compiled
@@ -233,18 +269,9 @@ def mixture_step(
             if low[at, j] >= 0.0:
                 on[j] = 1.0
             elif high[at, j] >= 0.0:
-                g, share = slope[at, j], mixture[at, j]
-                if g > 0.0:
-                    lifted = (y[j] - low[at, j]) / -low[at, j]
-                    on[j] = 1.0 - share + share * lifted
-                    slope[at, j] = g * (lifted - 1.0)
-                elif g < 0.0:
-                    lifted = (y[j] + 1.0) / (high[at, j] + 1.0)
-                    on[j] = share * lifted
-                    slope[at, j] = g * lifted
-                d = slope[at, j]
-                if (d > 0.0 and share <= 0.0) or (d < 0.0 and share >= 1.0):
-                    slope[at, j] = 0.0
+                on[j], slope[at, j] = _relaxed(
+                    y[j], low[at, j], high[at, j], slope[at, j], mixture[at, j]
+                )
                 norm += slope[at, j] ** 2
         if at < layers:
             y = weight[at] @ on - needed[at]

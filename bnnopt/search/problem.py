@@ -130,5 +130,10 @@ def _one_layer(signs: Array, flips: Flips, gain: Array, constant: float) -> Marg
     change = np.zeros((len(flips.neurons), len(signs)))
     change[np.arange(len(flips.neurons)), flips.neurons] = -flips.signs
     return MarginTerms(
-        surplus, change, np.zeros((0, len(signs), len(signs))), np.ones((0, len(signs))), gain, constant
+        surplus,
+        change,
+        np.zeros((0, len(signs), len(signs))),
+        np.ones((0, len(signs))),
+        gain,
+        constant,
     )

@@ -1,7 +1,8 @@
-r"""Whether a point of the box has a pattern of flips: a point or a Farkas certificate, or neither.
+r"""Whether a point of the box has a pattern of flips: a point, a certificate, or neither.
 
-Compiled. Rows ``a_j @ u >= b_j`` over u in [-1, 1]^m state the pattern, ``z = centre + radius * u``.
-Accelerated projected gradient (FISTA with restarts) lowers the squared violation
+Compiled. Rows ``a_j @ u >= b_j`` over u in [-1, 1]^m state the pattern, where
+``z = centre + radius * u``. Accelerated projected gradient (FISTA with restarts) lowers the
+squared violation
 
     1/2 sum_j max(0, b_j + slack - a_j @ u)^2.
 
@@ -30,6 +31,33 @@ REFUTED_BY = 1e-6
 
 
 @compiled
+def _violations(
+    region: Region, flipped: Array, slack: float, u: Array, gradient: Array, multipliers: Array
+) -> tuple[float, float]:
+    """The least slack at u, and the largest violation; writes the violations and their pull."""
+    weight, radius, demand, stay_demand, _ = region
+    k, m = weight.shape
+    gradient[:] = 0.0
+    least, largest = np.inf, 0.0
+    for j in range(k):
+        side = -1.0 if flipped[j] else 1.0
+        need = demand[j] if flipped[j] else -stay_demand[j]
+        activity = 0.0
+        for i in range(m):
+            activity += weight[j, i] * (radius[i] * u[i])
+        activity *= side
+        least = min(least, activity - need)
+        violated = max(need + slack - activity, 0.0)
+        multipliers[j] = violated
+        largest = max(largest, violated)
+        if violated > 0.0:
+            push = side * violated
+            for i in range(m):
+                gradient[i] += push * weight[j, i]
+    return least, largest
+
+
+@compiled
 def settle_pattern(
     region: Region,
     flipped: Array,
@@ -51,41 +79,20 @@ def settle_pattern(
     multipliers : array, shape (k,)
         Becomes the certificate.
     """
-    weight, radius, demand, stay_demand, curvature = region
-    k, m = weight.shape
+    radius, demand, stay_demand = region.radius, region.demand, region.stay_demand
+    curvature, m = region.curvature, len(region.radius)
     ahead = u.copy()
     before = u.copy()
     gradient = np.zeros(m)
     momentum = 1.0
     for iteration in range(ITERATIONS):
-        for i in range(m):
-            gradient[i] = 0.0
-        least = np.inf
-        largest = 0.0
-        for j in range(k):
-            side = -1.0 if flipped[j] else 1.0
-            need = demand[j] if flipped[j] else -stay_demand[j]
-            activity = 0.0
-            for i in range(m):
-                activity += weight[j, i] * (radius[i] * ahead[i])
-            activity *= side
-            least = min(least, activity - need)
-            violated = max(need + slack - activity, 0.0)
-            multipliers[j] = violated
-            largest = max(largest, violated)
-            if violated > 0.0:
-                push = side * violated
-                for i in range(m):
-                    gradient[i] += push * weight[j, i]
+        least, largest = _violations(region, flipped, slack, ahead, gradient, multipliers)
         if least >= enough:
             u[:] = ahead
             return REACHED
         if iteration % CHECK_EVERY == CHECK_EVERY - 1:
-            pull = 0.0
-            for i in range(m):
-                pull += abs(gradient[i]) * radius[i]
-            need = 0.0
-            for j in range(k):
+            pull, need = np.abs(gradient) @ radius, 0.0
+            for j in range(len(multipliers)):
                 need += multipliers[j] * (demand[j] if flipped[j] else -stay_demand[j])
             if pull < need - REFUTED_BY * largest:
                 return REFUTED

@@ -44,6 +44,9 @@ MARGIN = 1e-6
 STEPS = 8
 """Subgradient steps of a joint bound."""
 
+STALL = 0.8
+"""Steps end where one leaves more than this share of what the bound exceeds `worth` by."""
+
 LEVELS = 48
 """Depths that keep conflicts of their own, which bounds the memory."""
 
@@ -72,6 +75,10 @@ class Tree(NamedTuple):
         Candidates, by ascending use; children take them from the end.
     reach : array of float64, shape (k + 1, k)
         Bound on the margin over the subtrees of the children up to each.
+    start : array of float64, shape (k + 1,)
+    coefficient : array of float64, shape (k + 1, k)
+    colour : array of int64, shape (k + 1, k)
+        The joint bound's constant, and coefficients and classes of `order`.
     position : array of int64, shape (k + 1,)
         The child at work.
     count : array of int64, shape (k + 1,)
@@ -93,6 +100,9 @@ class Tree(NamedTuple):
     flipped: Array
     order: Array
     reach: Array
+    start: Array
+    coefficient: Array
+    colour: Array
     position: Array
     count: Array
     mixture: Array
@@ -113,6 +123,9 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         flipped=np.full(k + 1, -1),
         order=np.zeros((k + 1, k), dtype=np.int64),
         reach=np.full((k + 1, k), np.inf),
+        start=np.zeros(k + 1),
+        coefficient=np.zeros((k + 1, k)),
+        colour=np.zeros((k + 1, k), dtype=np.int64),
         position=np.full(k + 1, -1),
         count=np.zeros(k + 1, dtype=np.int64),
         mixture=np.full((k + 1, layers + 1, r), 0.5),
@@ -147,6 +160,9 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
             if depth > 0:
                 tree.position[depth - 1] -= 1
             continue
+        if _child_bound(tree) < worth:
+            tree.position[depth] -= 1
+            continue
         _add_child(region, terms, tree)
         if margin_of(terms, tree.surplus[depth + 1]) >= worth:
             verdict = _settle(region, tree, k)
@@ -167,9 +183,30 @@ def _room(region: Region, terms: MarginTerms) -> Room:
     shape = (layers + 1, r)
     conflict = np.zeros((k, k), dtype=np.bool_)
     return (
-        np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(k),
-        whole, whole.copy(), whole.copy(), conflict,
+        np.zeros(shape),
+        np.zeros(shape),
+        np.zeros(shape),
+        np.zeros(k),
+        whole,
+        whole.copy(),
+        whole.copy(),
+        conflict,
     )
+
+
+@compiled
+def _child_bound(tree: Tree) -> float:
+    """The parent's joint bound over the child at work and what it tolerates."""
+    depth = tree.depth[0]
+    at = tree.position[depth]
+    conflict = tree.conflict[min(depth, len(tree.conflict) - 1), tree.order[depth, at]]
+    total = tree.start[depth] + tree.coefficient[depth, at]
+    largest = np.zeros(at + 1)
+    for b in range(at):
+        c = tree.colour[depth, b]
+        if c >= 0 and not conflict[tree.order[depth, b]]:
+            largest[c] = max(largest[c], tree.coefficient[depth, b])
+    return float(total + largest.sum())
 
 
 @compiled
@@ -306,17 +343,23 @@ def _bound_children(
             interval += max(terms.gain[j], 0.0)
     if interval < worth:
         return
+    before = np.inf
     for step in range(STEPS + 1):
         start = joint_bound(terms, surplus, kept, size, low, high, mixture, coefficient, slope)
-        classes = colour_bound(coefficient, conflict, size, order, reach, chosen)
+        classes = colour_bound(
+            coefficient, conflict, size, order, reach, tree.colour[depth], chosen
+        )
         excess = start + reach[size - 1] - worth
-        if excess < 0.0 or step == STEPS:
+        if excess < 0.0 or step == STEPS or excess > STALL * before:
             break
+        before = excess
         if not mixture_step(
             terms, surplus, kept, chosen, classes, low, high, mixture, slope, excess
         ):
             break
+    tree.start[depth] = start
     for a in range(size):
+        tree.coefficient[depth, a] = coefficient[order[a]]
         order[a] = kept[order[a]]
         reach[a] = min(reach[a] + start, interval)
     tree.count[depth] = size

@@ -72,9 +72,7 @@ def new_walk(region: Region, terms: MarginTerms, seed: int, floor: float) -> Wal
     low, high, slope = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     places = np.arange(k)
     surplus_ranges(terms, terms.surplus, places, places, k, low, high)
-    joint_bound(
-        terms, terms.surplus, places, k, low, high, np.full(shape, 0.5), np.zeros(k), slope
-    )
+    joint_bound(terms, terms.surplus, places, k, low, high, np.full(shape, 0.5), np.zeros(k), slope)
     return Walk(
         flipped=np.zeros(k, dtype=np.bool_),
         best=np.zeros(k, dtype=np.bool_),
@@ -92,7 +90,7 @@ def new_walk(region: Region, terms: MarginTerms, seed: int, floor: float) -> Wal
 def _random(walk: Walk, bound: int) -> int:
     """A whole number below `bound`, by a 31-bit linear congruential generator."""
     walk.clock[2] = (walk.clock[2] * 1103515245 + 12345) % 2147483648
-    return (walk.clock[2] >> 8) % bound
+    return int((walk.clock[2] >> 8) % bound)
 
 
 @compiled
@@ -127,7 +125,7 @@ def _fits(region: Region, walk: Walk, out: int, into: int) -> bool:
     else:
         for i in range(len(walk.falls)):
             reach += region.radius[i] * abs(walk.falls[i] + region.weight[into, i])
-    return reach >= demand - MARGIN
+    return bool(reach >= demand - MARGIN)
 
 
 @compiled

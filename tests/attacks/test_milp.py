@@ -160,6 +160,7 @@ def test_a_real_network_is_attacked_and_the_result_is_a_true_record() -> None:
         "goal_bounds",
         "distances",
         "model",
+        "ran",
     ]
     assert (record["image"], record["label"], record["status"]) == (1, 2, "optimal")
     assert record["trace"][-1][1] == result.objective
@@ -185,7 +186,7 @@ class Liar(Attack):
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
 
-    def run(self, instance: AttackInstance, limits: Limits) -> Findings:
+    def run(self, instance: AttackInstance, limits: Limits, starts: np.ndarray) -> Findings:
         return self._findings
 
 

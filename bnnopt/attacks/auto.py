@@ -1,0 +1,67 @@
+"""The default: whatever is best for the instance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.attacks.base import Attack, Limits
+from bnnopt.attacks.branch_and_bound import BranchAndBound
+from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.milp import MilpAttack
+from bnnopt.attacks.pattern import PatternAttack
+from bnnopt.instance import AttackInstance
+
+__all__ = ["AutoAttack"]
+
+FloatArray = npt.NDArray[np.float64]
+
+START_SHARE, START_SECONDS = 0.1, 2.0
+"""Of the time limit, and at most, what pattern search gets before a MILP."""
+
+
+class AutoAttack(Attack):
+    """Branch and bound for the margin or a flip within a box; else pattern search, then the MILP.
+
+    Parameters
+    ----------
+    solver, formulation : str
+        For the MILP; see `MilpAttack`.
+    """
+
+    method: ClassVar[str] = "auto"
+    takes: ClassVar[tuple[str, ...]] = ("solver", "formulation")
+
+    def __init__(self, solver: str = "highs", formulation: str = "tight") -> None:
+        self._tree, self._walk = BranchAndBound(), PatternAttack()
+        self._milp = MilpAttack(solver, formulation)
+        self.solver = solver
+        self.formulation: str = formulation
+
+    def packages(self) -> tuple[str, ...]:
+        """Distributions whose versions belong into the record."""
+        return tuple(dict.fromkeys((*self._tree.packages(), *self._milp.packages())))
+
+    def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+        """Choose, and say what ran in `Findings.ran`."""
+        goal = instance.sought
+        if instance.is_box and (goal.is_margin or not goal.stages):
+            findings = self._tree.run(instance, limits, starts)
+            findings.ran = self._tree.method
+            return findings
+        deadline = Deadline(limits.time_limit)
+        # A flip somewhere in the box is a good point of many budgets once it is brought inside.
+        whole = replace(instance, goal="margin", max_pixels=None, max_l1=None)
+        seconds = min(START_SECONDS, START_SHARE * (limits.time_limit or np.inf))
+        first = self._walk.run(whole, replace(limits, time_limit=seconds), starts)
+        if first.interrupted:
+            return first
+        left = replace(limits, time_limit=deadline.left)
+        findings = self._milp.run(instance, left, np.vstack([starts, first.points]))
+        findings.points = np.vstack([first.points, findings.points])
+        findings.ran = self._milp.method
+        return findings

@@ -1,0 +1,38 @@
+"""Compiling the kernel, once a machine: before any clock runs, and not in silence."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import cache
+
+import numpy as np
+
+from bnnopt.search.problem import MarginTerms, Region
+from bnnopt.search.tree import advance, new_tree
+from bnnopt.search.walk import new_walk, walk
+
+__all__ = ["warm_up"]
+
+NOTICE_SECONDS = 4.0
+"""Loading the compiled kernel takes less than this."""
+
+
+@cache
+def warm_up() -> None:
+    """Compile the kernel, or load it from numba's cache, by running it on one neuron."""
+    notice = threading.Timer(
+        NOTICE_SECONDS,
+        logging.getLogger(__name__).warning,
+        ["bnnopt: compiling the search kernel; this happens once and takes up to a minute"],
+    )
+    notice.daemon = True
+    notice.start()
+    try:
+        one = np.ones((1, 1))
+        region = Region(one, np.ones(1), np.ones(1), np.ones(1), 1.0)
+        terms = MarginTerms(np.ones(1), one, np.zeros((0, 1, 1)), np.zeros((0, 1)), np.ones(1), 0.0)
+        advance(region, terms, new_tree(region, terms), 0.0, 1)
+        walk(region, terms, new_walk(region, terms, 0, 0.0), 1)
+    finally:
+        notice.cancel()

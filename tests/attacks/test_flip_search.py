@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bnnopt
+from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer, Status
+from bnnopt.attacks.base import Limits
+from bnnopt.attacks.branch_and_bound import BranchAndBound
+from bnnopt.attacks.milp import MilpAttack
+from bnnopt.attacks.pattern import PatternAttack
+from bnnopt.errors import InputError
+from tests.helpers import (
+    best_continuous_margins,
+    best_pixel_margin,
+    random_image,
+    random_network,
+)
+
+shapes = st.sampled_from([(4,), (4, 3), (3, 4, 3), (3, 3, 3, 3), (3, 3, 3, 3, 3)])
+heads = st.sampled_from(["integer", "batchnorm"])
+targets = st.sampled_from(["runner-up", "untargeted"])
+seeds = st.integers(0, 10**6)
+
+
+def instance_of(
+    seed: int, widths: tuple[int, ...], head: str, target: str, domain: Any, epsilon: float = 0.3
+) -> AttackInstance:
+    network = random_network(seed, inputs=4, widths=widths, head=head)
+    return AttackInstance(network, random_image(network, seed), epsilon, target, domain)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, widths=shapes, head=heads, target=targets)
+def test_branch_and_bound_in_pixels_gives_the_optimum_of_enumeration(
+    seed: int, widths: tuple[int, ...], head: str, target: str
+) -> None:
+    instance = instance_of(seed, widths, head, target, "pixels")
+    result = BranchAndBound()(instance)
+    assert result.status is Status.OPTIMAL
+    assert result.objective == pytest.approx(best_pixel_margin(instance), abs=1e-9)
+    assert result.verified
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, widths=shapes, head=heads, target=targets, epsilon=st.floats(0.03, 0.5))
+def test_its_bound_holds_for_every_pattern_of_the_closed_box(
+    seed: int, widths: tuple[int, ...], head: str, target: str, epsilon: float
+) -> None:
+    instance = instance_of(seed, widths, head, target, "continuous", epsilon)
+    inside, closed = best_continuous_margins(instance)
+    result = BranchAndBound()(instance)
+    assert result.status is not Status.ERROR, result.message
+    assert result.bound is not None
+    assert result.objective <= closed + 1e-9
+    assert result.objective >= inside - 1e-5
+    assert result.bound >= inside - 1e-6
+    if inside == closed:
+        assert result.status is Status.OPTIMAL
+        assert result.objective == pytest.approx(inside, abs=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds, widths=shapes, head=heads, domain=st.sampled_from(["continuous", "pixels"]))
+def test_pattern_search_never_passes_the_optimum_and_improves_the_image(
+    seed: int, widths: tuple[int, ...], head: str, domain: Any
+) -> None:
+    instance = instance_of(seed, widths, head, "runner-up", domain)
+    found = PatternAttack()(instance, Limits(time_limit=0.1))
+    proved = BranchAndBound()(instance)
+    assert found.verified
+    assert found.bound is None
+    assert found.start_objective <= found.objective <= proved.objective + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("network", "target"),
+    [
+        ("fashion-mnist-2x100", "runner-up"),
+        ("fashion-mnist-2x100", "untargeted"),
+        ("fashion-mnist-3x100", "runner-up"),
+    ],
+)
+def test_on_real_images_it_agrees_with_the_milp(network: str, target: str) -> None:
+    images = bnnopt.datasets.embedded()
+    options: dict[str, Any] = {"epsilon": 0.003, "target": target}
+    for index in (1, 4):
+        exact = bnnopt.attack(network, images.x(index), method="bab", **options)
+        milp = bnnopt.attack(network, images.x(index), method="milp", **options)
+        near = bnnopt.attack(network, images.x(index), method="pattern", time_limit=1, **options)
+        assert exact.status is milp.status is Status.OPTIMAL
+        assert exact.objective == milp.objective >= near.objective
+
+
+def test_a_pattern_on_thresholds_only_stays_in_the_bound() -> None:
+    network = BinarizedNetwork(
+        (HiddenLayer([[1], [1]], [4, 5]),),
+        OutputLayer([[-1, 1], [1, -1]], [1, 1], [0, 0]),
+        levels=8,
+    )
+    result = BranchAndBound()(AttackInstance(network, [0.5], epsilon=0.125))
+    assert result.status is not Status.ERROR
+    assert result.bound is not None
+    assert result.bound >= result.objective
+
+
+@pytest.mark.parametrize("domain", ["continuous", "pixels"])
+@pytest.mark.parametrize("attack", [BranchAndBound, PatternAttack])
+def test_a_box_without_unstable_neurons_is_settled(attack: Any, domain: Any) -> None:
+    network = random_network(4)
+    image = random_image(network, 4)
+    result = attack()(AttackInstance(network, image, 0.0, domain=domain))
+    assert result.objective == result.start_objective
+    assert np.array_equal(result.adversarial, image)
+
+
+def test_a_flip_ends_the_search_and_its_absence_is_proved() -> None:
+    images = bnnopt.datasets.embedded()
+    options: dict[str, Any] = {"method": "bab", "goal": "flip", "target": "untargeted"}
+    flip = bnnopt.attack("fashion-mnist-2x100", images.x(4), 0.006, **options)
+    none = bnnopt.attack("fashion-mnist-2x100", images.x(1), 0.003, **options)
+    assert flip.flipped
+    assert flip.status is Status.OPTIMAL
+    assert none.status is Status.OPTIMAL
+    assert none.bound is not None
+    assert none.bound <= 0
+
+
+def test_at_its_time_limit_it_keeps_a_point_and_a_sound_bound() -> None:
+    image = bnnopt.datasets.embedded().x(0)
+    result = bnnopt.attack("fashion-mnist-2x300", image, 0.03, method="bab", time_limit=2)
+    assert result.status is Status.FEASIBLE
+    assert result.bound is not None
+    assert result.bound > result.objective > result.start_objective
+    assert result.wall_time < 20
+
+
+def test_a_point_to_begin_from_is_never_lost() -> None:
+    images = bnnopt.datasets.embedded()
+    start = bnnopt.attack("fashion-mnist-2x100", images.x(4), 0.005, method="pattern", time_limit=2)
+    again = bnnopt.attack(
+        "fashion-mnist-2x100",
+        images.x(4),
+        0.005,
+        method="milp",
+        start=start.adversarial,
+        time_limit=0.05,
+    )
+    assert again.objective >= start.objective
+
+
+def test_the_same_seed_gives_the_same_point() -> None:
+    image = bnnopt.datasets.embedded().x(1)
+    points = [
+        bnnopt.attack(
+            "fashion-mnist-2x100", image, 0.003, method="pattern", seed=3, time_limit=None
+        )
+        for _ in range(2)
+    ]
+    assert np.array_equal(points[0].adversarial, points[1].adversarial)
+
+
+@pytest.mark.parametrize("attack", [BranchAndBound, PatternAttack])
+def test_other_budgets_and_goals_are_an_error_that_names_the_remedy(attack: Any) -> None:
+    network = random_network(1)
+    image = random_image(network, 1)
+    for options in ({"max_pixels": 2}, {"max_l1": 0.5}, {"goal": "l1"}):
+        with pytest.raises(InputError, match="milp"):
+            attack()(AttackInstance(network, image, 0.3, **options))
+
+
+def test_milp_and_tree_agree_on_random_networks_of_some_size() -> None:
+    for seed in range(6):
+        network = random_network(seed, inputs=30, widths=(20, 12, 8), levels=255)
+        instance = AttackInstance(network, random_image(network, seed), 0.05)
+        exact, milp = BranchAndBound()(instance), MilpAttack()(instance)
+        assert exact.status is milp.status is Status.OPTIMAL
+        assert exact.objective == milp.objective

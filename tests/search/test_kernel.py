@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnnopt import AttackInstance
+from bnnopt.flips import Flips
+from bnnopt.search.bound import colour_bound, joint_bound, margin_of, mixture_step, surplus_ranges
+from bnnopt.search.problem import MarginTerms, Region, margin_terms, region_of, sorted_flips
+from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
+from bnnopt.search.tree import advance, new_tree
+from bnnopt.search.walk import new_walk, walk
+from tests.helpers import random_image, random_network
+
+shapes = st.sampled_from([(6,), (6, 4), (7, 5, 4), (5, 5, 5, 5), (5, 4, 4, 4, 4)])
+seeds = st.integers(0, 10**6)
+
+
+def problem(
+    seed: int, widths: tuple[int, ...] = (7, 5, 4), epsilon: float = 0.4, inputs: int = 6
+) -> tuple[AttackInstance, Flips, Region, MarginTerms]:
+    network = random_network(seed, inputs=inputs, widths=widths)
+    instance = AttackInstance(network, random_image(network, seed), epsilon)
+    flips = sorted_flips(instance)
+    return instance, flips, region_of(flips), margin_terms(instance, flips, instance.targets[0])
+
+
+def subsets(k: int) -> list[tuple[int, ...]]:
+    return [members for size in range(k + 1) for members in combinations(range(k), size)]
+
+
+def margin(terms: MarginTerms, members: tuple[int, ...]) -> float:
+    return float(margin_of(terms, terms.surplus + terms.change[list(members)].sum(axis=0)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, widths=shapes, head=st.sampled_from(["integer", "batchnorm"]))
+def test_the_margin_of_a_flip_set_is_that_of_the_network(
+    seed: int, widths: tuple[int, ...], head: str
+) -> None:
+    network = random_network(seed, inputs=6, widths=widths, head=head)
+    instance = AttackInstance(network, random_image(network, seed), 0.4)
+    flips = sorted_flips(instance)
+    terms = margin_terms(instance, flips, instance.targets[0])
+    low, high = instance.box
+    rng = np.random.default_rng(seed)
+    for z in rng.uniform(low, high, (8, len(low))):
+        layer = network.hidden[0]
+        signs = np.where(layer.weight[flips.neurons] @ z >= layer.threshold[flips.neurons], 1, -1)
+        members = tuple(np.flatnonzero(signs != flips.signs).tolist())
+        assert margin(terms, members) == pytest.approx(float(instance.margins(z[None])[0]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, widths=shapes)
+def test_the_joint_bound_holds_for_every_subset_at_every_mixture(
+    seed: int, widths: tuple[int, ...]
+) -> None:
+    _, flips, _, terms = problem(seed, widths)
+    k = len(flips.neurons)
+    rng = np.random.default_rng(seed)
+    conflict = np.triu(rng.random((k, k)) < 0.3, 1)
+    conflict |= conflict.T
+    places = np.arange(k)
+    shape = (len(terms.weight) + 1, len(terms.surplus))
+    low, high, slope = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    mixture, coefficient = rng.random(shape), np.zeros(k)
+    surplus_ranges(terms, terms.surplus, places, places, k, low, high)
+    allowed = [s for s in subsets(k) if not conflict[np.ix_(s, s)].any()]
+    for _ in range(4):
+        start = joint_bound(terms, terms.surplus, places, k, low, high, mixture, coefficient, slope)
+        order, chosen, colour = places.copy(), places.copy(), places.copy()
+        reach = np.zeros(k)
+        classes = colour_bound(coefficient, conflict, k, order, reach, colour, chosen)
+        for members in allowed:
+            value = margin(terms, members)
+            assert value <= start + coefficient[list(members)].sum() + 1e-9
+            last = max((int(np.flatnonzero(order == i)[0]) for i in members), default=-1)
+            assert value <= start + (reach[last] if last >= 0 else 0.0) + 1e-9
+        mixture_step(terms, terms.surplus, places, chosen, classes, low, high, mixture, slope, 2.0)
+        assert mixture.min() >= 0.0
+        assert mixture.max() <= 1.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, epsilon=st.floats(0.05, 0.6))
+def test_points_and_certificates_hold_in_exact_arithmetic(seed: int, epsilon: float) -> None:
+    _, flips, region, _ = problem(seed, (7, 3), epsilon)
+    k, m = region.weight.shape
+    rng = np.random.default_rng(seed)
+    for members in [*combinations(range(k), 2), tuple(rng.permutation(k)[: k // 2].tolist())]:
+        flipped = np.zeros(k, dtype=bool)
+        flipped[list(members)] = True
+        u, multipliers = np.zeros(m), np.zeros(k)
+        verdict = settle_pattern(region, flipped, 0.5, 0.05, u, multipliers)
+        assert verdict in (OPEN, REACHED, REFUTED)
+        radius = [Fraction(r) for r in region.radius.tolist()]
+        rows = [
+            [int(w) * r * (-1 if flipped[j] else 1) for w, r in zip(row, radius, strict=True)]
+            for j, row in enumerate(region.weight.tolist())
+        ]
+        needs = [Fraction(d) for d in np.where(flipped, flips.demand, -flips.stay_demand).tolist()]
+        if verdict == REACHED:
+            point = [Fraction(value) for value in u.tolist()]
+            assert all(abs(value) <= 1 for value in point)
+            for row, need in zip(rows, needs, strict=True):
+                assert sum(a * b for a, b in zip(row, point, strict=True)) >= need
+        if verdict == REFUTED:
+            shares = [Fraction(value) for value in multipliers.tolist()]
+            assert min(shares) >= 0
+            pulls = [
+                abs(sum(s * row[i] for s, row in zip(shares, rows, strict=True))) for i in range(m)
+            ]
+            assert sum(pulls) < sum(s * need for s, need in zip(shares, needs, strict=True))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds, epsilon=st.floats(0.05, 0.6))
+def test_conflicts_of_a_node_are_those_of_its_sums(seed: int, epsilon: float) -> None:
+    _, flips, region, terms = problem(seed, (9, 5), epsilon, inputs=9)
+    tree = new_tree(region, terms)
+    visited = 0
+    while advance(region, terms, tree, -np.inf, 1) != 0 and visited < 200:
+        visited += 1
+        depth = int(tree.depth[0])
+        if depth < 1 or tree.entering[0]:
+            continue
+        members = tree.flipped[1 : depth + 1].tolist()
+        for c in tree.order[depth, : tree.count[depth]].tolist():
+            group = np.array([[*members, c]])
+            assert not flips.are_conflicts(group)[0]
+    k = len(flips.neurons)
+    root = new_tree(region, terms)
+    advance(region, terms, root, -np.inf, 1)
+    for i, j in combinations(range(k), 2):
+        assert root.conflict[0, i, j] == flips.are_conflicts(np.array([[i, j]]))[0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, widths=shapes, epsilon=st.floats(0.1, 0.6), floor=st.integers(-8, 8))
+def test_the_tree_stops_at_every_reachable_set_of_the_margin_that_is_sought(
+    seed: int, widths: tuple[int, ...], epsilon: float, floor: int
+) -> None:
+    _, _, region, terms = problem(seed, widths, epsilon)
+    k, m = region.weight.shape
+    reachable = set()
+    for members in subsets(k)[1:]:
+        flipped = np.zeros(k, dtype=bool)
+        flipped[list(members)] = True
+        verdict = settle_pattern(region, flipped, 0.5, 0.05, np.zeros(m), np.zeros(k))
+        if verdict == REACHED and margin(terms, members) >= floor:
+            reachable.add(members)
+    tree, found = new_tree(region, terms), set()
+    while advance(region, terms, tree, float(floor), 10**6) != 0:
+        found.add(tuple(sorted(tree.flipped[1 : tree.depth[0] + 1].tolist())))
+    assert reachable <= found
+
+
+def test_a_walk_repeats_itself_with_its_seed_and_never_gets_worse() -> None:
+    _, _, region, terms = problem(3, (9, 6, 5), 0.5, inputs=9)
+    traces = []
+    for _ in range(2):
+        state, trace = new_walk(region, terms, 5, -100.0), []
+        for _ in range(30):
+            walk(region, terms, state, 10)
+            trace.append((float(state.value[0]), state.best.tolist()))
+        traces.append(trace)
+    assert traces[0] == traces[1]
+    values = [value for value, _ in traces[0]]
+    assert values == sorted(values)
+    assert values[-1] > -100.0
