@@ -9,7 +9,12 @@ from bnnopt.errors import UnknownNameError
 
 __all__ = ["METHODS", "attack_class"]
 
-METHODS = {"milp": "bnnopt.attacks.milp:MilpAttack"}
+METHODS = {
+    "milp": "bnnopt.attacks.milp:MilpAttack",
+    "fgsm": "bnnopt.attacks.gradient:FgsmAttack",
+    "ifgsm": "bnnopt.attacks.gradient:IteratedFgsmAttack",
+    "pgd": "bnnopt.attacks.gradient:PgdAttack",
+}
 """Where each method's class lies; a class is imported when it is first asked for."""
 
 

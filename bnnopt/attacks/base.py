@@ -123,7 +123,29 @@ class Attack(ABC):
         given = np.zeros((0, instance.network.num_inputs)) if starts is None else starts
         begin = np.array([instance.snap(z) for z in given]).reshape(given.shape)
         findings = self.run(instance, limits, begin)
-        z, objective = _best(instance, np.vstack([begin, findings.points]))
+        findings.points = np.vstack([begin, findings.points])
+        return self.conclude(instance, limits, findings, began, image, label)
+
+    def conclude(
+        self,
+        instance: AttackInstance,
+        limits: Limits,
+        findings: Findings,
+        began: float,
+        image: int | None,
+        label: int | None,
+    ) -> AttackResult:
+        """Replay findings and report what stands of them.
+
+        Parameters
+        ----------
+        instance, limits, image, label
+            As for a call.
+        findings : Findings
+        began : float
+            When the attack began, by ``time.perf_counter``.
+        """
+        z, objective = _best(instance, findings.points)
         moved = instance.distances(z)
         verdict = judge(instance, findings, objective, moved)
         seconds = time.perf_counter() - began
