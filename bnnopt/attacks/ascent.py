@@ -14,6 +14,7 @@ from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.rows import Rows
 from bnnopt.errors import InputError
+from bnnopt.instance import AttackInstance
 from bnnopt.surrogate import Activation, StraightThroughNetwork
 
 __all__ = ["DTYPE", "Ascent", "find_device", "threads"]
@@ -22,6 +23,9 @@ FloatArray = npt.NDArray[np.float64]
 
 DTYPE = torch.float32
 """Twice as fast as float64; the replay decides what the rounding of a sum leaves open."""
+
+WAYPOINTS = 16
+"""Candidates on the way to a point, that point among them."""
 
 
 class Ascent:
@@ -47,11 +51,11 @@ class Ascent:
         self._iterations = 0
 
     def gradients(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The model's margins of `z`, shape (rows,), and their gradients, shape (rows, n)."""
+        """The model's margins at `z`, shape (rows,), and its gradients, shape (rows, n)."""
         z = z.detach().requires_grad_()
-        margins = self.rows.margins(self._model.logits_of_levels(z))
-        (gradients,) = torch.autograd.grad(margins.sum(), z)
-        return margins.detach(), gradients
+        logits = self._model.logits_of_levels(z)
+        (gradients,) = torch.autograd.grad(self.rows.pursued(logits).sum(), z)
+        return self.rows.margins(logits.detach()), gradients
 
     @torch.no_grad()
     def evaluate(self, z: Tensor) -> None:
@@ -94,9 +98,25 @@ class Ascent:
     def findings(self, *, interrupted: bool) -> list[Findings]:
         """One an instance; its points are the incumbents of its rows."""
         return [
-            Findings(points, iterations=self._iterations, trace=trace, interrupted=interrupted)
-            for points, trace in zip(self._by_instance(), self._traces, strict=True)
+            Findings(
+                _candidates(instance, points),
+                iterations=self._iterations,
+                trace=trace,
+                interrupted=interrupted,
+            )
+            for instance, points, trace in zip(
+                self.rows.instances, self._by_instance(), self._traces, strict=True
+            )
         ]
+
+
+def _candidates(instance: AttackInstance, points: FloatArray) -> FloatArray:
+    """The points; where the goal pays for distances, others on the way from the image to them."""
+    if not any(stage.distances for stage in instance.sought.stages):
+        return points
+    shares = np.linspace(1.0, 0.0, WAYPOINTS, endpoint=False)[:, None, None]
+    between: FloatArray = instance.levels + shares * (points - instance.levels)
+    return between.reshape(-1, points.shape[1])
 
 
 def find_device(name: str) -> torch.device:

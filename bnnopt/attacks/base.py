@@ -7,6 +7,7 @@ import platform
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
@@ -190,12 +191,17 @@ class Attack(ABC):
 
     def _versions(self) -> dict[str, str]:
         versions = {"python": platform.python_version()}
-        for package in self.packages():
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                versions[package] = "unknown"
+        versions.update({package: _version(package) for package in self.packages()})
         return versions
+
+
+@cache
+def _version(package: str) -> str:
+    """Read once a process: metadata is parsed anew at each question, in milliseconds."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _best(instance: AttackInstance, points: FloatArray) -> tuple[FloatArray, float]:

@@ -226,7 +226,8 @@ class PgdAttack(GradientAttack):
     - The straight-through gradient is clipped adaptively, by layer and point
       (`bnnopt.surrogate.AdaptiveSign`), and the restarts spread over the width of the clip: no
       width is best for all networks, budgets and images.
-    - Restarts begin at corners of the box and at random points in turn, the first at the image.
+    - Restarts begin at corners of the box and at random points in turn, the first at the image;
+      of an untargeted attack, every second one pursues a target of its own.
     - Steps shrink geometrically from `FIRST_RATE` to `LAST_RATE`, along the sign of a momentum of
       normalized gradients (Dong et al. 2018).
 
@@ -261,6 +262,7 @@ class PgdAttack(GradientAttack):
     def climb(self, ascent: Ascent, z: Tensor) -> None:
         """Climb from every restart at once."""
         rows, momentum = ascent.rows, torch.zeros_like(z)
+        rows.spread_targets()
         for step in range(self._steps):
             point = rows.admissible(z, momentum)
             margins, gradients = ascent.gradients(point)

@@ -18,6 +18,9 @@ __all__ = ["Rows"]
 
 FloatArray = npt.NDArray[np.float64]
 
+LIKELY = 3
+"""Classes with the largest logits, other than the source's."""
+
 
 class Rows:
     """The instances of a batch, each repeated once a restart.
@@ -53,8 +56,9 @@ class Rows:
         self.width = self.high - self.low
         self._source = self._repeat([[i.source] for i in instances]).long()
         classes = range(self.network.num_classes)
-        self._excluded = self._repeat([[c not in i.targets for c in classes] for i in instances])
-        self._excluded = self._excluded.bool()
+        excluded = [[c not in i.targets for c in classes] for i in instances]
+        self._excluded = self._repeat(excluded).bool()
+        self._unpursued = self._excluded
         self._is_whole = instances[0].domain == "pixels"
         self._is_box = all(i.is_box for i in instances)
         most = [np.inf if i.max_pixels is None else i.max_pixels for i in instances]
@@ -115,7 +119,27 @@ class Rows:
         paid *= torch.arange(change.shape[1], device=self._device) < self._max_pixels
         return change.sign() * torch.zeros_like(change).scatter_(1, order, paid)
 
+    def spread_targets(self) -> None:
+        """Let every second row pursue one of the `LIKELY` targets alone, in turn.
+
+        The best target is what counts, but its gradient may never leave the class that is best
+        at the start.
+        """
+        self._unpursued = self._excluded.clone()
+        for number, instance in enumerate(self.instances):
+            likely = sorted(instance.targets, key=lambda c: -instance.logits[c])[:LIKELY]
+            for turn, row in enumerate(range(1, self.restarts, 2)):
+                self._unpursued[number * self.restarts + row] = True
+                self._unpursued[number * self.restarts + row, likely[turn % len(likely)]] = False
+
     def margins(self, logits: Tensor) -> Tensor:
         """Margins of the best target, shape (rows, C) to (rows,)."""
-        best = logits.masked_fill(self._excluded, -torch.inf).amax(dim=1)
+        return self._margins(logits, self._excluded)
+
+    def pursued(self, logits: Tensor) -> Tensor:
+        """What each row ascends, shape (rows, C) to (rows,): the margin of what it pursues."""
+        return self._margins(logits, self._unpursued)
+
+    def _margins(self, logits: Tensor, excluded: Tensor) -> Tensor:
+        best = logits.masked_fill(excluded, -torch.inf).amax(dim=1)
         return best - logits.gather(1, self._source)[:, 0]
