@@ -35,7 +35,7 @@ from bnnopt import AttackInstance, AttackResult, datasets
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.gradient import IteratedFgsmAttack, PgdAttack
-from bnnopt.attacks.rows import Rows
+from bnnopt.attacks.gradient.rows import Rows
 from bnnopt.cli.images import parse_indices
 from bnnopt.datasets.catalog import COUNTS
 from bnnopt.surrogate import StraightThroughNetwork

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings
-from bnnopt.attacks.rows import Rows
+from bnnopt.attacks.gradient.rows import Rows
 from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance
 from bnnopt.surrogate import Activation, StraightThroughNetwork
