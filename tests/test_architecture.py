@@ -90,8 +90,8 @@ def floor_of(module: str) -> int:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_downward(module: str) -> None:
-    upward = {name for name in own_imports(module) if floor_of(name) > floor_of(module)}
-    assert not upward
+    floor = floor_of(module)
+    assert not {name for name in own_imports(module) if floor_of(name) > floor}
     if module.startswith("solvers"):
         assert not [name for name in own_imports(module) if name.startswith("bnnopt")]
 
