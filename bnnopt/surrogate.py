@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,18 +104,32 @@ class AdaptiveSign:
 
     def __call__(self, distance: Tensor, layer: int) -> Tensor:
         """Signs; sign(0) = +1."""
-        size = distance.detach().abs()
-        scale = size.mean(dim=1, keepdim=True) * self.clip
+        fixed = distance.detach()
+        mean = torch.linalg.vector_norm(fixed, ord=1, dim=1, keepdim=True) / distance.shape[1]
+        scale = mean.mul_(self.clip).clamp_min_(1e-6)
         if layer == 0:
-            scale = scale / 2.0  # the box moves pixels less than flips move activations
-        return _straight_through(distance, 1.0 / (1.0 + (size / scale.clamp_min(1e-6)).square()))
+            scale.div_(2.0)  # the box moves pixels less than flips move activations
+        return _straight_through(distance, (fixed / scale).square_().add_(1.0).reciprocal_())
+
+
+class _Sign(torch.autograd.Function):
+    """sign, sign(0) = +1, with a derivative that is given."""
+
+    @staticmethod
+    def forward(ctx: Any, distance: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return (distance >= 0).to(distance.dtype).mul_(2.0).sub_(1.0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return gradients[0] * slope, None
 
 
 def _straight_through(distance: Tensor, slope: Tensor) -> Tensor:
     """Signs in {-1, +1} whose derivative is `slope`."""
-    signs = torch.where(distance >= 0, 1.0, -1.0).to(distance.dtype)
-    # The difference is exactly 0; only its derivative counts.
-    return signs + slope * (distance - distance.detach())
+    signs: Tensor = _Sign.apply(distance, slope)  # type: ignore[no-untyped-call]
+    return signs
 
 
 class StraightThroughNetwork(nn.Module):
@@ -141,7 +156,7 @@ class StraightThroughNetwork(nn.Module):
         self.activation = activation or ClippedSign(layer_scales(network))
         for layer, hidden in enumerate(network.hidden):
             self._keep(f"weight_{layer}", hidden.weight, dtype)
-            self._keep(f"threshold_{layer}", hidden.threshold, dtype)
+            self._keep(f"offset_{layer}", -hidden.threshold, dtype)
         output = network.output
         self._keep("output_weight", output.weight, dtype)
         self._keep("output_scale", output.scale, dtype)
@@ -160,9 +175,8 @@ class StraightThroughNetwork(nn.Module):
     def logits_of_levels(self, z: Tensor) -> Tensor:
         """Logits of levels, shape (batch, n) to (batch, C)."""
         for layer in range(self.depth):
-            weight = self.get_buffer(f"weight_{layer}")
-            distance = z @ weight.T - self.get_buffer(f"threshold_{layer}")
-            z = self.activation(distance, layer)
+            weight, offset = self.get_buffer(f"weight_{layer}"), self.get_buffer(f"offset_{layer}")
+            z = self.activation(nn.functional.linear(z, weight, offset), layer)
         sums = z @ self.get_buffer("output_weight").T
         return sums * self.get_buffer("output_scale") + self.get_buffer("output_bias")
 

@@ -90,8 +90,7 @@ def test_the_surrogate_takes_images_only() -> None:
 
 def passing_share(model: StraightThroughNetwork, x: torch.Tensor) -> float:
     """Mean derivative of the first layer's signs."""
-    network_input = x * model.levels
-    distance = network_input @ model.get_buffer("weight_0").T - model.get_buffer("threshold_0")
+    distance = x * model.levels @ model.get_buffer("weight_0").T + model.get_buffer("offset_0")
     distance.requires_grad_()
     model.activation(distance, 0).sum().backward()
     assert distance.grad is not None
