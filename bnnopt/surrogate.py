@@ -105,8 +105,7 @@ class AdaptiveSign:
     def __call__(self, distance: Tensor, layer: int) -> Tensor:
         """Signs; sign(0) = +1."""
         fixed = distance.detach()
-        mean = torch.linalg.vector_norm(fixed, ord=1, dim=1, keepdim=True) / distance.shape[1]
-        scale = mean.mul_(self.clip).clamp_min_(1e-6)
+        scale = fixed.abs().mean(dim=1, keepdim=True).mul_(self.clip).clamp_min_(1e-6)
         if layer == 0:
             scale.div_(2.0)  # the box moves pixels less than flips move activations
         return _straight_through(distance, (fixed / scale).square_().add_(1.0).reciprocal_())

@@ -79,7 +79,7 @@ class PgdAttack(GradientAttack):
             ascent.update(point, margins)
             if ascent.is_finished:
                 return
-            size = torch.linalg.vector_norm(gradients, ord=1, dim=1, keepdim=True).clamp_min_(1e-12)
+            size = torch.linalg.vector_norm(gradients, dim=1, keepdim=True).clamp_min_(1e-12)
             momentum.mul_(MOMENTUM).addcdiv_(gradients, size)
             rate = FIRST_RATE * (LAST_RATE / FIRST_RATE) ** (step / self._steps)
             z = rows.step(z, momentum, rate)
