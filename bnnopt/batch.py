@@ -59,7 +59,8 @@ def attack_batch(
     Returns
     -------
     list of AttackResult
-        One an image, each point replayed exactly through the network.
+        One an image, each point replayed exactly through the network; times are those of the
+        whole batch.
 
     Raises
     ------

@@ -6,7 +6,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +84,7 @@ class GradientAttack(Attack):
         Returns
         -------
         list of AttackResult
-            Each replayed exactly; its `wall_time` is an equal share of the batch's.
+            Each replayed exactly; its times are those of the whole batch.
 
         Raises
         ------
@@ -96,18 +95,13 @@ class GradientAttack(Attack):
         nothing: list[int | None] = [None] * len(instances)
         began = time.perf_counter()
         starts = [np.zeros((0, instance.network.num_inputs)) for instance in instances]
-        results = [
+        found = self._run_batch(instances, limits, starts)
+        return [
             self.conclude(instance, limits, findings, began, image, label)
             for instance, findings, image, label in zip(
-                instances,
-                self._run_batch(instances, limits, starts),
-                images or nothing,
-                labels or nothing,
-                strict=True,
+                instances, found, images or nothing, labels or nothing, strict=True
             )
         ]
-        share = (time.perf_counter() - began) / max(len(results), 1)
-        return [replace(result, wall_time=share) for result in results]
 
     def _run_batch(
         self, instances: Sequence[AttackInstance], limits: Limits, starts: Sequence[FloatArray]
