@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 from bnnopt import datasets, zoo
 from bnnopt.api import attack, load_network
+from bnnopt.batch import attack_batch
 from bnnopt.certify import Certificate, EpsilonBracket, Robustness, bracket_epsilon, certify
 from bnnopt.errors import BnnoptError
 from bnnopt.instance import AttackInstance
@@ -25,6 +26,7 @@ __all__ = [
     "Status",
     "__version__",
     "attack",
+    "attack_batch",
     "bracket_epsilon",
     "certify",
     "datasets",

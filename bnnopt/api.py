@@ -124,7 +124,7 @@ def attack(
     True
     """
     limits = Limits(time_limit, threads, seed)
-    method_class = attack_class(method)
+    method_class = attack_class(method)  # may import torch, which is not the attack's time
     instance = AttackInstance(
         load_network(network),
         image,

@@ -14,6 +14,9 @@ METHODS = {
     "milp": "bnnopt.attacks.milp:MilpAttack",
     "pattern": "bnnopt.attacks.pattern:PatternAttack",
     "bab": "bnnopt.attacks.branch_and_bound:BranchAndBound",
+    "fgsm": "bnnopt.attacks.gradient:FgsmAttack",
+    "ifgsm": "bnnopt.attacks.gradient:IteratedFgsmAttack",
+    "pgd": "bnnopt.attacks.gradient:PgdAttack",
 }
 """Where each method's class lies; a class is imported when it is first asked for."""
 
