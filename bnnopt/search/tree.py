@@ -35,7 +35,7 @@ from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
 __all__ = ["DONE", "FOUND", "PAUSED", "UNCLEAR", "Tree", "advance", "new_tree"]
 
 Array = Any
-Room = tuple[Array, Array, Array, Array, Array, Array, Array, Array]
+Room = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]
 
 DONE, PAUSED, FOUND, UNCLEAR = 0, 1, 2, 3
 MARGIN = 1e-6
@@ -163,8 +163,13 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
         if _child_bound(tree) < worth:
             tree.position[depth] -= 1
             continue
-        _add_child(region, terms, tree)
-        if margin_of(terms, tree.surplus[depth + 1]) >= worth:
+        _add_child(terms, tree)
+        is_worth = margin_of(terms, tree.surplus[depth + 1]) >= worth
+        if not is_worth and tree.count[depth + 1] == 0:
+            tree.position[depth] -= 1
+            continue
+        _step_down(region, tree)
+        if is_worth:
             verdict = _settle(region, tree, k)
             if verdict == REACHED:
                 return FOUND
@@ -191,6 +196,7 @@ def _room(region: Region, terms: MarginTerms) -> Room:
         whole.copy(),
         whole.copy(),
         conflict,
+        np.zeros(k),
     )
 
 
@@ -210,16 +216,13 @@ def _child_bound(tree: Tree) -> float:
 
 
 @compiled
-def _add_child(region: Region, terms: MarginTerms, tree: Tree) -> None:
-    """Step down to the child at work; its candidates are those before it that it tolerates."""
+def _add_child(terms: MarginTerms, tree: Tree) -> None:
+    """State the child at work; its candidates are those before it that it tolerates."""
     depth = tree.depth[0]
     child = depth + 1
     at = tree.position[depth]
     new = tree.order[depth, at]
-    tree.falls[child] = tree.falls[depth] + region.weight[new]
-    tree.demand[child] = tree.demand[depth] + region.demand[new]
     tree.surplus[child] = tree.surplus[depth] + terms.change[new]
-    tree.mixture[child] = tree.mixture[depth]
     tree.flipped[child] = new
     conflict = tree.conflict[min(depth, len(tree.conflict) - 1), new]
     size = 0
@@ -229,10 +232,21 @@ def _add_child(region: Region, terms: MarginTerms, tree: Tree) -> None:
             tree.order[child, size] = other
             size += 1
     tree.count[child] = size
+    tree.nodes[0] += 1
+
+
+@compiled
+def _step_down(region: Region, tree: Tree) -> None:
+    """Make the child the present node."""
+    depth = tree.depth[0]
+    child = depth + 1
+    new = tree.flipped[child]
+    tree.falls[child] = tree.falls[depth] + region.weight[new]
+    tree.demand[child] = tree.demand[depth] + region.demand[new]
+    tree.mixture[child] = tree.mixture[depth]
     tree.position[child] = -1
     tree.depth[0] = child
     tree.entering[0] = True
-    tree.nodes[0] += 1
 
 
 @compiled
@@ -257,75 +271,83 @@ def _settle(region: Region, tree: Tree, k: int) -> int:
 
 
 @compiled
-def _tolerated(region: Region, tree: Tree, kept: Array, conflict: Array) -> int:
+def _tolerated(region: Region, tree: Tree, kept: Array, spare: Array) -> int:
     """The candidates whose sum with the present set does not fail; their number.
 
-    `conflict`, shape (k, k), gets whether two of them fail together with the present set. Sums s
-    of weights are whole and all of one parity, so with v and w in {-1, +1}
-
-        |s + v| = |s| + v sign(s), and 1 where s = 0;
-        |s + v + w| = |s| + (v + w) sign(s), with 1 + v w more where s = 0, and with 2 more
-        where |s| = 1 and v = w = -sign(s).
+    ``spare[a]`` gets by how much the sum of ``kept[a]`` and the present set does not fail. Sums s
+    of weights are whole, so ``|s + v| = |s| + v sign(s)`` for v in {-1, +1}, and 1 where s = 0.
     """
     depth = tree.depth[0]
-    falls, demand, radius = tree.falls[depth], tree.demand[depth], region.radius
+    falls = tree.falls[depth]
     m = len(falls)
-    pull, near = np.empty(m), np.empty(m, dtype=np.int64)
-    here, tied, count = 0.0, 0.0, 0
+    pull = np.empty(m)
+    here = -tree.demand[depth]
     for i in range(m):
-        pull[i] = radius[i] * np.sign(falls[i])
-        here += radius[i] * abs(falls[i])
-        if abs(falls[i]) <= 1.0:
-            near[count] = i
-            count += 1
-            if falls[i] == 0.0:
-                tied += radius[i]
-    even = tree.depth[0] % 2 == 0
+        pull[i] = region.radius[i] * np.sign(falls[i])
+        here += region.radius[i] * (abs(falls[i]) if falls[i] != 0.0 else 1.0)
     size = 0
-    gain = np.empty(tree.count[depth])
     for a in range(tree.count[depth]):
         c = tree.order[depth, a]
-        most = 0.0
+        most = here - region.demand[c]
         for i in range(m):
             most += region.weight[c, i] * pull[i]
-        if here + tied + most >= demand + region.demand[c] - MARGIN:
-            kept[size] = c
-            gain[size] = most - region.demand[c]
+        if most >= -MARGIN:
+            kept[size], spare[size] = c, most
             size += 1
-    sides, scaled = np.empty((size, count)), np.empty((size, count))
-    for a in range(size):
-        row = region.weight[kept[a]]
-        for b in range(count):
-            i = near[b]
-            value = row[i] if even else (1.0 if row[i] * falls[i] < 0.0 else 0.0)
-            sides[a, b] = value
-            scaled[a, b] = value * radius[i] * (1.0 if even else 2.0)
-    together = np.dot(sides, scaled.T)
-    level = min(depth, len(tree.conflict) - 1)
-    before, now = tree.conflict[max(min(depth - 1, level), 0)], tree.conflict[level]
-    for a in range(size):
-        for b in range(a + 1):
-            most = here + tied + gain[a] + gain[b] + together[a, b] - demand
-            fails = most < -MARGIN or before[kept[a], kept[b]]
-            conflict[a, b] = conflict[b, a] = fails
-            if depth == level:
-                now[kept[a], kept[b]] = now[kept[b], kept[a]] = fails
     return size
 
 
 @compiled
-def _bound_children(
-    region: Region, terms: MarginTerms, tree: Tree, worth: float, room: Room
-) -> None:
-    """Drop candidates that cannot join, order the rest, and bound what they may bring."""
-    low, high, slope, coefficient, chosen, kept, colour, conflict = room
+def _inherit_conflicts(tree: Tree, kept: Array, size: int, conflict: Array) -> None:
+    """Pairs of candidates that could not join an ancestor's set together, shape (k, k)."""
     depth = tree.depth[0]
-    tree.position[depth] = -1
-    size = _tolerated(region, tree, kept, conflict)
-    if size == 0:
-        return
-    surplus, mixture = tree.surplus[depth], tree.mixture[depth]
-    order, reach = tree.order[depth], tree.reach[depth]
+    before = tree.conflict[max(min(depth, len(tree.conflict)) - 1, 0)]
+    for a in range(size):
+        for b in range(a + 1):
+            conflict[a, b] = conflict[b, a] = before[kept[a], kept[b]]
+
+
+@compiled
+def _find_conflicts(
+    region: Region, tree: Tree, kept: Array, spare: Array, size: int, conflict: Array
+) -> None:
+    """Add the pairs that fail together with the present set.
+
+    The sums are all of one parity. Beyond both single terms, ``|s + v + w|`` has ``1 + v w`` where
+    s = 0, less the 1 that each counted, and 2 where |s| = 1 and v = w = -sign(s).
+    """
+    depth = tree.depth[0]
+    falls, even = tree.falls[depth], tree.depth[0] % 2 == 0
+    near = np.flatnonzero(np.abs(falls) <= 1.0)
+    sides, scaled = np.empty((size, len(near))), np.empty((size, len(near)))
+    here = -tree.demand[depth]
+    for i in range(len(falls)):
+        here += region.radius[i] * (abs(falls[i]) if falls[i] != 0.0 else 1.0)
+    for a in range(size):
+        row = region.weight[kept[a]]
+        for b in range(len(near)):
+            i = near[b]
+            value = row[i] if even else (1.0 if row[i] * falls[i] < 0.0 else 0.0)
+            sides[a, b] = value
+            scaled[a, b] = value * region.radius[i] * (1.0 if even else 2.0)
+    together = np.dot(sides, scaled.T)
+    keeps = depth < len(tree.conflict)
+    for a in range(size):
+        for b in range(a + 1):
+            fails = spare[a] + spare[b] - here + together[a, b] < -MARGIN
+            fails = fails or conflict[a, b]
+            conflict[a, b] = conflict[b, a] = fails
+            if keeps:
+                i, j = kept[a], kept[b]
+                tree.conflict[depth, i, j] = tree.conflict[depth, j, i] = fails
+
+
+@compiled
+def _interval_bound(terms: MarginTerms, tree: Tree, size: int, room: Room) -> float:
+    """Ranges of all surpluses, by classes of which one member flips, and the margin's bound."""
+    low, high, _, _, chosen, kept, colour, conflict, _ = room
+    depth = tree.depth[0]
+    order = tree.order[depth]
     classes = cardinality_colours(conflict, size, colour)
     at = 0
     for c in range(classes):
@@ -334,29 +356,53 @@ def _bound_children(
                 order[at] = kept[a]
                 chosen[at] = c
                 at += 1
-    surplus_ranges(terms, surplus, order, chosen, size, low, high)
-    interval = terms.constant
+    surplus_ranges(terms, tree.surplus[depth], order, chosen, size, low, high)
+    total = terms.constant
     for j in range(len(terms.gain)):
         if low[-1, j] >= 0.0:
-            interval += terms.gain[j]
+            total += terms.gain[j]
         elif high[-1, j] >= 0.0:
-            interval += max(terms.gain[j], 0.0)
-    if interval < worth:
+            total += max(terms.gain[j], 0.0)
+    return total
+
+
+@compiled
+def _bound_children(
+    region: Region, terms: MarginTerms, tree: Tree, worth: float, room: Room
+) -> None:
+    """Drop candidates that cannot join, order the rest, and bound what they may bring."""
+    low, high, slope, coefficient, chosen, kept, _, conflict, spare = room
+    depth = tree.depth[0]
+    tree.position[depth] = -1
+    size = _tolerated(region, tree, kept, spare)
+    if size == 0:
         return
-    before = np.inf
-    for step in range(STEPS + 1):
-        start = joint_bound(terms, surplus, kept, size, low, high, mixture, coefficient, slope)
-        classes = colour_bound(
-            coefficient, conflict, size, order, reach, tree.colour[depth], chosen
-        )
-        excess = start + reach[size - 1] - worth
-        if excess < 0.0 or step == STEPS or excess > STALL * before:
-            break
-        before = excess
-        if not mixture_step(
-            terms, surplus, kept, chosen, classes, low, high, mixture, slope, excess
-        ):
-            break
+    surplus, mixture = tree.surplus[depth], tree.mixture[depth]
+    order, reach, colour = tree.order[depth], tree.reach[depth], tree.colour[depth]
+    start = interval = 0.0
+    # Most nodes end by inherited conflicts and mixtures; new ones cost far more.
+    for steps in (0, STEPS):
+        if steps == 0:
+            _inherit_conflicts(tree, kept, size, conflict)
+        else:
+            _find_conflicts(region, tree, kept, spare, size, conflict)
+        interval = _interval_bound(terms, tree, size, room)
+        if interval < worth:
+            return
+        before = np.inf
+        for step in range(steps + 1):
+            start = joint_bound(terms, surplus, kept, size, low, high, mixture, coefficient, slope)
+            classes = colour_bound(coefficient, conflict, size, order, reach, colour, chosen)
+            excess = start + reach[size - 1] - worth
+            if excess < 0.0:
+                return
+            if step == steps or excess > STALL * before:
+                break
+            before = excess
+            if not mixture_step(
+                terms, surplus, kept, chosen, classes, low, high, mixture, slope, excess
+            ):
+                break
     tree.start[depth] = start
     for a in range(size):
         tree.coefficient[depth, a] = coefficient[order[a]]
