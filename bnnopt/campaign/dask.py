@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from bnnopt.campaign.task import Task, run_task
@@ -67,12 +68,10 @@ class DaskWorkers:
         if not self._futures and not self._ended:
             time.sleep(seconds)
         elif not self._ended:
-            try:
+            with self._client.as_current(), suppress(TimeoutError):
                 distributed.wait(
                     list(self._futures.values()), timeout=seconds, return_when="FIRST_COMPLETED"
                 )
-            except TimeoutError:
-                pass
         if self._client.status != "running":
             raise CampaignError("the Dask scheduler is gone: start it, then the campaign, again")
         ended, self._ended = self._ended, []
