@@ -66,7 +66,9 @@ def main() -> None:
     seeds = ", ".join(map(str, range(max(arguments.cells // 100, 1))))
     wall, inside, cells = run(parse_spec(IDLE.format(seeds=seeds)), 1)
     overhead = 1000 * (wall - inside) / cells
-    print(f"{cells} idle cells: {overhead:.1f} ms a cell beyond the attack's {inside / cells:.3f} s")
+    print(
+        f"{cells} idle cells: {overhead:.1f} ms a cell beyond the attack's {inside / cells:.3f} s"
+    )
     busy = parse_spec(BUSY.format(images=arguments.images))
     for number in range(arguments.rounds):
         rates = {}

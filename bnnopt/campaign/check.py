@@ -1,4 +1,4 @@
-"""Replaying a campaign: does every stored row say what its network says?"""
+"""Replaying a campaign: whether every stored row says what its network says."""
 
 from __future__ import annotations
 

@@ -68,9 +68,7 @@ def store_frame(store: Store) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _row(
-    row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork]
-) -> dict[str, Any]:
+def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork]) -> dict[str, Any]:
     cell = Cell.from_definition(row.definition)
     network = networks[cell.network]
     values: dict[str, Any] = {

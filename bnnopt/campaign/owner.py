@@ -9,7 +9,7 @@ __all__ = ["identity", "is_gone"]
 
 
 def identity() -> str:
-    """This process, in words that another process can check: see `is_gone`.
+    """Name the present process, in words that another process can check: see `is_gone`.
 
     Returns
     -------

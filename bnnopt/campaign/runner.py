@@ -22,7 +22,7 @@ from bnnopt.errors import StoreError
 
 __all__ = ["GRACE_SECONDS", "Tally", "run_campaign"]
 
-GRACE_SECONDS = 60.0
+GRACE_SECONDS = 120.0
 """Beyond its time limit, what a cell may take before its worker counts as hung."""
 
 POLL_SECONDS = 0.5

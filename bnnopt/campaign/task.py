@@ -108,7 +108,7 @@ def run_task(task: Task) -> Outcome:
 
 def _attack(task: Task) -> tuple[dict[str, Any] | None, bytes, str]:
     cell, network = task.cell, decode_network(task.network)
-    named = {"solver": cell.solver, "formulation": cell.formulation}
+    named: dict[str, Any] = {"solver": cell.solver, "formulation": cell.formulation}
     for method in {cell.method, cell.start} - {"none"}:
         attack_class(method)  # imports do not count against the time limit
     result = api.attack(

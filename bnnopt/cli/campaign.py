@@ -102,18 +102,15 @@ def _workers(count: int, scheduler: str | None) -> Workers:
 
 def _estimate(spec: CampaignSpec, workers: int) -> str:
     """A row a method: cells, and the hours that they take at most."""
-    counts: Counter[str] = Counter()
-    hours: Counter[str] = Counter()  # type: ignore[type-var]
-    for planned in spec.cells():
-        counts[planned.attack] += 1
-        hours[planned.attack] += planned.cell.time_limit / 3600  # type: ignore[assignment]
+    counts = Counter(planned.attack for planned in spec.cells())
+    hours = {m.name: counts[m.name] * m.time_limit / 3600 for m in spec.methods}
     rows = [
         {"attack": name, "cells": counts[name], "hours at most": f"{hours[name]:.1f}"}
-        for name in counts
+        for name in hours
     ]
     total = sum(hours.values())
     return (
-        f"{tabulate(rows, headers='keys', disable_numparse=True)}\n\n{sum(counts.values())} cells, "
+        f"{tabulate(rows, headers='keys', disable_numparse=True)}\n\n{counts.total()} cells, "
         f"at most {total:.1f} hours of work: {total / workers:.1f} hours on {workers} workers"
     )
 

@@ -41,9 +41,7 @@ def parse_indices(text: str, count: int) -> list[int]:
 def _part(part: str, count: int) -> range:
     fields = part.split(":")
     if len(fields) > 3 or not all((f.isdecimal() and len(f) < 10) or not f for f in fields):
-        raise InputError(
-            f"images are numbers and slices such as 0:10 or 3,17,20:30, not {part!r}"
-        )
+        raise InputError(f"images are numbers and slices such as 0:10 or 3,17,20:30, not {part!r}")
     numbers = [int(f) if f else None for f in fields]
     if len(numbers) == 1:
         if numbers[0] is None:

@@ -85,9 +85,7 @@ def _exhibit(store: Store, row: Row, name: str) -> Exhibit | None:
             (f"change, {0.5 / reach:.0f} times", _png(change, **colored)),
             ("adversarial", _png(adversarial.reshape(shape), **gray)),
         ],
-        [
-            (label, float(a), float(b)) for label, a, b in zip(names, before, after, strict=False)
-        ],
+        [(label, float(a), float(b)) for label, a, b in zip(names, before, after, strict=False)],
         names[int(np.argmax(before))],
         names[int(np.argmax(after))],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from bnnopt.network import BinarizedNetwork
@@ -111,7 +112,8 @@ def cactus(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
     """Attacks proved optimal against the seconds that each may take."""
     datasets = sorted(frame["dataset"].unique())
     figure = Figure(figsize=(3.2 * len(datasets) + 0.6, 3.0))
-    for axis, dataset in zip(figure.subplots(1, len(datasets), squeeze=False)[0], datasets):
+    for place, dataset in enumerate(datasets):
+        axis = figure.add_subplot(1, len(datasets), place + 1)
         rows = frame[(frame["dataset"] == dataset) & (frame["proved"] > 0)]
         for name, group in rows.groupby("series", sort=False):
             seconds = np.sort(group["wall_time"].to_numpy()).clip(SOONEST)
@@ -126,15 +128,10 @@ def cactus(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
 
 
 def _line_legend(figure: Figure) -> None:
-    found: dict[str, object] = {}
+    found: dict[str, Artist] = {}
     for axis in figure.axes:
         handles, labels = axis.get_legend_handles_labels()
         found |= dict(zip(labels, handles, strict=True))
     if found:
         columns = max(1, min(len(found), int(figure.get_figwidth() / 1.6)))
-        figure.legend(
-            list(found.values()),  # type: ignore[arg-type]
-            list(found),
-            loc="outside lower center",
-            ncols=columns,
-        )
+        figure.legend(found.values(), found, loc="outside lower center", ncols=columns)
