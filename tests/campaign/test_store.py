@@ -119,7 +119,7 @@ def test_a_tampered_row_is_found(store: Path, statement: str, message: str) -> N
 def test_a_tampered_image_or_network_is_found(store: Path) -> None:
     with sqlite3.connect(store) as connection:
         connection.execute("UPDATE images SET pixels = zeroblob(784) WHERE image = 1")
-    assert any("is" in complaint and "replay" in complaint for complaint in complaints(store))
+    assert len(complaints(store)) == 2
     with sqlite3.connect(store) as connection:
         connection.execute("UPDATE networks SET content = x'00'")
     assert any("network fashion-mnist-2x100" in complaint for complaint in complaints(store))
