@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -122,6 +123,13 @@ def _check_options(table: Table, method_class: Any, options: dict[str, Any]) -> 
         if name not in known:
             with table.about(place):
                 raise UnknownNameError("option", name, known)
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{table.place(place)} must be a finite number, a string, true, false, or an "
+                f"array of those, not {value!r}"
+            ) from None
         kinds = _scalars(hints.get(name))
         if kinds and type(value) not in kinds:
             wanted = " or ".join(kind.__name__ for kind in kinds)

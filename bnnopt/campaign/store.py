@@ -201,7 +201,8 @@ class Store:
                 self._db.executemany("INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?)", rows)
             self._db.executemany(
                 "INSERT INTO cells (key, definition, attack) VALUES (?, ?, ?) ON CONFLICT (key) "
-                "DO UPDATE SET attack = excluded.attack, losses = 0, "
+                "DO UPDATE SET attack = excluded.attack, "
+                "losses = CASE state WHEN 'failed' THEN 0 ELSE losses END, "
                 "state = CASE state WHEN 'failed' THEN 'open' ELSE state END",
                 ((plan.cell.key, plan.cell.definition, plan.attack) for plan in planned),
             )

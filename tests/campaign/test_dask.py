@@ -29,11 +29,11 @@ def test_a_campaign_on_dask_with_a_killed_worker_equals_a_local_one(
 ) -> None:
     from bnnopt.campaign.dask import DaskWorkers
 
-    spec = small_spec(8)
+    spec = small_spec(4)
     killed: list[int] = []
 
     def kill_one(tally: Tally) -> None:
-        if tally.done == 4 and not killed:
+        if tally.done == 2 and not killed:
             killed.append(next(iter(cluster.workers.values())).pid)
             os.kill(killed[0], signal.SIGKILL)
 
@@ -41,10 +41,26 @@ def test_a_campaign_on_dask_with_a_killed_worker_equals_a_local_one(
         workers = DaskWorkers(cluster.scheduler_address)
         tally = run_campaign(spec, store, workers, progress=kill_one)
     assert killed
-    assert (tally.done, tally.failed) == (16, 0)
+    assert (tally.done, tally.failed) == (8, 0)
     with Store(tmp_path / "local", create=True) as store:
         run_campaign(spec, store, LocalWorkers(2))
     assert table(tmp_path / "dask") == table(tmp_path / "local")
+
+
+def test_a_hung_worker_of_dask_is_restarted_and_its_cell_tried_again(
+    tmp_path: Path, cluster: Any
+) -> None:
+    from bnnopt.campaign.dask import DaskWorkers
+
+    os.kill(next(iter(cluster.workers.values())).pid, signal.SIGSTOP)
+    with Store(tmp_path / "store", create=True) as store:
+        workers = DaskWorkers(cluster.scheduler_address)
+        tally = run_campaign(small_spec(1, seconds=6), store, workers, grace=0.0)
+        assert (tally.done, tally.failed) == (2, 0)
+        assert [message for _, message, _ in store.failures()] == [
+            "no answer 0 s after its time limit of 6 s"
+        ]
+        assert sorted(row.attempts for row in store.rows()) == [1, 2]
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

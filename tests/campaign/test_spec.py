@@ -109,6 +109,10 @@ MISTAKES: dict[str, tuple[dict[str, str | None], str]] = {
         {"methods": METHOD.format('options = {strengthen = ["flip"]}')},
         "methods[0].options: unknown strengthening 'flip'",
     ),
+    "option that is no JSON": (
+        {"methods": METHOD.format("options = {strengthen = [inf]}")},
+        "methods[0].options.strengthen must be a finite number",
+    ),
     "option with a key of its own": (
         {"methods": METHOD.format('options = {solver = "highs"}')},
         "methods[0].options.solver: give it as solvers beside options",
