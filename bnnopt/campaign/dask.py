@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import suppress
 from typing import Any
@@ -94,8 +95,13 @@ class DaskWorkers:
         ]
         future.cancel(force=True)
         if where:
-            self._client.restart_workers(where, timeout=CONNECT_SECONDS, raise_for_error=False)
+            # It takes seconds, in which other tasks would seem to hang.
+            threading.Thread(target=self._restart, args=(where,), daemon=True).start()
         self._ended.append(Ended(key, None, why))
+
+    def _restart(self, where: list[str]) -> None:
+        with suppress(Exception):  # the worker, or the client, may be gone by now
+            self._client.restart_workers(where, timeout=CONNECT_SECONDS, raise_for_error=False)
 
     def close(self) -> None:
         """Cancel what runs, and leave the cluster as it is."""

@@ -1,4 +1,4 @@
-"""Panels of a figure: a row a data set, a column an epsilon; bars and boxes by network."""
+"""Panels of a figure, one a data set and epsilon; bars and boxes by network."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ __all__ = ["Look", "bars", "boxes", "looks", "panels"]
 HATCHES = ("", "////", "....", "xxxx")
 DASHES = ("-", "--", ":", "-.")
 GROUP_WIDTH = 0.84
+MOST_INCHES = 11.0
+"""Of epsilons side by side, as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def looks(series: Sequence[str]) -> dict[str, Look]:
 def panels(
     frame: pd.DataFrame, width: float
 ) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame, bool]]]:
-    """A figure with a panel a data set and epsilon.
+    """A figure with a panel a data set and epsilon; epsilons go down where they are too many.
 
     Parameters
     ----------
@@ -64,15 +66,20 @@ def panels(
     """
     datasets = sorted(frame["dataset"].unique())
     epsilons = sorted(frame["epsilon"].unique())
-    figure = Figure(figsize=(width * len(epsilons) + 0.8, 2.2 * len(datasets) + 0.7))
-    grid = figure.subplots(len(datasets), len(epsilons), squeeze=False, sharey=True)
+    rows, columns = [*datasets], [*epsilons]
+    turned = width * len(columns) > MOST_INCHES
+    if turned:
+        rows, columns = columns, rows
+    figure = Figure(figsize=(width * len(columns) + 0.8, 2.0 * len(rows) + 0.7))
+    grid = figure.subplots(len(rows), len(columns), squeeze=False, sharey=True)
 
     def walk() -> Iterator[tuple[Axes, pd.DataFrame, bool]]:
-        for axes, dataset in zip(grid, datasets, strict=True):
-            for axis, epsilon in zip(axes, epsilons, strict=True):
+        for axes, row in zip(grid, rows, strict=True):
+            for axis, column in zip(axes, columns, strict=True):
+                dataset, epsilon = (column, row) if turned else (row, column)
                 axis.set_title(f"{dataset}, ε = {epsilon:g}")
-                rows = (frame["dataset"] == dataset) & (frame["epsilon"] == epsilon)
-                yield axis, frame[rows], axis is axes[0]
+                chosen = (frame["dataset"] == dataset) & (frame["epsilon"] == epsilon)
+                yield axis, frame[chosen], axis is axes[0]
 
     return figure, walk()
 
@@ -85,7 +92,7 @@ def bars(frame: pd.DataFrame, value: str, label: str, shown: dict[str, Look]) ->
         mean, low, high = (np.array(part) for part in zip(*found, strict=True))
         axis.bar(places, mean, width, color=look.color, hatch=look.hatch, edgecolor="white")
         axis.errorbar(
-            places, mean, [mean - low, high - mean], fmt="none", ecolor="0.2", elinewidth=0.8
+            places, mean, [mean - low, high - mean], fmt="none", ecolor="0.2", elinewidth=0.6
         )
 
     return _by_network(frame, label, shown, draw)
@@ -117,7 +124,7 @@ def _by_network(
     series = [name for name in shown if name in set(frame["series"])]
     order = frame.sort_values(["depth", "width", "network"])["architecture"].unique()
     width = GROUP_WIDTH / len(series)
-    figure, places = panels(frame, max(2.0, 0.5 + len(order) * (0.14 * len(series) + 0.18)))
+    figure, places = panels(frame, max(2.0, 0.5 + len(order) * (0.065 * len(series) + 0.15)))
     for axis, rows, first in places:
         for number, name in enumerate(series):
             groups = dict(iter(rows[rows["series"] == name].groupby("architecture")))

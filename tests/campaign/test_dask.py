@@ -55,10 +55,10 @@ def test_a_hung_worker_of_dask_is_restarted_and_its_cell_tried_again(
     os.kill(next(iter(cluster.workers.values())).pid, signal.SIGSTOP)
     with Store(tmp_path / "store", create=True) as store:
         workers = DaskWorkers(cluster.scheduler_address)
-        tally = run_campaign(small_spec(1, seconds=6), store, workers, grace=0.0)
+        tally = run_campaign(small_spec(1, seconds=12), store, workers, grace=0.0)
         assert (tally.done, tally.failed) == (2, 0)
         assert [message for _, message, _ in store.failures()] == [
-            "no answer 0 s after its time limit of 6 s"
+            "no answer 0 s after its time limit of 12 s"
         ]
         assert sorted(row.attempts for row in store.rows()) == [1, 2]
 
