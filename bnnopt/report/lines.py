@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -119,9 +121,8 @@ def cactus(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
             seconds = np.sort(group["wall_time"].to_numpy()).clip(SOONEST)
             look = shown[str(name)]
             counts = np.arange(1, len(seconds) + 1)
-            axis.step(
-                counts, seconds, look.dash, color=look.color, where="post", marker=".", label=name
-            )
+            how: dict[str, Any] = {"color": look.color, "marker": ".", "markersize": 3}
+            axis.step(counts, seconds, look.dash, where="post", label=name, **how)
         axis.set(title=dataset, xlabel="attacks proved optimal", ylabel="seconds", yscale="log")
     _line_legend(figure)
     return figure

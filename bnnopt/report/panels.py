@@ -34,16 +34,12 @@ class Look:
 
 def looks(series: Sequence[str]) -> dict[str, Look]:
     """A look for each series, no two alike, also without colour where they share one."""
-    colors = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
-    return {
-        name: Look(
-            f"#{color}" if not str(color).startswith("#") else str(color),
-            HATCHES[number // len(colors) % len(HATCHES)],
-            DASHES[number // len(colors) % len(DASHES)],
-        )
-        for number, name in enumerate(series)
-        for color in (colors[number % len(colors)],)
-    }
+    colors = [str(color) for color in mpl.rcParams["axes.prop_cycle"].by_key()["color"]]
+    found = {}
+    for number, name in enumerate(series):
+        turn, place = divmod(number, len(colors))
+        found[name] = Look(colors[place], HATCHES[turn % len(HATCHES)], DASHES[turn % len(DASHES)])
+    return found
 
 
 def panels(

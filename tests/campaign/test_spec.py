@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from bnnopt.errors import InputError
 from bnnopt.zoo import load
 from tests.helpers import random_network
 
-CAMPAIGNS = Path(__file__).resolve().parents[2] / "campaigns"
+ROOT = Path(__file__).resolve().parents[2]
+CAMPAIGNS, DOCUMENT = ROOT / "campaigns", ROOT / "docs" / "campaigns.md"
 RIGHT: dict[str, str] = {
     "networks": '["fashion-mnist-2x100", "mnist-3x100"]',
     "images": '"0:3,7"',
@@ -144,6 +146,14 @@ def test_a_missing_spec_is_an_error(tmp_path: Path) -> None:
 def test_the_smoke_campaign_is_at_most_two_minutes_on_two_workers() -> None:
     cells = [planned.cell for planned in load_spec(CAMPAIGNS / "smoke.toml").cells()]
     assert sum(cell.time_limit for cell in cells) / 2 <= 120
+
+
+def test_the_documented_spec_is_a_spec(tmp_path: Path) -> None:
+    pytest.importorskip("pyscipopt")
+    load("mnist-2x100").save(tmp_path / "mine.npz")
+    (text,) = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+    spec = parse_spec(text, folder=tmp_path)
+    assert len(list(spec.cells())) == 2 * 100 * 2 * 2
 
 
 @pytest.mark.skipif(

@@ -25,6 +25,7 @@ pytest.importorskip("jinja2")
 
 from bnnopt.report.bootstrap import mean_interval
 from bnnopt.report.campaign_report import write_report
+from bnnopt.report.figures import drawings
 from bnnopt.report.lines import surrogate_logits
 from bnnopt.report.results import finished, incumbents
 
@@ -179,6 +180,28 @@ def test_the_gap_is_to_the_best_attack_and_the_curves_end_at_the_results(store: 
         curve = incumbents(row, np.array([0.0, 1e6]))
         assert curve[0] == row["start_objective"] / row["scale"]
         assert curve[1] == row["normalized"] <= 1.0
+
+
+def test_figures_of_iprop_and_of_solvers_are_drawn_where_the_campaign_has_them(
+    store: Path,
+) -> None:
+    """The attacks are renamed, so that the choice of rows is tested whatever methods there are."""
+    with Store(store) as opened:
+        frame = finished(opened)
+        second = frame["series"] == "MILP for longer"
+        lacking = {figure.name for figure in drawings(opened, frame) if figure.draw is None}
+        assert lacking == {"figure-5", "figure-6", "solvers"}
+        for figure, column in (("figure-5", "options"), ("figure-6", "start"), ("solvers", "")):
+            changed = frame.assign(method="iprop")
+            if column:
+                changed.loc[second, column] = "another"
+            else:
+                changed = changed.assign(attack="MILP")
+                changed.loc[second, "solver"] = "another"
+            drawn = {f.name: f.draw for f in drawings(opened, changed) if f.draw is not None}
+            panels = drawn[figure]().axes
+            assert len(panels) == 2
+            assert all(len(panel.patches) == 2 for panel in panels)
 
 
 def test_the_bootstrap_covers_the_mean_and_shrinks_with_the_number_of_images() -> None:
