@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from bnnopt.report.bootstrap import mean_interval
@@ -34,7 +35,7 @@ class Look:
 
 def looks(series: Sequence[str]) -> dict[str, Look]:
     """A look for each series, no two alike, also without colour where they share one."""
-    colors = [str(color) for color in mpl.rcParams["axes.prop_cycle"].by_key()["color"]]
+    colors = [to_hex(color) for color in mpl.rcParams["axes.prop_cycle"].by_key()["color"]]
     found = {}
     for number, name in enumerate(series):
         turn, place = divmod(number, len(colors))
