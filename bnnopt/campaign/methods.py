@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -113,7 +114,9 @@ def _check_options(table: Table, method_class: Any, options: dict[str, Any]) -> 
     """Names and plain types of a constructor's arguments."""
     parameters = inspect.signature(method_class).parameters
     known = [name for name in parameters if name not in NAMED]
-    hints = get_type_hints(method_class.__init__)
+    hints: dict[str, Any] = {}
+    with suppress(NameError):  # a hint may name a package that only type checkers import
+        hints = get_type_hints(method_class.__init__)
     for name, value in options.items():
         place = f"options.{name}"
         if name in NAMED:

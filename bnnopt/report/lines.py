@@ -28,9 +28,9 @@ SOONEST = 0.01
 def surrogate_logits(network: BinarizedNetwork, levels: FloatArray) -> FloatArray:
     """Logits of the differentiable network that gradient attacks see instead.
 
-    The sign of each neuron is replaced by its straight-through relaxation, the pre-activation
-    less its threshold, over the square root of the fan-in (and the levels, for pixels), clipped
-    to [-1, 1].
+    The sign of each neuron is replaced by the pre-activation less its threshold, over about the
+    spread of pre-activations, clipped to [-1, 1]. The spread is the square root of the fan-in, and
+    for pixels half the number of levels times that.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def surrogate_logits(network: BinarizedNetwork, levels: FloatArray) -> FloatArra
     -------
     array of float64, shape (batch, C)
     """
-    values, unit = levels, float(network.levels)
+    values, unit = levels, network.levels / 2.0
     for layer in network.hidden:
         spread = unit * np.sqrt(layer.weight.shape[1])
         values = np.clip((layer.pre_activation(values) - layer.threshold) / spread, -1.0, 1.0)
