@@ -17,20 +17,27 @@ SPEC = """
 networks = ["fashion-mnist-2x100"]
 images = "0:{images}"
 epsilons = [0.0, 0.002]
-time_limit = {seconds}
+time_limit = 60
 
 [[methods]]
 method = "milp"
 """
 
 
-def small_spec(images: int = 4, seconds: int = 60) -> CampaignSpec:
-    return parse_spec(SPEC.format(images=images, seconds=seconds))
+def small_spec(images: int = 4) -> CampaignSpec:
+    return parse_spec(SPEC.format(images=images))
+
+
+def patient_and_impatient_spec(images: int) -> CampaignSpec:
+    """First attacks with a long limit, which start the workers, then others with a short one."""
+    methods = [f'[[methods]]\nname = "{n}"\nmethod = "milp"\ntime_limit = {n}' for n in (90, 2)]
+    grid = f'networks = ["fashion-mnist-2x100"]\nimages = "0:{images}"\nepsilons = [0.0]'
+    return parse_spec("\n".join([grid, *methods]))
 
 
 def spec_file(folder: Path, images: int = 4) -> Path:
     path = folder / "spec.toml"
-    path.write_text(SPEC.format(images=images, seconds=60))
+    path.write_text(SPEC.format(images=images))
     return path
 
 

@@ -20,7 +20,7 @@ from bnnopt.campaign.local import LocalWorkers
 from bnnopt.campaign.runner import run_campaign
 from bnnopt.campaign.store import Store
 from bnnopt.errors import StoreError
-from tests.campaign.conftest import small_spec, spec_file, table
+from tests.campaign.conftest import patient_and_impatient_spec, small_spec, spec_file, table
 
 Launch = Callable[..., subprocess.Popen[str]]
 IMAGES = 12
@@ -141,15 +141,15 @@ def test_ctrl_c_keeps_what_is_finished_and_opens_the_rest(tmp_path: Path, launch
 
 def test_a_hung_worker_costs_its_cell_two_tries_and_the_campaign_nothing(tmp_path: Path) -> None:
     """A worker that is stopped answers no more, like one that hangs."""
-    spec = small_spec(1, seconds=8)
+    spec = patient_and_impatient_spec(1)
     workers = _Stopping(1)
-    hung = workers.victim = next(iter(spec.cells())).cell.key
+    hung = workers.victim = list(spec.cells())[1].cell.key
     with Store(tmp_path / "store", create=True) as store:
-        tally = run_campaign(spec, store, workers, grace=0.0)
+        tally = run_campaign(spec, store, workers, grace=1.0)
         rows = {row.key: row for row in store.rows()}
         assert (tally.done, tally.failed) == (1, 1)
         assert (rows[hung].state, rows[hung].attempts, rows[hung].losses) == ("failed", 2, 2)
-        assert "after its time limit of 8 s" in rows[hung].error
+        assert rows[hung].error == "no answer 1 s after its time limit of 2 s"
         assert len(store.failures()) == 2
 
 
