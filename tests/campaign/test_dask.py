@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bnnopt import datasets, zoo
 from bnnopt.campaign.local import LocalWorkers
 from bnnopt.campaign.runner import Tally, run_campaign
 from bnnopt.campaign.store import Store
+from bnnopt.campaign.task import Task, encode_network
 from bnnopt.errors import InputError
-from tests.campaign.conftest import patient_and_impatient_spec, small_spec, table
+from tests.campaign.conftest import small_spec, table
 
 distributed = pytest.importorskip("distributed")
 
@@ -47,28 +50,27 @@ def test_a_campaign_on_dask_with_a_killed_worker_equals_a_local_one(
     assert table(tmp_path / "dask") == table(tmp_path / "local")
 
 
-def test_a_hung_worker_of_dask_is_restarted_and_its_cell_tried_again(
-    tmp_path: Path, cluster: Any
-) -> None:
+def test_a_hung_worker_of_dask_is_restarted_and_runs_its_cell_again() -> None:
     from bnnopt.campaign.dask import DaskWorkers
 
-    spec = patient_and_impatient_spec(4)
-    patient = [plan.cell.key for plan in spec.cells() if plan.cell.time_limit > 2]
-    stopped: list[int] = []
-    with Store(tmp_path / "store", create=True) as store:
-
-        def stop_one(tally: Tally) -> None:
-            states = store.states()
-            if not stopped and all(states[key] == "done" for key in patient):
-                stopped.append(next(iter(cluster.workers.values())).pid)
-                os.kill(stopped[0], signal.SIGSTOP)
-
+    cell = next(iter(small_spec(1).cells())).cell
+    network, images = zoo.load("fashion-mnist-2x100"), datasets.embedded()
+    task = Task(cell.key, cell, encode_network(network), images.images[0], int(images.labels[0]))
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as cluster:
+        os.kill(cluster.workers[0].pid, signal.SIGSTOP)
         workers = DaskWorkers(cluster.scheduler_address)
-        tally = run_campaign(spec, store, workers, grace=8.0, progress=stop_one)
-        assert (tally.done, tally.failed) == (8, 0)
-        messages = {message for _, message, _ in store.failures()}
-        assert messages == {"no answer 8 s after its time limit of 2 s"}
-        assert max(row.attempts for row in store.rows()) == 2
+        workers.submit(task)
+        while not any(w.processing for w in cluster.scheduler.workers.values()):
+            time.sleep(0.01)
+        workers.abandon(task.key, "hung")
+        (ended,) = workers.wait(0.0)
+        assert (ended.key, ended.outcome, ended.lost) == (task.key, None, "hung")
+        workers.submit(task)
+        again = workers.wait(60.0)
+        assert [end.outcome.record is not None for end in again if end.outcome] == [True]
+        workers.close()
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
