@@ -122,6 +122,7 @@ class _Runner:
         names = {network.dataset for network in spec.networks.values()}
         images = {name: datasets.for_indices(name, spec.images) for name in names}
         store.add(spec, planned, images)
+        self._networks = {key: store.network_content(key) for key in spec.networks}
         planned.sort(key=lambda plan: (-plan.cell.time_limit, -plan.effort))
         self._cells = {plan.cell.key: plan.cell for plan in planned}
         self._pending = deque(self._cells)
@@ -155,7 +156,7 @@ class _Runner:
 
     def _task(self, key: str, cell: Cell) -> Task:
         pixels, label = self._store.image(cell)
-        return Task(key, cell, self._store.network_content(cell.network), pixels, label)
+        return Task(key, cell, self._networks[cell.network], pixels, label)
 
     def _settle(self, ended: Ended) -> None:
         """Keep what a worker found, or note that it was lost."""
