@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -62,6 +62,7 @@ def attack(
     max_l1: float | None = None,
     goal: str = "margin",
     start: str | npt.ArrayLike = "none",
+    options: Mapping[str, Any] | None = None,
     time_limit: float | None = 180.0,
     threads: int = 1,
     seed: int = 0,
@@ -97,6 +98,8 @@ def attack(
     start : str or array_like, shape (n,), (count, n) or the network's input_shape
         Where to begin: ``"none"``, the name of another method, which gets up to
         `START_SECONDS` of the time limit, or images in [0, 1].
+    options : mapping, optional
+        Further arguments of the method's class, such as ``{"decompose": False}`` for ``milp``.
     time_limit : float or None
         Wall-clock seconds, the start included.
     threads : int
@@ -139,7 +142,7 @@ def attack(
     )
     given = {"solver": solver, "formulation": formulation}
     with solver_errors():
-        attacker = _make(method_class, given)
+        attacker = _make(method_class, given, options or {})
         deadline = Deadline(time_limit)
         starts = _starts(instance, start, limits, given)
         left = replace(limits, time_limit=deadline.left)
@@ -147,9 +150,10 @@ def attack(
     return replace(result, time_limit=time_limit, wall_time=deadline.elapsed)
 
 
-def _make(method_class: Any, given: dict[str, str]) -> Attack:
+def _make(method_class: Any, given: Mapping[str, str], options: Mapping[str, Any]) -> Attack:
     """An attack, with what its constructor takes."""
-    attack: Attack = method_class(**{name: given[name] for name in method_class.takes})
+    taken = {name: given[name] for name in method_class.takes}
+    attack: Attack = method_class(**taken, **options)
     return attack
 
 
@@ -163,7 +167,7 @@ def _starts(
     if start == "none":
         return np.zeros((0, network.num_inputs))
     seconds = min(START_SECONDS, limits.time_limit or START_SECONDS)
-    found = _make(attack_class(start), given)(instance, replace(limits, time_limit=seconds))
+    found = _make(attack_class(start), given, {})(instance, replace(limits, time_limit=seconds))
     return network.levels_of(found.adversarial)
 
 

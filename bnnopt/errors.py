@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "BnnoptError",
+    "CampaignError",
     "DataError",
     "ExportError",
     "InputError",
@@ -18,6 +19,7 @@ __all__ = [
     "NetworkFormatError",
     "SolverFailureError",
     "SolverMissingError",
+    "StoreError",
     "UnknownNameError",
 ]
 
@@ -57,6 +59,14 @@ class SolverMissingError(BnnoptError, ImportError):
 
 class SolverFailureError(BnnoptError, RuntimeError):
     """A solver failed, or cannot take the model (its size, an option)."""
+
+
+class CampaignError(BnnoptError, RuntimeError):
+    """A campaign cannot go on; what is finished is in its store."""
+
+
+class StoreError(BnnoptError, OSError):
+    """A campaign's store cannot be read or written, or fails its check."""
 
 
 class UnknownNameError(BnnoptError, ValueError):

@@ -10,6 +10,7 @@ import click
 
 from bnnopt import __version__
 from bnnopt.cli.attack import attack
+from bnnopt.cli.campaign import campaign
 from bnnopt.cli.data import data
 from bnnopt.cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
 from bnnopt.cli.export import export
@@ -19,15 +20,17 @@ from bnnopt.cli.train import train
 from bnnopt.cli.verify import verify
 from bnnopt.errors import (
     BnnoptError,
+    CampaignError,
     DataError,
     ExportError,
     SolverFailureError,
+    StoreError,
     UnknownNameError,
 )
 
 __all__ = ["main"]
 
-WORK_ERRORS = (DataError, ExportError, SolverFailureError)
+WORK_ERRORS = (CampaignError, DataError, ExportError, SolverFailureError, StoreError)
 """Errors of the work, not of what was asked for."""
 
 
@@ -46,7 +49,7 @@ def commands() -> None:
     """Find, and prove, the worst-case inputs of binarized neural networks."""
 
 
-for command in (attack, data, export, networks, solvers, train, verify):
+for command in (attack, campaign, data, export, networks, solvers, train, verify):
     commands.add_command(command)
 
 

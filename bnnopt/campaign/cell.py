@@ -1,0 +1,85 @@
+"""One cell of a campaign: everything that defines an attack, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from bnnopt.network import BinarizedNetwork
+
+__all__ = ["Cell", "fingerprint"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The arguments of one attack, the network by its content and the image by its index.
+
+    Parameters
+    ----------
+    network : str
+        `fingerprint` of the network.
+    dataset : str
+    image : int
+        Test-set index.
+    epsilon, target, domain, goal, method, start, seed, threads
+        As for `bnnopt.attack`.
+    options : mapping
+        Of the method's class; JSON values only.
+    solver, formulation : str or None
+        None where neither the method nor its start takes one.
+    time_limit : float
+        Seconds.
+    """
+
+    network: str
+    dataset: str
+    image: int
+    epsilon: float
+    target: int | str
+    domain: str
+    goal: str
+    method: str
+    options: Mapping[str, Any]
+    solver: str | None
+    formulation: str | None
+    start: str
+    seed: int
+    time_limit: float
+    threads: int
+
+    @cached_property
+    def definition(self) -> str:
+        """The cell as canonical JSON: sorted keys, no spaces."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the definition, in hexadecimal."""
+        return hashlib.sha256(self.definition.encode()).hexdigest()
+
+    @classmethod
+    def from_definition(cls, definition: str) -> Self:
+        """The cell that has this definition."""
+        return cls(**json.loads(definition))
+
+
+def fingerprint(network: BinarizedNetwork) -> str:
+    """SHA-256, in hexadecimal, of what the network computes: not its name, not its recipe."""
+    digest = hashlib.sha256()
+    head = [network.levels, network.input_shape, network.widths, network.num_classes]
+    digest.update(json.dumps(head).encode())
+    for layer in network.hidden:
+        digest.update(np.packbits(layer.weight > 0).tobytes())
+        digest.update(layer.threshold.astype("<i8").tobytes())
+    output = network.output
+    digest.update(np.packbits(output.weight > 0).tobytes())
+    for values in (output.scale, output.bias):
+        digest.update(values.astype("<f8").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,114 @@
+"""Replaying a campaign: whether every stored row says what its network says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.attacks.findings import PROOF_GAP
+from bnnopt.campaign.cell import Cell, fingerprint
+from bnnopt.campaign.store import Row, Store
+from bnnopt.campaign.task import decode_levels
+from bnnopt.errors import BnnoptError
+from bnnopt.instance import AttackInstance
+from bnnopt.result import Status
+
+__all__ = ["check_store"]
+
+DISTANCE_ROUNDING = 1e-9
+GIVEN = ("image", "epsilon", "domain", "goal", "method", "solver", "formulation", "seed")
+
+
+def check_store(store: Store) -> Iterator[tuple[Row | None, list[str]]]:
+    """Check the file, then every cell; replay every point through its network.
+
+    Yields
+    ------
+    (Row or None, list of str)
+        A cell, and what is wrong with it; None for the file and its networks.
+    """
+    yield None, [*store.damage(), *_networks(store)]
+    for row in store.rows():
+        yield row, list(_row(store, row))
+
+
+def _networks(store: Store) -> Iterator[str]:
+    for key, name in store.networks().items():
+        try:
+            if fingerprint(store.network(key)) != key:
+                yield f"network {name} is not the one that was attacked"
+        except BnnoptError as error:
+            yield f"network {name} cannot be read: {error}"
+
+
+def _row(store: Store, row: Row) -> Iterator[str]:
+    try:
+        cell = Cell.from_definition(row.definition)
+    except (ValueError, TypeError) as error:
+        yield f"its definition cannot be read: {error}"
+        return
+    if cell.key != row.key:
+        yield "its definition is not the one of its key"
+    if (row.state == "done") != (row.record is not None):
+        yield f"its state is {row.state!r}, which its result contradicts"
+    if row.record is None:
+        return
+    if row.digest != row.expected_digest():
+        yield "its result is not as it was stored: the checksum differs"
+    try:
+        yield from _replay(store, cell, json.loads(row.record), decode_levels(row.levels or b""))
+    except (BnnoptError, ValueError, TypeError, KeyError, IndexError) as error:
+        yield f"its result cannot be replayed: {error}"
+
+
+def _replay(
+    store: Store, cell: Cell, record: dict[str, Any], levels: npt.NDArray[np.float64]
+) -> Iterator[str]:
+    """The record beside what the network says of the stored point."""
+    network = store.network(cell.network)
+    pixels, label = store.image(cell)
+    instance = AttackInstance(
+        network,
+        pixels / 255.0,
+        cell.epsilon,
+        cell.target,
+        cell.domain,  # type: ignore[arg-type]
+        goal=cell.goal,
+    )
+    if levels.shape != instance.levels.shape or not np.array_equal(instance.snap(levels), levels):
+        yield "its point is outside the budget"
+        return
+    margin = float(instance.margins(levels[None])[0])
+    expected: dict[str, Any] = {name: getattr(cell, name) for name in GIVEN}
+    expected |= {
+        "network": network.name,
+        "label": label,
+        "time_limit": cell.time_limit,
+        "source": instance.source,
+        "objective": margin,
+        "flipped": margin > 0,
+        "start_objective": float(instance.margins(instance.levels[None])[0]),
+        "verified": True,
+    }
+    for name, value in expected.items():
+        if record[name] != value:
+            yield f"{name} is {record[name]!r}, and the replay gives {value!r}"
+    if record["target"] not in instance.targets:
+        yield f"target {record['target']!r} is not among those attacked"
+    for name, distance in instance.distances(levels).items():
+        if abs(record["distances"][name] - distance) > DISTANCE_ROUNDING:
+            yield f"{name} is {record['distances'][name]!r}, and the replay gives {distance!r}"
+    yield from _bound(instance, record, margin)
+
+
+def _bound(instance: AttackInstance, record: dict[str, Any], margin: float) -> Iterator[str]:
+    bound, status = record["bound"], record["status"]
+    if bound is not None and bound < margin - PROOF_GAP:
+        yield f"its bound {bound!r} excludes its own point of margin {margin!r}"
+    proved = bound is not None and bound - margin <= PROOF_GAP
+    if instance.sought.is_margin and (status == Status.OPTIMAL) != proved:
+        yield f"its status {status!r} does not follow from its bound"

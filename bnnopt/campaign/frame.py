@@ -1,0 +1,145 @@
+"""A campaign's store as a data frame, for analysis elsewhere: CSV, Parquet, pandas."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.store import Row, Store
+from bnnopt.errors import InputError, MissingDependencyError
+from bnnopt.network import BinarizedNetwork
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ENDINGS", "export_store", "store_frame"]
+
+ENDINGS = (".csv", ".parquet")
+RESULTS = (
+    "label",
+    "source",
+    "target",
+    "status",
+    "objective",
+    "bound",
+    "start_objective",
+    "flipped",
+    "verified",
+    "wall_time",
+    "iterations",
+)
+
+
+def store_frame(store: Store) -> pd.DataFrame:
+    """A row a cell, finished or not, in the order in which they were added.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns: ``key``, ``attack`` (the method's name in the spec), what defines the cell,
+        ``state``, ``attempts``, ``worker`` and ``error``, and where it is done the keys of
+        ``AttackResult.as_dict()``, the distances, and ``normalized``: the margin over the
+        largest that any activations of the last hidden layer have. Two networks of one name
+        are told apart by their hashes.
+
+    Raises
+    ------
+    MissingDependencyError
+        If pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError:
+        raise MissingDependencyError("pandas", "a table of results", "report") from None
+    names = store.networks()
+    counts = Counter(names.values())
+    shown = {
+        key: name if name and counts[name] == 1 else f"{name or 'network'}@{key[:8]}"
+        for key, name in names.items()
+    }
+    networks = {key: store.network(key) for key in names}
+    rows = [_row(row, shown, networks) for row in store.rows()]
+    if not rows:
+        raise InputError(f"the store {str(store.path)!r} has no cells")
+    return pd.DataFrame(rows)
+
+
+def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork]) -> dict[str, Any]:
+    cell = Cell.from_definition(row.definition)
+    network = networks[cell.network]
+    values: dict[str, Any] = {
+        "key": row.key,
+        "attack": row.attack,
+        "network": names[cell.network],
+        "depth": network.depth,
+        "width": max(network.widths),
+        "dataset": cell.dataset,
+        "image": cell.image,
+        "epsilon": cell.epsilon,
+        "domain": cell.domain,
+        "goal": cell.goal,
+        "method": cell.method,
+        "options": json.dumps(dict(cell.options), sort_keys=True),
+        "solver": cell.solver,
+        "formulation": cell.formulation,
+        "start": cell.start,
+        "seed": cell.seed,
+        "threads": cell.threads,
+        "time_limit": cell.time_limit,
+        "state": row.state,
+        "attempts": row.attempts,
+        "worker": row.worker,
+        "error": row.error,
+    }
+    record = json.loads(row.record) if row.record else {}
+    values |= {name: record.get(name) for name in RESULTS}
+    values |= {name: record.get("distances", {}).get(name) for name in ("linf", "l1", "l0")}
+    values["normalized"] = None
+    values["trace"] = json.dumps(record["trace"]) if record else None
+    if record:
+        scale = _largest_margin(network, record["target"], record["source"])
+        values["normalized"] = record["objective"] / scale
+        values["scale"] = scale
+    return values
+
+
+def _largest_margin(network: BinarizedNetwork, target: int, source: int) -> float:
+    """The margin of the ideal activations of the last hidden layer (section 4 of the paper)."""
+    output = network.output
+    weight = output.scale[:, None] * output.weight
+    best = abs(weight[target] - weight[source]).sum() + output.bias[target] - output.bias[source]
+    return max(float(best), 1.0)
+
+
+def export_store(store: Store, path: str | os.PathLike[str]) -> int:
+    """Write `store_frame` to a file; return the number of rows.
+
+    Parameters
+    ----------
+    store : Store
+    path : path
+        Ends in ``.csv`` or ``.parquet``.
+
+    Raises
+    ------
+    InputError
+        On another ending.
+    MissingDependencyError
+        If pandas, or pyarrow for Parquet, is not installed.
+    """
+    ending = Path(path).suffix
+    if ending not in ENDINGS:
+        raise InputError(f"an export ends in {' or '.join(ENDINGS)}, not {os.fspath(path)!r}")
+    frame = store_frame(store)
+    if ending == ".csv":
+        frame.to_csv(path, index=False)
+        return len(frame)
+    try:
+        frame.to_parquet(path, index=False)
+    except ImportError:
+        raise MissingDependencyError("pyarrow", "Parquet", "report") from None
+    return len(frame)

@@ -1,0 +1,203 @@
+"""A campaign's spec: a TOML file that names a grid of attacks (docs/campaigns.md)."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bnnopt import api
+from bnnopt.attacks.base import Limits
+from bnnopt.campaign.cell import Cell, fingerprint
+from bnnopt.campaign.methods import MethodSpec, read_methods
+from bnnopt.campaign.table import Table
+from bnnopt.datasets.catalog import COUNTS
+from bnnopt.datasets.catalog import spec as dataset_spec
+from bnnopt.datasets.indices import parse_indices
+from bnnopt.errors import InputError
+from bnnopt.instance import AttackInstance
+from bnnopt.network import BinarizedNetwork
+
+__all__ = ["CampaignSpec", "PlannedCell", "load_spec", "parse_spec"]
+
+MAX_CELLS = 10_000_000
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, the name of its method in the spec, and an estimate for the order.
+
+    Parameters
+    ----------
+    cell : Cell
+    attack : str
+    effort : float
+        Grows with the number of weights that epsilon sets in motion; comparable within a
+        campaign only.
+    """
+
+    cell: Cell
+    attack: str
+    effort: float
+
+
+@dataclass(frozen=True, eq=False)
+class CampaignSpec:
+    """A validated spec.
+
+    Parameters
+    ----------
+    text : str
+        The TOML file as it was read.
+    networks : dict
+        By `fingerprint`.
+    images : tuple of int
+        Test-set indices.
+    epsilons : tuple of float
+    seeds : tuple of int
+    target, domain, goal
+        As for `bnnopt.attack`.
+    threads : int
+        For the solver.
+    methods : tuple of MethodSpec
+    """
+
+    text: str
+    networks: dict[str, BinarizedNetwork]
+    images: tuple[int, ...]
+    epsilons: tuple[float, ...]
+    seeds: tuple[int, ...]
+    target: int | str
+    domain: str
+    goal: str
+    threads: int
+    methods: tuple[MethodSpec, ...]
+
+    def cells(self) -> Iterator[PlannedCell]:
+        """Every cell of the grid, in the spec's order."""
+        for identity, network in self.networks.items():
+            weights = sum(layer.weight.size for layer in network.hidden)
+            for method, solver in ((m, s) for m in self.methods for s in m.solvers):
+                for epsilon, seed in ((e, s) for e in self.epsilons for s in self.seeds):
+                    for image in self.images:
+                        cell = Cell(
+                            network=identity,
+                            dataset=network.dataset,
+                            image=image,
+                            epsilon=epsilon,
+                            target=self.target,
+                            domain=self.domain,
+                            goal=self.goal,
+                            method=method.method,
+                            options=method.options,
+                            solver=solver,
+                            formulation=method.formulation,
+                            start=method.start,
+                            seed=seed,
+                            time_limit=method.time_limit,
+                            threads=self.threads,
+                        )
+                        yield PlannedCell(cell, method.name, weights * epsilon)
+
+
+def load_spec(path: str | os.PathLike[str]) -> CampaignSpec:
+    """Read a spec; paths of networks in it are relative to its folder.
+
+    Raises
+    ------
+    InputError
+        With the key that is wrong, and what would be right.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{os.fspath(path)} cannot be read as a spec: {error}") from None
+    return parse_spec(text, Path(path).name, Path(path).parent)
+
+
+def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> CampaignSpec:
+    """Read a spec from its text: see `load_spec`."""
+    try:
+        table = Table(tomllib.loads(text), name, ": ")
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name} is not TOML: {error}") from None
+    networks = _networks(table, folder)
+    images = table.take("images", str)
+    with table.about("images"):
+        indices = tuple(parse_indices(images, COUNTS["test"]))
+    epsilons = table.take_list("epsilons", float)
+    target = table.take("target", object, "runner-up")
+    domain, goal = table.take("domain", str, "continuous"), table.take("goal", str, "margin")
+    for network in networks.values():
+        _check_instances(table, network, epsilons, target, domain, goal)
+    seeds = table.take_list("seeds", int, [0])
+    table.check("seeds", lambda seed: Limits(seed=seed), *seeds)
+    threads = table.take("threads", int, 1)
+    table.check("threads", lambda count: Limits(threads=count), threads)
+    methods = read_methods(table)
+    table.finish()
+    spec = CampaignSpec(
+        text,
+        networks,
+        indices,
+        tuple(epsilons),
+        tuple(seeds),
+        target,
+        domain,
+        goal,
+        threads,
+        methods,
+    )
+    contestants = sum(len(method.solvers) for method in methods)
+    count = len(networks) * len(indices) * len(epsilons) * len(seeds) * contestants
+    if count > MAX_CELLS:
+        raise InputError(f"{name}: {count} cells are more than {MAX_CELLS}: split the campaign")
+    return spec
+
+
+def _networks(table: Table, folder: Path) -> dict[str, BinarizedNetwork]:
+    networks: dict[str, BinarizedNetwork] = {}
+    for number, name in enumerate(table.take_list("networks", str)):
+        place = f"networks[{number}]"
+        with table.about(place):
+            network = api.load_network(folder / name if name.endswith(".npz") else name)
+            if not network.dataset:
+                raise InputError(f"{name} names no data set: save it with dataset='mnist', say")
+            classes = len(dataset_spec(network.dataset).class_names)
+            if network.num_classes > classes:
+                raise InputError(f"{name} has {network.num_classes} classes, its data {classes}")
+            identity = fingerprint(network)
+            if identity in networks:
+                raise InputError(f"{name} is the same network as an earlier one")
+            networks[identity] = network
+    return networks
+
+
+def _check_instances(
+    table: Table,
+    network: BinarizedNetwork,
+    epsilons: list[float],
+    target: Any,
+    domain: Any,
+    goal: str,
+) -> None:
+    """Try every argument of an instance on a black image."""
+    black = np.zeros(network.num_inputs)
+    if isinstance(target, bool) or not isinstance(target, int | str):
+        raise InputError(f"{table.place('target')} must be a name or a class, not {target!r}")
+    for number, epsilon in enumerate(epsilons):
+        with table.about(f"epsilons[{number}]"):
+            AttackInstance(network, black, epsilon)
+    with table.about("domain"):
+        AttackInstance(network, black, 0.0, domain=domain)
+    with table.about("goal"):
+        AttackInstance(network, black, 0.0, goal=goal)
+    source = int(np.argmax(network.logits(black)))
+    if target != source:
+        with table.about("target"):
+            AttackInstance(network, black, 0.0, target)

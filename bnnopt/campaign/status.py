@@ -1,0 +1,88 @@
+"""How far a campaign is, read from its store while it runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+
+from bnnopt.campaign.store import Store
+from bnnopt.result import Status
+
+__all__ = ["AttackProgress", "CampaignStatus", "campaign_status"]
+
+RATE_SECONDS = 600.0
+"""The rate is that of the last ten minutes."""
+
+
+@dataclass
+class AttackProgress:
+    """Cells of one method of the spec, by state, and what the finished ones say."""
+
+    attack: str
+    open: int = 0
+    claimed: int = 0
+    done: int = 0
+    failed: int = 0
+    flipped: int = 0
+    optimal: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class CampaignStatus:
+    """The whole campaign.
+
+    Parameters
+    ----------
+    attacks : list of AttackProgress
+    runners : int
+        Alive now.
+    rate : float
+        Cells a second of late; 0 if none.
+    failures : int
+        Attacks that failed and workers lost, so far.
+    errors : list of str
+        Of cells that have failed, each message once.
+    """
+
+    attacks: list[AttackProgress]
+    runners: int
+    rate: float
+    failures: int
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def unfinished(self) -> int:
+        """Cells that are open or claimed."""
+        return sum(attack.open + attack.claimed for attack in self.attacks)
+
+
+def campaign_status(store: Store) -> CampaignStatus:
+    """Count."""
+    attacks: dict[str, AttackProgress] = {}
+    errors: dict[str, None] = {}
+    finished: list[float] = []
+    for row in store.rows():
+        attack = attacks.setdefault(row.attack, AttackProgress(row.attack))
+        setattr(attack, row.state, getattr(attack, row.state) + 1)
+        if row.state == "failed":
+            errors[row.error] = None
+        if row.record is None or row.seconds is None or row.finished is None:
+            continue
+        record = json.loads(row.record)
+        attack.flipped += bool(record["flipped"])
+        attack.optimal += record["status"] == Status.OPTIMAL
+        attack.seconds += row.seconds
+        finished.append(row.finished)
+    runners = store.runners()
+    alive = sum(runner["alive"] for runner in runners)
+    return CampaignStatus(
+        list(attacks.values()), alive, _rate(finished), len(store.failures()), list(errors)
+    )
+
+
+def _rate(finished: list[float]) -> float:
+    now = time.time()
+    late = [when for when in finished if now - when <= RATE_SECONDS]
+    return len(late) / max(now - min(late), 1.0) if late else 0.0

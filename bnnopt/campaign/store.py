@@ -1,0 +1,357 @@
+"""A campaign's store: cells, claims, results; safe through kills, full disks and rivals.
+
+A cell is open, then claimed by one runner, then done or failed. Every change is one immediate
+transaction, on disk before the call returns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.owner import identity, is_gone
+from bnnopt.campaign.schema import connect, storage_errors
+from bnnopt.campaign.spec import CampaignSpec, PlannedCell
+from bnnopt.campaign.task import Outcome, decode_network, encode_network
+from bnnopt.datasets import Dataset
+from bnnopt.errors import StoreError
+from bnnopt.network import BinarizedNetwork
+
+__all__ = ["LEASE_SECONDS", "RETRIES", "Row", "Store"]
+
+LEASE_SECONDS = 120.0
+"""A runner that cannot be seen from here counts as dead after so long without a sign of life."""
+
+RETRIES = 1
+"""How often a cell is tried again after it lost its worker."""
+
+ROWS = """
+SELECT cells.key, definition, attack, state, cells.attempts, losses, error,
+       record, levels, seconds, worker, finished, digest, results.attempts
+FROM cells LEFT JOIN results USING (key) ORDER BY cells.rowid
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One cell as it is stored; the fields of the result are None until it is done.
+
+    Parameters
+    ----------
+    key, definition, attack, state : str
+        The state is ``open``, ``claimed``, ``done`` or ``failed``.
+    attempts, losses : int
+        Starts, and workers lost, so far.
+    error : str
+        Why it failed.
+    record : str or None
+        ``AttackResult.as_dict()`` as JSON.
+    levels : bytes or None
+        See `bnnopt.campaign.task.encode_levels`.
+    seconds, finished : float or None
+        Wall time in the worker; when it was stored (Unix time).
+    worker, digest : str or None
+    result_attempts : int or None
+        The attempt that gave the result.
+    """
+
+    key: str
+    definition: str
+    attack: str
+    state: str
+    attempts: int
+    losses: int
+    error: str
+    record: str | None
+    levels: bytes | None
+    seconds: float | None
+    worker: str | None
+    finished: float | None
+    digest: str | None
+    result_attempts: int | None
+
+    def expected_digest(self) -> str:
+        """What `digest` must be if the result is as it was stored."""
+        return _digest(
+            self.key,
+            self.record,
+            self.levels or b"",
+            self.seconds,
+            self.worker,
+            self.result_attempts,
+            self.finished,
+        )
+
+
+class Store:
+    """An open store; use it as a context manager.
+
+    Parameters
+    ----------
+    path : path
+    create : bool
+        Whether to make the file if there is none.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no store, or of another version.
+    StoreError
+        If it cannot be read or written, at any call.
+    """
+
+    def __init__(self, path: str | Path, *, create: bool = False) -> None:
+        self.path = Path(path)
+        self._db = connect(self.path, create=create)
+        self._runner: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._db.close()
+
+    # A runner's life.
+
+    def enter(self, machine: Mapping[str, Any]) -> None:
+        """Become a runner; `machine` is provenance."""
+        with self._transaction():
+            now = time.time()
+            added = self._db.execute(
+                "INSERT INTO runners (process, machine, started, beat) VALUES (?, ?, ?, ?)",
+                (identity(), json.dumps(dict(machine)), now, now),
+            )
+            self._runner = added.lastrowid
+
+    def beat(self) -> None:
+        """Give a sign of life, at least every third of `LEASE_SECONDS`."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE runners SET beat = ?, ended = NULL WHERE id = ?",
+                (time.time(), self._runner),
+            )
+
+    def leave(self) -> None:
+        """Open the cells that this runner has claimed, and be no runner any more."""
+        with self._transaction():
+            self._drop(self._runner)
+
+    def release_dead(self) -> int:
+        """Open the cells whose runner is dead; return how many runners were."""
+        with self._transaction():
+            living = self._db.execute(
+                "SELECT id, process, beat FROM runners WHERE ended IS NULL AND id IS NOT ?",
+                (self._runner,),
+            ).fetchall()
+            dead = [number for number, process, beat in living if _is_dead(process, beat)]
+            for number in dead:
+                self._drop(number)
+        return len(dead)
+
+    def _drop(self, runner: int | None) -> None:
+        self._db.execute(
+            "UPDATE cells SET state = 'open', runner = NULL WHERE state = 'claimed' AND runner = ?",
+            (runner,),
+        )
+        self._db.execute("UPDATE runners SET ended = ? WHERE id = ?", (time.time(), runner))
+
+    # Planning.
+
+    def add(
+        self,
+        spec: CampaignSpec,
+        planned: Iterable[PlannedCell],
+        images: Mapping[str, Dataset],
+    ) -> None:
+        """Add a spec's cells; those that are there stay, and failed ones get another chance.
+
+        Parameters
+        ----------
+        spec : CampaignSpec
+        planned : iterable of PlannedCell
+            Its cells.
+        images : mapping
+            A data set by name, with every image of the spec.
+        """
+        with self._transaction():
+            self._db.execute("INSERT OR IGNORE INTO specs VALUES (?, ?)", (spec.text, time.time()))
+            for key, network in spec.networks.items():
+                row = (key, network.name, encode_network(network))
+                self._db.execute("INSERT OR IGNORE INTO networks VALUES (?, ?, ?)", row)
+            for name, data in images.items():
+                rows = [
+                    (name, i, int(data.labels[i]), data.images[i].tobytes()) for i in spec.images
+                ]
+                self._db.executemany("INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?)", rows)
+            self._db.executemany(
+                "INSERT INTO cells (key, definition, attack) VALUES (?, ?, ?) ON CONFLICT (key) "
+                "DO UPDATE SET attack = excluded.attack, "
+                "losses = CASE state WHEN 'failed' THEN 0 ELSE losses END, "
+                "state = CASE state WHEN 'failed' THEN 'open' ELSE state END",
+                ((plan.cell.key, plan.cell.definition, plan.attack) for plan in planned),
+            )
+
+    # One cell.
+
+    def claim(self, key: str) -> bool:
+        """Take an open cell; False if it is not open (any more)."""
+        with self._transaction():
+            changed = self._db.execute(
+                "UPDATE cells SET state = 'claimed', runner = ?, attempts = attempts + 1, "
+                "error = '' WHERE key = ? AND state = 'open'",
+                (self._runner, key),
+            )
+        return changed.rowcount == 1
+
+    def finish(self, key: str, outcome: Outcome) -> None:
+        """Keep a result; the first one of a cell stays."""
+        record, now = json.dumps(outcome.record, sort_keys=True), time.time()
+        with self._transaction():
+            (attempts,) = self._one("SELECT attempts FROM cells WHERE key = ?", key)
+            values = (key, record, outcome.levels, outcome.seconds, outcome.worker, attempts, now)
+            self._db.execute(
+                "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*values, _digest(*values)),
+            )
+            self._db.execute(
+                "UPDATE cells SET state = 'done', runner = NULL, error = '' WHERE key = ?", (key,)
+            )
+
+    def fail(self, key: str, message: str) -> None:
+        """An attack ended with an error: it would again."""
+        self._record_failure(key, message, lost=False)
+
+    def lose(self, key: str, message: str) -> bool:
+        """A cell lost its worker; True if it is open for another try."""
+        return self._record_failure(key, message, lost=True)
+
+    def _record_failure(self, key: str, message: str, *, lost: bool) -> bool:
+        with self._transaction():
+            (losses,) = self._one("SELECT losses FROM cells WHERE key = ?", key)
+            state = "open" if lost and losses < RETRIES else "failed"
+            self._db.execute(
+                "UPDATE cells SET state = ?, runner = NULL, losses = losses + ?, error = ? "
+                "WHERE key = ? AND state = 'claimed' AND runner = ?",
+                (state, int(lost), message, key, self._runner),
+            )
+            self._db.execute("INSERT INTO failures VALUES (?, ?, ?)", (key, message, time.time()))
+        return state == "open"
+
+    # Reading.
+
+    def states(self) -> dict[str, str]:
+        """The state of every cell, by key."""
+        with storage_errors(self.path):
+            return dict(self._db.execute("SELECT key, state FROM cells"))
+
+    def rows(self) -> Iterator[Row]:
+        """Every cell, in the order in which they were added."""
+        with storage_errors(self.path):
+            for values in self._db.execute(ROWS):
+                yield Row(*values)
+
+    def network(self, key: str) -> BinarizedNetwork:
+        """The network with this `fingerprint`."""
+        return decode_network(self.network_content(key))
+
+    def network_content(self, key: str) -> bytes:
+        """Likewise, as `bnnopt.campaign.task.encode_network` gave it."""
+        with storage_errors(self.path):
+            content: bytes
+            (content,) = self._one("SELECT content FROM networks WHERE hash = ?", key)
+        return content
+
+    def networks(self) -> dict[str, str]:
+        """The name of every network, by `fingerprint`."""
+        with storage_errors(self.path):
+            return dict(self._db.execute("SELECT hash, name FROM networks ORDER BY rowid"))
+
+    def image(self, cell: Cell) -> tuple[npt.NDArray[np.uint8], int]:
+        """The pixels, shape (n,), and the label of a cell's image."""
+        query = "SELECT pixels, label FROM images WHERE dataset = ? AND image = ?"
+        with storage_errors(self.path):
+            pixels, label = self._one(query, cell.dataset, cell.image)
+        return np.frombuffer(pixels, dtype=np.uint8), label
+
+    def specs(self) -> list[tuple[str, float]]:
+        """Every spec that was run on the store, and when it first was (Unix time)."""
+        with storage_errors(self.path):
+            return self._db.execute("SELECT text, added FROM specs ORDER BY added").fetchall()
+
+    def runners(self) -> list[dict[str, Any]]:
+        """Every runner so far: its machine, when it started, and whether it still lives."""
+        query = "SELECT process, machine, started, beat, ended FROM runners ORDER BY id"
+        with storage_errors(self.path):
+            found = self._db.execute(query).fetchall()
+        return [
+            {
+                "machine": json.loads(machine),
+                "started": started,
+                "alive": ended is None and not _is_dead(process, beat),
+            }
+            for process, machine, started, beat, ended in found
+        ]
+
+    def failures(self) -> list[tuple[str, str, float]]:
+        """(key, message, Unix time) of every attack that failed and every worker lost."""
+        with storage_errors(self.path):
+            return self._db.execute("SELECT key, message, at FROM failures ORDER BY at").fetchall()
+
+    def damage(self) -> list[str]:
+        """What SQLite's own check says against the file; nothing if it is sound."""
+        with storage_errors(self.path):
+            said = [line for (line,) in self._db.execute("PRAGMA integrity_check")]
+        return [] if said == ["ok"] else said
+
+    def _one(self, query: str, *values: Any) -> tuple[Any, ...]:
+        row: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
+        if row is None:
+            raise StoreError(f"the store {str(self.path)!r} is damaged: it lacks {values!r}")
+        return row
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, and nobody else writes meanwhile."""
+        with storage_errors(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+
+def _is_dead(process: str, beat: float) -> bool:
+    gone = is_gone(process)
+    return time.time() - beat > LEASE_SECONDS if gone is None else gone
+
+
+def _digest(
+    key: str,
+    record: str | None,
+    levels: bytes,
+    seconds: float | None,
+    worker: str | None,
+    attempts: int | None,
+    finished: float | None,
+) -> str:
+    content = [key, record, levels.hex(), seconds, worker, attempts, finished]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

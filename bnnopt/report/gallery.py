@@ -1,0 +1,102 @@
+"""The gallery of a report: what some of the attacks look like."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.image import imsave
+
+from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.store import Row, Store
+from bnnopt.campaign.task import decode_levels
+from bnnopt.datasets.catalog import spec as dataset_spec
+
+__all__ = ["Exhibit", "data_uri", "exhibits"]
+
+MOST = 12
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One attack.
+
+    Parameters
+    ----------
+    title : str
+    images : list of (str, str)
+        A caption, and a PNG as a ``data:`` address.
+    logits : list of (str, float, float)
+        Class, before and after.
+    before, after : str
+        The predicted classes.
+    """
+
+    title: str
+    images: list[tuple[str, str]]
+    logits: list[tuple[str, float, float]]
+    before: str
+    after: str
+
+
+def exhibits(store: Store, frame: pd.DataFrame) -> list[Exhibit]:
+    """Up to 12 attacks: those that flip first, small epsilons first, every image once.
+
+    Parameters
+    ----------
+    store : Store
+    frame : DataFrame
+        See `bnnopt.report.results.finished`.
+    """
+    order = frame.sort_values(
+        ["flipped", "epsilon", "normalized"], ascending=[False, True, False], kind="stable"
+    )
+    chosen = order.drop_duplicates(["dataset", "image"]).head(MOST)
+    rows = {row.key: row for row in store.rows() if row.key in set(chosen["key"])}
+    networks = chosen.set_index("key")["network"]
+    made = [_exhibit(store, rows[key], str(networks[key])) for key in chosen["key"]]
+    return [exhibit for exhibit in made if exhibit is not None]
+
+
+def _exhibit(store: Store, row: Row, name: str) -> Exhibit | None:
+    """None where images are not two-dimensional."""
+    cell = Cell.from_definition(row.definition)
+    network = store.network(cell.network)
+    if len(network.input_shape) != 2:
+        return None
+    pixels, _ = store.image(cell)
+    original = pixels / 255.0
+    adversarial = decode_levels(row.levels or b"") / network.levels
+    change = (adversarial - original).reshape(network.input_shape)
+    reach = max(cell.epsilon, 1e-12)
+    names = network.class_names or dataset_spec(cell.dataset).class_names
+    before, after = network.logits(original), network.logits(adversarial)
+    gray = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0}
+    colored = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
+    shape = network.input_shape
+    return Exhibit(
+        f"{name}, image {cell.image}, ε = {cell.epsilon:g}, {row.attack}",
+        [
+            ("original", _png(original.reshape(shape), **gray)),
+            (f"change, {0.5 / reach:.0f} times", _png(change, **colored)),
+            ("adversarial", _png(adversarial.reshape(shape), **gray)),
+        ],
+        [(label, float(a), float(b)) for label, a, b in zip(names, before, after, strict=False)],
+        names[int(np.argmax(before))],
+        names[int(np.argmax(after))],
+    )
+
+
+def _png(image: npt.NDArray[np.float64], **how: object) -> str:
+    stream = io.BytesIO()
+    imsave(stream, image, format="png", **how)  # type: ignore[arg-type]
+    return data_uri(stream.getvalue())
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG within a page."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,0 +1,64 @@
+"""The finished cells of a campaign, as its figures and tables take them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from bnnopt.campaign.frame import store_frame
+from bnnopt.campaign.store import Store
+from bnnopt.errors import InputError
+
+__all__ = ["INSTANCE", "finished", "incumbents"]
+
+INSTANCE = ["network", "epsilon", "image", "seed"]
+"""What two attacks must share to be compared."""
+
+
+def finished(store: Store) -> pd.DataFrame:
+    """The cells that are done, with columns for the report beside those of `store_frame`.
+
+    ``series``: the attack's name, with the solver where the campaign has it on several;
+    ``architecture``: the network as axes call it; ``proved``: whether the status is optimal;
+    ``gap``: how far the normalized objective is below the best of any attack.
+
+    Raises
+    ------
+    InputError
+        If no cell is done.
+    """
+    frame = store_frame(store)
+    frame = frame[frame["state"] == "done"].copy()
+    if frame.empty:
+        raise InputError(f"the store {str(store.path)!r} has no finished cell to report")
+    solvers = frame.groupby("attack")["solver"].transform("nunique")
+    several = frame["attack"] + " (" + frame["solver"].fillna("") + ")"
+    frame["series"] = frame["attack"].where(solvers <= 1, several)
+    frame["architecture"] = _architectures(frame)
+    frame["proved"] = frame["status"] == "optimal"
+    for name in ("flipped", "proved", "normalized", "objective", "wall_time", "start_objective"):
+        frame[name] = frame[name].astype(float)
+    best = frame.groupby([*INSTANCE, "target"])["normalized"].transform("max")
+    frame["gap"] = best - frame["normalized"]
+    return frame
+
+
+def _architectures(frame: pd.DataFrame) -> pd.Series[str]:
+    """Depth x width, or the network's name where that is not enough."""
+    short = frame["depth"].astype(str) + "x" + frame["width"].astype(str)
+    names = frame.assign(short=short).groupby(["dataset", "short"])["network"].transform("nunique")
+    return short.where(names == 1, frame["network"])
+
+
+def incumbents(
+    row: pd.Series[float], times: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The normalized objective that an attack had at each of `times`, in seconds."""
+    trace = np.array(json.loads(str(row["trace"])), dtype=np.float64).reshape(-1, 2)
+    when = np.concatenate([[0.0], trace[:, 0]])
+    best = np.maximum.accumulate(np.concatenate([[row["start_objective"]], trace[:, 1]]))
+    at = np.searchsorted(when, times, side="right") - 1
+    values: np.ndarray[tuple[int], np.dtype[np.float64]] = best[at] / row["scale"]
+    return values
