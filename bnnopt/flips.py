@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
 
-__all__ = ["Flips", "first_layer_flips", "flip_limits"]
+__all__ = ["Flips", "first_layer_flips", "flip_limits", "pair_conflicts"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -76,6 +76,10 @@ class AttackResult:
     model : dict
         Size of the model: variables, binaries, rows, nonzeros, and stable neurons per layer;
         empty where the method has none.
+    steps : list of dict
+        What each iteration did, where the method keeps it. IProp: ``seconds``, ``step`` (neurons
+        asked for beyond the ideal ones), ``asked`` and ``met`` (targets of the last hidden
+        layer), and ``objective``, None where no point was found.
     original, adversarial : array of float64, shape input_shape
         Images in [0, 1].
     logits, adversarial_logits : array of float64, shape (C,)
@@ -116,6 +120,7 @@ class AttackResult:
     adversarial: FloatArray = field(repr=False)
     logits: FloatArray = field(repr=False)
     adversarial_logits: FloatArray = field(repr=False)
+    steps: list[dict[str, Any]] = field(default_factory=list)
     interrupted: bool = False
     message: str = ""
 
@@ -156,4 +161,5 @@ _JSON_KEYS = (
     "goal_bounds",
     "distances",
     "model",
+    "steps",
 )

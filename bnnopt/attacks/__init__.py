@@ -9,7 +9,10 @@ from bnnopt.errors import UnknownNameError
 
 __all__ = ["METHODS", "attack_class"]
 
-METHODS = {"milp": "bnnopt.attacks.milp:MilpAttack"}
+METHODS = {
+    "milp": "bnnopt.attacks.milp:MilpAttack",
+    "iprop": "bnnopt.attacks.iprop:IProp",
+}
 """Where each method's class lies; a class is imported when it is first asked for."""
 
 

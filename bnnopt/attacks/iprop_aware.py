@@ -1,0 +1,118 @@
+"""Target propagation that knows the box: what it cannot move is fixed, models stay loaded.
+
+The image enters the network through the signs of the first layer's unstable neurons only, its
+*pattern*. Problem (9) for the first layer gets rows for the flips that no point of the box has
+together; a linear program says whether a pattern has a point, and what it learns of those that
+have none is kept.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.attacks.iprop_layer import LayerProblem
+from bnnopt.attacks.iprop_letter import Subsolver, perturb
+from bnnopt.attacks.iprop_patterns import Patterns
+from bnnopt.attacks.iprop_state import State, state_at
+from bnnopt.bounds import interval_bounds
+from bnnopt.instance import AttackInstance
+
+__all__ = ["AwarePropagation"]
+
+FloatArray = npt.NDArray[np.float64]
+SignArray = npt.NDArray[np.int8]
+
+MOVING = 20
+"""Most neurons of a layer that (9) may move away from the incumbent; drawn anew each time."""
+
+RESTARTS = 10
+"""Restarts in a row without a better incumbent after which the search ends."""
+
+ROUNDS = 20
+"""Neighbourhoods of a local optimum that are enumerated before it is left."""
+
+MOST_SHIFT = 0.5
+"""Most of the way to a random vertex of the box that a restart goes."""
+
+
+class AwarePropagation:
+    """Problems (9) and (10) over what the box can move; restarts from local optima.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    subsolver : Subsolver
+    rng : numpy Generator
+    """
+
+    def __init__(
+        self, instance: AttackInstance, subsolver: Subsolver, rng: np.random.Generator
+    ) -> None:
+        self._instance, self._subsolver, self._rng = instance, subsolver, rng
+        self._layers = interval_bounds(instance)
+        self._problems: dict[int, LayerProblem] = {}
+        self._restarts, self._reached = 0, -np.inf
+        self._resources = ExitStack()
+        self._patterns = self._resources.enter_context(Patterns(instance, subsolver))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def points(self, state: State, target: SignArray) -> FloatArray:
+        """Levels that may meet the last layer's targets, shape (count, n)."""
+        for number in range(len(self._layers) - 1, 0, -1):
+            free = self._layers[number - 1].unstable
+            moving = self._rng.choice(free, min(MOVING, len(free)), replace=False)
+            problem = self._problem(number)
+            found = problem.solve(target, state.activations[number - 1], moving)
+            if found is None:
+                return np.zeros((0, self._instance.network.num_inputs))
+            target = found
+        if self._instance.max_pixels is not None:
+            return perturb(self._instance, self._subsolver, target)
+        return self._patterns.nearest(target, state.activations[0])
+
+    def _problem(self, number: int) -> LayerProblem:
+        """Problem (9) for layer `number`; built when it is first needed."""
+        if number not in self._problems:
+            problem = LayerProblem(
+                self._instance.network.hidden[number],
+                number,
+                self._layers[number - 1],
+                self._layers[number],
+                self._subsolver,
+                self._patterns.flips if number == 1 else None,
+            )
+            self._problems[number] = self._resources.enter_context(problem)
+        return self._problems[number]
+
+    def escape(self, state: State, best: State) -> State | None:
+        """Where to go on from a local optimum: a better neighbour, else away from the best."""
+        if len(self._patterns.neurons) == 0:
+            return None
+        for _ in range(ROUNDS):
+            for z in self._patterns.better_neighbours(state, self._rng):
+                neighbour = state_at(self._instance, self._instance.snap(z))
+                if neighbour.margin > state.margin:
+                    return neighbour
+        self._restarts = 0 if best.margin > self._reached else self._restarts + 1
+        self._reached = best.margin
+        if self._restarts > RESTARTS:
+            return None
+        low, high = self._instance.point_box
+        vertex = np.where(self._rng.random(len(low)) < 0.5, low, high)
+        shifted = best.z + self._rng.uniform(0.0, MOST_SHIFT) * (vertex - best.z)
+        return state_at(self._instance, self._instance.snap(shifted))

@@ -1,0 +1,145 @@
+"""Target propagation as published: every layer's problem is a model of its own, built anew."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+import solvers
+from bnnopt.attacks.base import Limits
+from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.iprop_state import State
+from bnnopt.attacks.reachability import Reachability
+from bnnopt.bounds import interval_bounds
+from bnnopt.formulations.perturbation import perturbation_model
+from bnnopt.formulations.target import target_model
+from bnnopt.instance import AttackInstance
+
+__all__ = ["LetterPropagation", "Subsolver", "perturb"]
+
+FloatArray = npt.NDArray[np.float64]
+SignArray = npt.NDArray[np.int8]
+
+
+class Subsolver:
+    """Solves subproblems within their cutoff and the attack's time.
+
+    Parameters
+    ----------
+    adapter : solvers.Solver
+    limits : Limits
+    cutoff : float
+        Seconds a subproblem.
+    """
+
+    def __init__(self, adapter: solvers.Solver, limits: Limits, cutoff: float) -> None:
+        self.adapter, self._limits, self._cutoff = adapter, limits, cutoff
+        self._deadline = Deadline(limits.time_limit)
+
+    def solve(self, session: solvers.Session, **options: Any) -> solvers.Values | None:
+        """The best point found, if any.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If Ctrl-C stopped the solver.
+        solvers.SolverError
+            If it failed.
+        """
+        solved = session.solve(self.options(**options))
+        if solved.interrupted:
+            raise KeyboardInterrupt
+        if solved.termination is solvers.Termination.ERROR:
+            raise solvers.SolverError(f"{self.adapter.name}: {solved.message or solved.raw_status}")
+        return solved.values
+
+    def solve_model(self, model: Any) -> solvers.Values | None:
+        """Likewise for a Pyomo model; its variables take the values of the point."""
+        compiled = solvers.compile_model(model)
+        with self.adapter.session(compiled) as session:
+            values = self.solve(session)
+        if values is not None:
+            compiled.load(values.array)
+        return values
+
+    def options(self, **options: Any) -> solvers.SolveOptions:
+        """What a subproblem may take now."""
+        return solvers.SolveOptions(
+            time_limit=self.seconds,
+            threads=self._limits.threads,
+            seed=self._limits.seed,
+            **options,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """The time of a subproblem that starts now."""
+        left = self._deadline.left
+        return self._cutoff if left is None else min(self._cutoff, left)
+
+
+class LetterPropagation:
+    """Section 4: problem (9) for layers D-1 to 1, then problem (10).
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    subsolver : Subsolver
+    rng : numpy Generator
+        Not used; other propagations need one.
+    """
+
+    def __init__(
+        self, instance: AttackInstance, subsolver: Subsolver, rng: np.random.Generator
+    ) -> None:
+        self._instance, self._subsolver = instance, subsolver
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def points(self, state: State, target: SignArray) -> FloatArray:
+        """Levels that may meet the last layer's targets, shape (count, n).
+
+        None where a subproblem found no point in time.
+        """
+        hidden = self._instance.network.hidden
+        for index in range(len(hidden) - 1, 0, -1):
+            model = target_model(hidden[index], target, state.activations[index - 1])
+            if self._subsolver.solve_model(model) is None:
+                return np.zeros((0, self._instance.network.num_inputs))
+            target = np.array([1 if h.value > 0.5 else -1 for h in model.h.values()], dtype=np.int8)
+        return perturb(self._instance, self._subsolver, target)
+
+    def escape(self, state: State, best: State) -> State | None:
+        """The paper ends at a local optimum."""
+        return None
+
+
+def perturb(instance: AttackInstance, subsolver: Subsolver, target: SignArray) -> FloatArray:
+    """Solve (10); where the replay contradicts the solver, add the deepest point of its pattern."""
+    model = perturbation_model(instance, target)
+    if subsolver.solve_model(model) is None:
+        return np.zeros((0, instance.network.num_inputs))
+    z = instance.levels + np.array([p.value for p in model.p.values()])
+    claimed = [j for j, met in model.met.items() if met.value > 0.5]
+    signs = instance.network.hidden[0](instance.snap(z)[None])[0].astype(np.int8)
+    if np.array_equal(signs[claimed], target[claimed]):
+        return z[None]
+    signs[claimed] = target[claimed]
+    neurons = interval_bounds(instance)[0].unstable
+    with Reachability(instance, neurons, subsolver.adapter.name, max_l1=instance.l1_levels) as cell:
+        deepest = cell.test(signs[neurons], subsolver.seconds)
+    if deepest.interrupted:
+        raise KeyboardInterrupt
+    return np.stack([z] if deepest.point is None else [z, deepest.point])
