@@ -27,7 +27,7 @@ __all__ = ["AwarePropagation"]
 FloatArray = npt.NDArray[np.float64]
 SignArray = npt.NDArray[np.int8]
 
-MOVING = 20
+MOVING = 16
 """Most neurons of a layer that (9) may move away from the incumbent; drawn anew each time."""
 
 RESTARTS = 10
@@ -83,7 +83,7 @@ class AwarePropagation:
             target = found
         if self._instance.max_pixels is not None:
             return perturb(self._instance, self._subsolver, target)
-        return self._patterns.nearest(target, state.activations[0])
+        return self._patterns.better(state, self._rng, target)
 
     def _problem(self, number: int) -> LayerProblem:
         """Problem (9) for layer `number`; built when it is first needed."""
@@ -104,7 +104,7 @@ class AwarePropagation:
         if len(self._patterns.neurons) == 0:
             return None
         for _ in range(ROUNDS):
-            for z in self._patterns.better_neighbours(state, self._rng):
+            for z in self._patterns.better(state, self._rng):
                 neighbour = state_at(self._instance, self._instance.snap(z))
                 if neighbour.margin > state.margin:
                     return neighbour

@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-import solvers
 from bnnopt.attacks.iprop_letter import Subsolver
 from bnnopt.attacks.iprop_state import State
 from bnnopt.attacks.reachability import Reach, Reachability
@@ -19,7 +18,6 @@ from bnnopt.instance import AttackInstance
 __all__ = ["Patterns"]
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 SignArray = npt.NDArray[np.int8]
 
@@ -48,6 +46,7 @@ class Patterns:
         self.neurons = self.flips.neurons
         self._pairs = pair_conflicts(self.flips).astype(np.float32)
         self._conflicts = np.zeros((0, len(self.neurons)), dtype=np.float32)
+        self._tested: set[bytes] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -68,53 +67,56 @@ class Patterns:
             self._instance, self.neurons, "highs", max_l1=self._instance.l1_levels
         )
 
-    def nearest(self, target: SignArray, activations: SignArray) -> FloatArray:
-        """A point that meets first-layer targets, all of them if the box has one that does.
+    def better(
+        self, state: State, rng: np.random.Generator, target: SignArray | None = None
+    ) -> FloatArray:
+        """A point with a better pattern near the incumbent's, if one is found.
 
-        If not, targets that the linear program's dual blames are dropped until it has: those only
-        that the incumbent does not meet.
+        All sign patterns of a few neurons are enumerated, the others as they are: those that the
+        target would change, then random ones. What a pattern is worth, a forward pass says; the
+        best that no known conflict excludes are tested for a point.
 
         Parameters
         ----------
-        target, activations : array of int8, shape (width,)
-            Targets, 0 where anything will do, and the incumbent's activations.
+        state : State
+        rng : numpy Generator
+        target : array of int8, shape (width,), optional
+            First-layer activations, from (9).
 
         Returns
         -------
         array of float, shape (count, n)
             Levels; at most one point.
         """
-        wanted, present = target[self.neurons].copy(), activations[self.neurons]
-        while True:
-            reach = self._test(wanted)
-            if reach.point is not None:
-                return reach.point[None]
-            blame = np.where((wanted != 0) & (wanted != present), reach.multipliers, 0.0)
-            if not blame.any():
-                return np.zeros((0, self._instance.network.num_inputs))
-            wanted[int(np.argmax(blame))] = 0
-
-    def better_neighbours(self, state: State, rng: np.random.Generator) -> FloatArray:
-        """Try every sign of a few random neurons, others as they are; at most one point."""
-        count = min(NEIGHBOURS, len(self.neurons))
-        moving = rng.choice(len(self.neurons), count, replace=False)
-        bits = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
-        signs = np.tile(state.activations[0][self.neurons], (len(bits), 1))
-        signs[:, moving] = 2 * bits - 1
-        signs = signs[self._may_have_points(signs)]
+        signs = self._neighbours(state.activations[0][self.neurons], rng, target)
         margins = self._margins(state, signs)
         order = np.argsort(-margins, kind="stable")
         tests = 0
-        for signs_, margin in zip(signs[order], margins[order], strict=True):
-            if margin <= state.margin or tests == TESTS:
-                break
-            if not self._may_have_points(signs_[None])[0]:
+        for pattern in signs[order[margins[order] > state.margin]]:
+            if pattern.tobytes() in self._tested or not self._may_have_points(pattern[None])[0]:
                 continue
+            if tests == TESTS:
+                break
             tests += 1
-            reach = self._test(signs_)
+            self._tested.add(pattern.tobytes())
+            reach = self._test(pattern)
             if reach.point is not None:
                 return reach.point[None]
         return np.zeros((0, self._instance.network.num_inputs))
+
+    def _neighbours(
+        self, present: SignArray, rng: np.random.Generator, target: SignArray | None
+    ) -> SignArray:
+        """Patterns near the present one, shape (count, k), that may have a point."""
+        order = rng.permutation(len(self.neurons))
+        wanted = present if target is None else target[self.neurons]
+        order = order[np.argsort(wanted[order] == present[order], kind="stable")]
+        moving = order[:NEIGHBOURS]
+        bits = (np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving))) & 1
+        signs = np.tile(present, (len(bits) + 1, 1))
+        signs[:-1, moving] = 2 * bits - 1
+        signs[-1] = wanted
+        return signs[self._may_have_points(signs)]
 
     def _margins(self, state: State, signs: SignArray) -> FloatArray:
         """The margins of patterns, shape (count, k) to (count,)."""
