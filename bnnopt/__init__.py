@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+from typing import TYPE_CHECKING, Any
+
 from bnnopt import datasets, zoo
 from bnnopt.api import attack, load_network
 from bnnopt.certify import Certificate, EpsilonBracket, Robustness, bracket_epsilon, certify
@@ -11,6 +13,9 @@ from bnnopt.errors import BnnoptError
 from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.result import AttackResult, Status
+
+if TYPE_CHECKING:
+    from bnnopt.attacks.iprop import IProp
 
 __all__ = [
     "AttackInstance",
@@ -20,6 +25,7 @@ __all__ = [
     "Certificate",
     "EpsilonBracket",
     "HiddenLayer",
+    "IProp",
     "OutputLayer",
     "Robustness",
     "Status",
@@ -31,3 +37,12 @@ __all__ = [
     "load_network",
     "zoo",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the attacks, which need pyomo, when they are first asked for."""
+    if name == "IProp":
+        from bnnopt.attacks.iprop import IProp
+
+        return IProp
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -67,6 +67,7 @@ def attack(
     seed: int = 0,
     index: int | None = None,
     label: int | None = None,
+    on_incumbent: Callable[[float, float], None] | None = None,
 ) -> AttackResult:
     """Find the worst image within `epsilon` of an image, and prove it where time allows.
 
@@ -78,7 +79,7 @@ def attack(
         Values in [0, 1].
     epsilon : float
         Largest change of a pixel, in [0, 1].
-    method : {"milp"}
+    method : {"milp", "iprop"}
     solver : {"highs", "cbc", "gurobi", "scip"}
         Any name of ``solvers.available()``.
     formulation : {"tight", "paper"}
@@ -102,6 +103,8 @@ def attack(
     seed : int
     index, label : int, optional
         Test-set index and true class, for the record.
+    on_incumbent : callable, optional
+        Called with (seconds, objective) of each better point while the method runs.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def attack(
     with solver_errors():
         starts = _starts(instance, start, limits, given)
         attacker = _make(method_class, given)
-        left = replace(limits, time_limit=deadline.left)
+        left = replace(limits, time_limit=deadline.left, on_incumbent=on_incumbent)
         result: AttackResult = attacker(instance, left, image=index, label=label, starts=starts)
     return replace(result, time_limit=time_limit, wall_time=deadline.elapsed)
 

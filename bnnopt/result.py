@@ -79,7 +79,8 @@ class AttackResult:
     steps : list of dict
         What each iteration did, where the method keeps it. IProp: ``seconds``, ``step`` (neurons
         asked for beyond the ideal ones), ``asked`` and ``met`` (targets of the last hidden
-        layer), and ``objective``, None where no point was found.
+        layer), and ``objective``; the last two None
+        where no point was found.
     original, adversarial : array of float64, shape input_shape
         Images in [0, 1].
     logits, adversarial_logits : array of float64, shape (C,)

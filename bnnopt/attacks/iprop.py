@@ -88,13 +88,12 @@ class IProp(Attack):
         rng = np.random.default_rng(limits.seed)
         points = np.vstack([instance.levels[None], starts])
         first = state_at(instance, points[np.argmax(instance.margins(points))])
-        with self._propagation(instance, subsolver, rng) as propagation:
-            steps = StepSize(self._step, instance.network.widths[-1])
-            search = _Search(instance, limits, first, propagation, steps)
-            try:
-                search.run(rng, self._sampler)
-            except KeyboardInterrupt:
-                search.findings.interrupted = True
+        search = _Search(instance, limits, first, StepSize(self._step, instance.network.widths[-1]))
+        try:
+            with self._propagation(instance, subsolver, rng) as propagation:
+                search.run(propagation, rng, self._sampler)
+        except KeyboardInterrupt:
+            search.findings.interrupted = True
         return search.findings
 
 
@@ -102,33 +101,27 @@ class _Search:
     """One run: the incumbent, and what is written down of it."""
 
     def __init__(
-        self,
-        instance: AttackInstance,
-        limits: Limits,
-        first: State,
-        propagation: Any,
-        steps: StepSize,
+        self, instance: AttackInstance, limits: Limits, first: State, steps: StepSize
     ) -> None:
-        self._instance, self._limits = instance, limits
-        self._propagation, self._steps = propagation, steps
+        self._instance, self._limits, self._steps = instance, limits, steps
         self._deadline = Deadline(limits.time_limit)
         self._state = self._best = first
         self.findings = Findings(first.z[None], iterations=0)
         self._note(first)
 
-    def run(self, rng: np.random.Generator, sampler: Sampler) -> None:
+    def run(self, propagation: Any, rng: np.random.Generator, sampler: Sampler) -> None:
         """Iterate until there is nothing left to try, or no time."""
         while not self._deadline.passed and not self._is_settled(self._best):
             unmet = self._state.unmet
             if self._steps.at_local_optimum(unmet):
-                onward = self._propagation.escape(self._state, self._best)
+                onward = propagation.escape(self._state, self._best)
                 if onward is None:
                     break
                 self._move(onward)
                 self._steps.restart()
                 continue
             chosen = sampler(rng, self._state, self._steps.candidates(unmet), self._steps.size)
-            self._iterate(chosen)
+            self._iterate(propagation, chosen)
 
     def _is_settled(self, state: State) -> bool:
         """Whether no point can be better, or a flip is all that was sought."""
@@ -137,24 +130,23 @@ class _Search:
             len(self._instance.targets) == 1 and len(state.unmet) == 0
         )
 
-    def _iterate(self, chosen: IntArray) -> None:
+    def _iterate(self, propagation: Any, chosen: IntArray) -> None:
         target = self._state.target(chosen)
-        points = self._propagation.points(self._state, target)
+        points = propagation.points(self._state, target)
         trials = [state_at(self._instance, self._instance.snap(z)) for z in points]
         trial = max(trials, key=lambda state: state.margin, default=None)
-        met = 0 if trial is None else int(np.sum((trial.activations[-1] == target) & (target != 0)))
         improved = trial is not None and trial.margin > self._state.margin
         self._steps.report(chosen, improved)
-        self.findings.iterations = (self.findings.iterations or 0) + 1
         self.findings.steps.append(
             {
                 "seconds": round(self._deadline.elapsed, 4),
                 "step": len(chosen),
                 "asked": int(np.count_nonzero(target)),
-                "met": met,
+                "met": None if trial is None else int(np.sum(trial.activations[-1] * target > 0)),
                 "objective": None if trial is None else trial.margin,
             }
         )
+        self.findings.iterations = len(self.findings.steps)
         if trial is not None and improved:
             self._move(trial)
 
@@ -163,7 +155,7 @@ class _Search:
         self._state = state
         if state.margin > self._best.margin:
             self._best = state
-            self.findings.points = state.z[None]
+            self.findings.points = np.vstack([self.findings.points, state.z])
             self._note(state)
 
     def _note(self, state: State) -> None:

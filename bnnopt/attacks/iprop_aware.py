@@ -27,12 +27,6 @@ __all__ = ["AwarePropagation"]
 FloatArray = npt.NDArray[np.float64]
 SignArray = npt.NDArray[np.int8]
 
-MOVING = 16
-"""Most neurons of a layer that (9) may move away from the incumbent; drawn anew each time."""
-
-RESTARTS = 10
-"""Restarts in a row without a better incumbent after which the search ends."""
-
 ROUNDS = 20
 """Neighbourhoods of a local optimum that are enumerated before it is left."""
 
@@ -48,17 +42,34 @@ class AwarePropagation:
     instance : AttackInstance
     subsolver : Subsolver
     rng : numpy Generator
+    moving : int
+        Most neurons of a layer that (9) may move away from the incumbent; drawn anew each time.
+    neighbours : int
+        Neurons whose sign patterns are enumerated together, all 2**neighbours.
+    conflicts : bool
+        Whether (9) for the first layer has rows for flips that exclude each other.
+    restarts : int
+        Restarts in a row without a better incumbent after which the search ends.
     """
 
     def __init__(
-        self, instance: AttackInstance, subsolver: Subsolver, rng: np.random.Generator
+        self,
+        instance: AttackInstance,
+        subsolver: Subsolver,
+        rng: np.random.Generator,
+        *,
+        moving: int = 16,
+        neighbours: int = 10,
+        conflicts: bool = True,
+        restarts: int = 10,
     ) -> None:
+        self._moving, self._most_restarts, self._has_conflicts = moving, restarts, conflicts
         self._instance, self._subsolver, self._rng = instance, subsolver, rng
         self._layers = interval_bounds(instance)
         self._problems: dict[int, LayerProblem] = {}
         self._restarts, self._reached = 0, -np.inf
         self._resources = ExitStack()
-        self._patterns = self._resources.enter_context(Patterns(instance, subsolver))
+        self._patterns = self._resources.enter_context(Patterns(instance, subsolver, neighbours))
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +86,7 @@ class AwarePropagation:
         """Levels that may meet the last layer's targets, shape (count, n)."""
         for number in range(len(self._layers) - 1, 0, -1):
             free = self._layers[number - 1].unstable
-            moving = self._rng.choice(free, min(MOVING, len(free)), replace=False)
+            moving = self._rng.choice(free, min(self._moving, len(free)), replace=False)
             problem = self._problem(number)
             found = problem.solve(target, state.activations[number - 1], moving)
             if found is None:
@@ -94,7 +105,7 @@ class AwarePropagation:
                 self._layers[number - 1],
                 self._layers[number],
                 self._subsolver,
-                self._patterns.flips if number == 1 else None,
+                self._patterns.flips if number == 1 and self._has_conflicts else None,
             )
             self._problems[number] = self._resources.enter_context(problem)
         return self._problems[number]
@@ -104,13 +115,15 @@ class AwarePropagation:
         if len(self._patterns.neurons) == 0:
             return None
         for _ in range(ROUNDS):
+            if self._subsolver.is_late:
+                break
             for z in self._patterns.better(state, self._rng):
                 neighbour = state_at(self._instance, self._instance.snap(z))
                 if neighbour.margin > state.margin:
                     return neighbour
         self._restarts = 0 if best.margin > self._reached else self._restarts + 1
         self._reached = best.margin
-        if self._restarts > RESTARTS:
+        if self._restarts > self._most_restarts:
             return None
         low, high = self._instance.point_box
         vertex = np.where(self._rng.random(len(low)) < 0.5, low, high)

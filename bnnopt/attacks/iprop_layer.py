@@ -57,8 +57,9 @@ class LayerProblem:
         model = open_target_model(layer, before.sign, sides, number)
         model.score = pyo.Objective(expr=pyo.quicksum(model.met.values()), sense=pyo.maximize)
         model.conflicts = pyo.ConstraintList(doc="flips that no point of the box has together")
-        for members, most in [] if flips is None else flip_limits(flips, quadruples=False):
-            limit_flips(model, flips, members, most)
+        if flips is not None:
+            for members, most in flip_limits(flips, quadruples=False):
+                limit_flips(model, flips, members, most)
         compiled = solvers.compile_model(model)
         self._inputs = compiled.columns(model.h.values())
         self._met = compiled.columns(model.met.values())

@@ -75,6 +75,11 @@ class Subsolver:
         )
 
     @property
+    def is_late(self) -> bool:
+        """Whether the attack's time is up."""
+        return self._deadline.passed
+
+    @property
     def seconds(self) -> float:
         """The time of a subproblem that starts now."""
         left = self._deadline.left
@@ -89,7 +94,7 @@ class LetterPropagation:
     instance : AttackInstance
     subsolver : Subsolver
     rng : numpy Generator
-        Not used; other propagations need one.
+        Not used; the other propagation needs one.
     """
 
     def __init__(
@@ -131,7 +136,7 @@ def perturb(instance: AttackInstance, subsolver: Subsolver, target: SignArray) -
     model = perturbation_model(instance, target)
     if subsolver.solve_model(model) is None:
         return np.zeros((0, instance.network.num_inputs))
-    z = instance.levels + np.array([p.value for p in model.p.values()])
+    z = np.array([x + p.value for x, p in zip(instance.levels, model.p.values(), strict=True)])
     claimed = [j for j, met in model.met.items() if met.value > 0.5]
     signs = instance.network.hidden[0](instance.snap(z)[None])[0].astype(np.int8)
     if np.array_equal(signs[claimed], target[claimed]):

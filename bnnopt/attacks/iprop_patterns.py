@@ -21,9 +21,6 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 SignArray = npt.NDArray[np.int8]
 
-NEIGHBOURS = 10
-"""Neurons whose sign patterns are enumerated together, all 2**10."""
-
 TESTS = 4
 """Patterns of a neighbourhood that are tested for a point."""
 
@@ -38,10 +35,12 @@ class Patterns:
     ----------
     instance : AttackInstance
     subsolver : Subsolver
+    neighbours : int
+        Neurons whose sign patterns are enumerated together, all 2**neighbours.
     """
 
-    def __init__(self, instance: AttackInstance, subsolver: Subsolver) -> None:
-        self._instance, self._subsolver = instance, subsolver
+    def __init__(self, instance: AttackInstance, subsolver: Subsolver, neighbours: int) -> None:
+        self._instance, self._subsolver, self._count = instance, subsolver, neighbours
         self.flips = first_layer_flips(instance)
         self.neurons = self.flips.neurons
         self._pairs = pair_conflicts(self.flips).astype(np.float32)
@@ -63,9 +62,7 @@ class Patterns:
     @cached_property
     def _reachability(self) -> Reachability:
         """Its linear programs need duals, so they run on HiGHS whatever the solver."""
-        return Reachability(
-            self._instance, self.neurons, "highs", max_l1=self._instance.l1_levels
-        )
+        return Reachability(self._instance, self.neurons, "highs", max_l1=self._instance.l1_levels)
 
     def better(
         self, state: State, rng: np.random.Generator, target: SignArray | None = None
@@ -109,9 +106,10 @@ class Patterns:
     ) -> SignArray:
         """Patterns near the present one, shape (count, k), that may have a point."""
         order = rng.permutation(len(self.neurons))
-        wanted = present if target is None else target[self.neurons]
+        asked = np.zeros_like(present) if target is None else target[self.neurons]
+        wanted = np.where(asked == 0, present, asked)
         order = order[np.argsort(wanted[order] == present[order], kind="stable")]
-        moving = order[:NEIGHBOURS]
+        moving = order[: self._count]
         bits = (np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving))) & 1
         signs = np.tile(present, (len(bits) + 1, 1))
         signs[:-1, moving] = 2 * bits - 1
