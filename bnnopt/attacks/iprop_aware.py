@@ -18,7 +18,7 @@ import numpy.typing as npt
 from bnnopt.attacks.iprop_layer import LayerProblem
 from bnnopt.attacks.iprop_letter import Subsolver, perturb
 from bnnopt.attacks.iprop_patterns import Patterns
-from bnnopt.attacks.iprop_state import State, state_at
+from bnnopt.attacks.iprop_state import State, ideal_target, state_at
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
 
@@ -103,12 +103,29 @@ class AwarePropagation:
                 self._instance.network.hidden[number],
                 number,
                 self._layers[number - 1],
-                self._layers[number],
+                self._sides(number),
                 self._subsolver,
                 self._patterns.flips if number == 1 and self._has_conflicts else None,
             )
             self._problems[number] = self._resources.enter_context(problem)
         return self._problems[number]
+
+    def _sides(self, number: int) -> list[tuple[int, int]]:
+        """What can be asked of the layer after `number`.
+
+        Targets that the box cannot reach, or always meets, have no row; in the last layer, only
+        ideal activations have one.
+        """
+        wanted = np.ones((2, len(self._layers[number].sign)), dtype=bool)
+        if number == len(self._layers) - 1:
+            ideals = np.array([ideal_target(self._instance, c) for c in self._instance.targets])
+            wanted = np.stack([(ideals > 0).any(axis=0), (ideals < 0).any(axis=0)])
+        wanted &= self._layers[number].sign == 0
+        return [
+            (int(j), sign)
+            for row, sign in zip(wanted, (1, -1), strict=True)
+            for j in np.flatnonzero(row)
+        ]
 
     def escape(self, state: State, best: State) -> State | None:
         """Where to go on from a local optimum: a better neighbour, else away from the best."""

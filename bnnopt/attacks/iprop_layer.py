@@ -26,8 +26,8 @@ SignArray = npt.NDArray[np.int8]
 class LayerProblem:
     """The activations of layer `number` that meet most targets of the next one.
 
-    Neurons that the box cannot move have no variable, targets that it cannot reach or always
-    meets no row. Another target is another objective; the incumbent is the starting point.
+    Neurons that the box cannot move have no variable. Another target is another objective; the
+    incumbent is the starting point.
 
     Parameters
     ----------
@@ -35,8 +35,10 @@ class LayerProblem:
         The next one.
     number : int
         From 1.
-    before, after : LayerBounds
-        Of layer `number` and the next.
+    before : LayerBounds
+        Of layer `number`.
+    sides : list of (int, int)
+        (j, sign): what can be asked of the next layer.
     subsolver : Subsolver
     flips : Flips, optional
         For the first layer: rows forbid flips that no point of the box has together.
@@ -47,12 +49,11 @@ class LayerProblem:
         layer: HiddenLayer,
         number: int,
         before: LayerBounds,
-        after: LayerBounds,
+        sides: list[tuple[int, int]],
         subsolver: Subsolver,
         flips: Flips | None = None,
     ) -> None:
         self._layer, self._before, self._subsolver = layer, before, subsolver
-        sides = [(j, sign) for j in after.unstable.tolist() for sign in (1, -1)]
         self._sides = np.array(sides, dtype=np.int64).reshape(-1, 2)
         model = open_target_model(layer, before.sign, sides, number)
         model.score = pyo.Objective(expr=pyo.quicksum(model.met.values()), sense=pyo.maximize)
