@@ -36,9 +36,9 @@ from bnnopt import AttackInstance, IProp, datasets
 from bnnopt.attacks import METHODS, attack_class
 from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.iprop_aware import AwarePropagation
-from bnnopt.attacks.iprop_letter import Subsolver
 from bnnopt.attacks.iprop_state import State
 from bnnopt.attacks.iprop_steps import uniform
+from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.cli.images import parse_indices
 from bnnopt.datasets.catalog import COUNTS
 
@@ -58,6 +58,7 @@ class AnewPropagation(AwarePropagation):
         )
 
     def points(self, state: State, target: SignArray) -> npt.NDArray[np.float64]:
+        """As its parent, by another one that is thrown away."""
         with self._anew() as fresh:
             return fresh.points(state, target)
 

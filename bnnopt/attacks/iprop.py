@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +11,11 @@ import solvers
 from bnnopt.attacks.base import Attack, Findings, Limits
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.iprop_aware import AwarePropagation
-from bnnopt.attacks.iprop_letter import LetterPropagation, Subsolver
+from bnnopt.attacks.iprop_letter import LetterPropagation
+from bnnopt.attacks.iprop_propagation import MakePropagation, Propagation
 from bnnopt.attacks.iprop_state import State, state_at
 from bnnopt.attacks.iprop_steps import Sampler, StepSize, easy_first, uniform
+from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.instance import AttackInstance
 
 __all__ = ["IProp"]
@@ -66,7 +67,7 @@ class IProp(Attack):
         solver: str = "highs",
         step: str | int = "adaptive",
         sampler: Sampler = easy_first,
-        propagation: Callable[..., Any] = AwarePropagation,
+        propagation: MakePropagation = AwarePropagation,
     ) -> None:
         self._adapter = solvers.get(solver)
         self._step, self._sampler, self._propagation = step, sampler, propagation
@@ -109,7 +110,7 @@ class _Search:
         self.findings = Findings(first.z[None], iterations=0)
         self._note(first)
 
-    def run(self, propagation: Any, rng: np.random.Generator, sampler: Sampler) -> None:
+    def run(self, propagation: Propagation, rng: np.random.Generator, sampler: Sampler) -> None:
         """Iterate until there is nothing left to try, or no time."""
         while not self._deadline.passed and not self._is_settled(self._best):
             unmet = self._state.unmet
@@ -130,7 +131,7 @@ class _Search:
             len(self._instance.targets) == 1 and len(state.unmet) == 0
         )
 
-    def _iterate(self, propagation: Any, chosen: IntArray) -> None:
+    def _iterate(self, propagation: Propagation, chosen: IntArray) -> None:
         target = self._state.target(chosen)
         points = propagation.points(self._state, target)
         trials = [state_at(self._instance, self._instance.snap(z)) for z in points]

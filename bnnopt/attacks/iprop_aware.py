@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.iprop_layer import LayerProblem
-from bnnopt.attacks.iprop_letter import Subsolver, perturb
+from bnnopt.attacks.iprop_letter import perturb
 from bnnopt.attacks.iprop_patterns import Patterns
 from bnnopt.attacks.iprop_state import State, ideal_target, state_at
+from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
 

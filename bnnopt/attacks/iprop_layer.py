@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyomo.environ as pyo
 
 import solvers
-from bnnopt.attacks.iprop_letter import Subsolver
+from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.bounds import LayerBounds
 from bnnopt.flips import Flips, flip_limits
 from bnnopt.formulations.target import open_target_model

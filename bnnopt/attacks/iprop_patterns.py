@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.iprop_letter import Subsolver
 from bnnopt.attacks.iprop_state import State
+from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.attacks.reachability import Reach, Reachability
 from bnnopt.flips import first_layer_flips, pair_conflicts
 from bnnopt.instance import AttackInstance

@@ -57,7 +57,7 @@ def test_at_every_depth_incumbents_only_get_better_and_are_real(
         check(PRESETS[preset]()(instance_of(seed, widths, target=target, domain=domain)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6), widths=st.sampled_from(SHAPES))
 def test_the_default_finds_the_optimum_where_it_can_enumerate(
     seed: int, widths: tuple[int, ...]

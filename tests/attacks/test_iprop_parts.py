@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import solvers
-from bnnopt import AttackInstance
+from bnnopt import AttackInstance, HiddenLayer
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.iprop_layer import LayerProblem
-from bnnopt.attacks.iprop_letter import Subsolver
 from bnnopt.attacks.iprop_patterns import Patterns
 from bnnopt.attacks.iprop_state import state_at
 from bnnopt.attacks.iprop_steps import StepSize, easy_first, uniform
+from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.bounds import interval_bounds
-from bnnopt.flips import first_layer_flips, pair_conflicts
+from bnnopt.flips import Flips, first_layer_flips, pair_conflicts
 from tests.helpers import deepest_slack, random_image, random_network
 
 NO_ONE = np.zeros(0, dtype=np.int64)
@@ -114,15 +114,15 @@ def test_the_loaded_problem_9_has_the_optimum_of_enumeration(
             assert any(np.array_equal(found, p) for p in points)
 
 
-def _admissible(point: tuple[int, ...], stable: np.ndarray, flips: object) -> bool:
+def _admissible(point: tuple[int, ...], stable: np.ndarray, flips: Flips) -> bool:
     if any(s not in (0, p) for s, p in zip(stable, point, strict=True)):
         return False
-    flipped = np.array(point)[flips.neurons] != flips.signs  # type: ignore[attr-defined]
-    return not (pair_conflicts(flips) & flipped[:, None] & flipped).any()  # type: ignore[arg-type]
+    flipped = np.array(point)[flips.neurons] != flips.signs
+    return not (pair_conflicts(flips) & flipped[:, None] & flipped).any()
 
 
-def _score(layer: object, point: np.ndarray, present: np.ndarray, asked: np.ndarray) -> tuple:
-    signs = layer(np.asarray(point, dtype=float)[None])[0]  # type: ignore[operator]
+def _score(layer: HiddenLayer, point: np.ndarray, present: np.ndarray, asked: np.ndarray) -> tuple:
+    signs = layer(np.asarray(point, dtype=float)[None])[0]
     return int(((signs == asked) & (asked != 0)).sum()), -int((point != present).sum())
 
 

@@ -84,7 +84,7 @@ def met(asked: Pattern, found: np.ndarray) -> int:
     return int(((np.array(asked) == found) & (found != 0) & (np.array(asked) != 0)).sum())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     widths=st.sampled_from([(4,), (4, 4), (4, 3, 4), (3, 3, 3, 3)]),
