@@ -26,6 +26,7 @@ from bnnopt.instance import AttackInstance
 __all__ = ["AwarePropagation"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 SignArray = npt.NDArray[np.int8]
 
 ROUNDS = 20
@@ -59,7 +60,7 @@ class AwarePropagation:
         subsolver: Subsolver,
         rng: np.random.Generator,
         *,
-        moving: int = 16,
+        moving: int = 14,
         neighbours: int = 10,
         conflicts: bool = True,
         restarts: int = 10,
@@ -86,8 +87,7 @@ class AwarePropagation:
     def points(self, state: State, target: SignArray) -> FloatArray:
         """Levels that may meet the last layer's targets, shape (count, n)."""
         for number in range(len(self._layers) - 1, 0, -1):
-            free = self._layers[number - 1].unstable
-            moving = self._rng.choice(free, min(self._moving, len(free)), replace=False)
+            moving = self._draw_moving(number, state, target)
             problem = self._problem(number)
             found = problem.solve(target, state.activations[number - 1], moving)
             if found is None:
@@ -96,6 +96,22 @@ class AwarePropagation:
         if self._instance.max_pixels is not None:
             return perturb(self._instance, self._subsolver, target)
         return self._patterns.better(state, self._rng, target)
+
+    def _draw_moving(self, number: int, state: State, target: SignArray) -> IntArray:
+        """Neurons of layer `number` that (9) may move.
+
+        Those whose move brings the missing targets nearer have a higher probability.
+        """
+        free = self._layers[number - 1].unstable
+        if len(free) <= self._moving:
+            return free
+        present = state.activations[number - 1][free]
+        missing = (target != 0) & (target != state.activations[number])
+        missing &= self._layers[number].sign == 0
+        weight = self._instance.network.hidden[number].weight[missing][:, free]
+        help_ = -present * (target[missing].astype(np.int64) @ weight)
+        chance = np.exp(1.4 * help_ / max(int(missing.sum()), 1) ** 0.5)
+        return self._rng.choice(free, self._moving, replace=False, p=chance / chance.sum())
 
     def _problem(self, number: int) -> LayerProblem:
         """Problem (9) for layer `number`; built when it is first needed."""
