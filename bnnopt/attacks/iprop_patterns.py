@@ -24,6 +24,9 @@ SignArray = npt.NDArray[np.int8]
 TESTS = 4
 """Patterns of a neighbourhood that are tested for a point."""
 
+EASY = 50.0
+"""Levels that a pattern's sums move for nothing, as far as the order of tests is concerned."""
+
 DEEP_ENOUGH = 1e-7
 """Levels; a pattern with less slack has no point that survives the rounding to the grid."""
 
@@ -71,7 +74,7 @@ class Patterns:
 
         All sign patterns of a few neurons are enumerated, the others as they are: those that the
         target would change, then random ones. What a pattern is worth, a forward pass says; the
-        best that no known conflict excludes are tested for a point.
+        most promising that no known conflict excludes are tested for a point.
 
         Parameters
         ----------
@@ -85,11 +88,8 @@ class Patterns:
         array of float, shape (count, n)
             Levels; at most one point.
         """
-        signs = self._neighbours(state.activations[0][self.neurons], rng, target)
-        margins = self._margins(state, signs)
-        order = np.argsort(-margins, kind="stable")
         tests = 0
-        for pattern in signs[order[margins[order] > state.margin]]:
+        for pattern in self._promising(state, self._neighbours(state, rng, target)):
             if pattern.tobytes() in self._tested or not self._may_have_points(pattern[None])[0]:
                 continue
             if tests == TESTS:
@@ -102,9 +102,10 @@ class Patterns:
         return np.zeros((0, self._instance.network.num_inputs))
 
     def _neighbours(
-        self, present: SignArray, rng: np.random.Generator, target: SignArray | None
+        self, state: State, rng: np.random.Generator, target: SignArray | None
     ) -> SignArray:
         """Patterns near the present one, shape (count, k), that may have a point."""
+        present = state.activations[0][self.neurons]
         order = rng.permutation(len(self.neurons))
         asked = np.zeros_like(present) if target is None else target[self.neurons]
         wanted = np.where(asked == 0, present, asked)
@@ -115,6 +116,19 @@ class Patterns:
         signs[:-1, moving] = 2 * bits - 1
         signs[-1] = wanted
         return signs[self._may_have_points(signs)]
+
+    def _promising(self, state: State, signs: SignArray) -> SignArray:
+        """The better patterns of some, by what they gain a level that sums must move for them.
+
+        Those of the largest margin hardly ever have a point.
+        """
+        gain = self._margins(state, signs) - state.margin
+        better = np.flatnonzero(gain > 0)
+        first = self._instance.network.hidden[0]
+        distance = np.abs(first.pre_activation(state.z[None])[0] - first.threshold)[self.neurons]
+        effort = (signs[better] != state.activations[0][self.neurons]) @ distance
+        order = np.argsort(-gain[better] / (effort + EASY), kind="stable")
+        return signs[better[order]]
 
     def _margins(self, state: State, signs: SignArray) -> FloatArray:
         """The margins of patterns, shape (count, k) to (count,)."""
