@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bnnopt import datasets, zoo
 from bnnopt.api import attack, load_network
+from bnnopt.batch import attack_batch
 from bnnopt.certify import Certificate, EpsilonBracket, Robustness, bracket_epsilon, certify
 from bnnopt.errors import BnnoptError
 from bnnopt.instance import AttackInstance
@@ -31,6 +32,7 @@ __all__ = [
     "Status",
     "__version__",
     "attack",
+    "attack_batch",
     "bracket_epsilon",
     "certify",
     "datasets",

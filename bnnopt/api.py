@@ -125,8 +125,8 @@ def attack(
     True
     """
     limits = Limits(time_limit, threads, seed)
+    method_class = attack_class(method)  # may import torch, which is not the attack's time
     deadline = Deadline(time_limit)
-    method_class = attack_class(method)
     instance = AttackInstance(
         load_network(network),
         image,

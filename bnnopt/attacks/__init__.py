@@ -12,6 +12,9 @@ __all__ = ["METHODS", "attack_class"]
 METHODS = {
     "milp": "bnnopt.attacks.milp:MilpAttack",
     "iprop": "bnnopt.attacks.iprop:IProp",
+    "fgsm": "bnnopt.attacks.gradient:FgsmAttack",
+    "ifgsm": "bnnopt.attacks.gradient:IteratedFgsmAttack",
+    "pgd": "bnnopt.attacks.gradient:PgdAttack",
 }
 """Where each method's class lies; a class is imported when it is first asked for."""
 

@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
@@ -132,7 +133,29 @@ class Attack(ABC):
         given = np.zeros((0, instance.network.num_inputs)) if starts is None else starts
         begin = np.array([instance.snap(z) for z in given]).reshape(given.shape)
         findings = self.run(instance, limits, begin)
-        z, objective = _best(instance, np.vstack([begin, findings.points]))
+        findings.points = np.vstack([begin, findings.points])
+        return self.conclude(instance, limits, findings, began, image, label)
+
+    def conclude(
+        self,
+        instance: AttackInstance,
+        limits: Limits,
+        findings: Findings,
+        began: float,
+        image: int | None,
+        label: int | None,
+    ) -> AttackResult:
+        """Replay findings and report what stands of them.
+
+        Parameters
+        ----------
+        instance, limits, image, label
+            As for a call.
+        findings : Findings
+        began : float
+            When the attack began, by ``time.perf_counter``.
+        """
+        z, objective = _best(instance, findings.points)
         moved = instance.distances(z)
         verdict = judge(instance, findings, objective, moved)
         seconds = time.perf_counter() - began
@@ -178,12 +201,17 @@ class Attack(ABC):
 
     def _versions(self) -> dict[str, str]:
         versions = {"python": platform.python_version()}
-        for package in self.packages():
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                versions[package] = "unknown"
+        versions.update({package: _version(package) for package in self.packages()})
         return versions
+
+
+@cache
+def _version(package: str) -> str:
+    """Read once a process: metadata is parsed anew at each question, in milliseconds."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _best(instance: AttackInstance, points: FloatArray) -> tuple[FloatArray, float]:

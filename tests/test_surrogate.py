@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bnnopt
+from bnnopt.errors import InputError
+from bnnopt.surrogate import (
+    AdaptiveSign,
+    ClippedSign,
+    HardTanh,
+    StraightThroughNetwork,
+    layer_scales,
+    surrogate_logits,
+)
+from tests.helpers import random_image, random_network
+
+shapes = st.sampled_from([(4,), (4, 3), (3, 4, 3), (3, 3, 3, 3, 3)])
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    widths=shapes,
+    head=st.sampled_from(["integer", "batchnorm"]),
+    is_adaptive=st.booleans(),
+)
+def test_the_forward_pass_is_the_networks_on_thresholds_too(
+    seed: int, widths: tuple[int, ...], head: str, is_adaptive: bool
+) -> None:
+    network = random_network(seed, widths=widths, head=head)
+    images = np.array([random_image(network, seed + k) for k in range(20)])
+    model = StraightThroughNetwork(network, AdaptiveSign(0.2) if is_adaptive else None)
+    logits = model(torch.from_numpy(images)).detach().numpy()
+    assert np.allclose(logits, network.logits(images), rtol=0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_the_gradient_is_that_of_the_chain_rule_with_one_inside_the_clip(depth: int) -> None:
+    network = random_network(3, inputs=6, widths=(5,) * depth)
+    scales = [4.0] + [1.5] * (depth - 1)
+    image = random_image(network, 3)
+    x = torch.tensor(image[None], requires_grad=True)
+    StraightThroughNetwork(network, ClippedSign(scales))(x)[0, 1].backward()
+    values, slopes = image * network.levels, []
+    for layer, scale in zip(network.hidden, scales, strict=True):
+        distance = layer.weight @ values - layer.threshold
+        slopes.append(np.abs(distance) <= scale)
+        values = np.where(distance >= 0, 1.0, -1.0)
+    expected = network.output.weight[1].astype(float)
+    for layer, slope in zip(network.hidden[::-1], slopes[::-1], strict=True):
+        expected = (expected * slope) @ layer.weight
+    assert x.grad is not None
+    assert np.array_equal(x.grad[0].numpy(), expected * network.levels)
+
+
+def test_the_surrogates_logits_are_those_of_hard_tanhs() -> None:
+    network = random_network(5, inputs=6, widths=(5, 4))
+    images = np.array([random_image(network, k) for k in range(8)])
+    values = images * network.levels
+    for layer, scale in zip(network.hidden, (7 * np.sqrt(6) / 2, np.sqrt(5)), strict=True):
+        values = np.clip((values @ layer.weight.T - layer.threshold) / scale, -1.0, 1.0)
+    expected = values @ network.output.weight.T + network.output.bias
+    assert np.allclose(surrogate_logits(network, images), expected)
+    assert np.allclose(surrogate_logits(network, images[0]), expected[:1])
+
+
+def test_the_surrogates_gradient_is_its_derivative() -> None:
+    network = random_network(5, inputs=6, widths=(5, 4))
+    model = StraightThroughNetwork(network, HardTanh(layer_scales(network)))
+    x = torch.full((1, 6), 0.43, dtype=torch.float64, requires_grad=True)
+    model(x)[0, 0].backward()
+    assert x.grad is not None
+    for pixel in range(6):
+        ahead, back = x.detach().clone(), x.detach().clone()
+        ahead[0, pixel] += 1e-4
+        back[0, pixel] -= 1e-4
+        slope = (model(ahead) - model(back))[0, 0] / 2e-4
+        assert float(x.grad[0, pixel]) == pytest.approx(float(slope), rel=1e-3, abs=1e-6)
+
+
+def test_the_surrogate_takes_images_only() -> None:
+    network = random_network(1)
+    with pytest.raises(InputError, match=r"lie in \[0, 1\]"):
+        surrogate_logits(network, [0.1, 0.2, 0.3, 1.5])
+
+
+def passing_share(model: StraightThroughNetwork, x: torch.Tensor) -> float:
+    """Mean derivative of the first layer's signs."""
+    distance = x * model.levels @ model.get_buffer("weight_0").T + model.get_buffer("offset_0")
+    distance.requires_grad_()
+    model.activation(distance, 0).sum().backward()
+    assert distance.grad is not None
+    return float(distance.grad.mean())
+
+
+def test_an_adaptive_clip_lets_gradient_pass_where_a_clip_of_raw_sums_does_not() -> None:
+    network = bnnopt.zoo.load("fashion-mnist-2x100")
+    data = bnnopt.datasets.embedded()
+    x = torch.from_numpy(np.array([np.ravel(data.x(k)) for k in range(50)]))
+    raw = StraightThroughNetwork(network, ClippedSign([1.0, 1.0]))
+    adaptive = StraightThroughNetwork(network, AdaptiveSign(0.2))
+    assert passing_share(raw, x) < 0.01
+    assert 0.02 < passing_share(adaptive, x) < 0.5
+
+
+def test_the_paper_s_clip_is_about_the_spread_of_pre_activations() -> None:
+    network = bnnopt.zoo.load("fashion-mnist-2x100")
+    data = bnnopt.datasets.embedded()
+    images = np.array([np.ravel(data.x(k)) for k in range(100)])
+    inputs = [network.levels_of(images), *network.activations_of_levels(network.levels_of(images))]
+    for layer, scale, values in zip(
+        network.hidden, layer_scales(network), inputs[:-1], strict=True
+    ):
+        spread = (layer.pre_activation(values) - layer.threshold).std()
+        assert 0.5 < spread / scale < 2.0
