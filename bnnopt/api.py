@@ -79,7 +79,7 @@ def attack(
         Values in [0, 1].
     epsilon : float
         Largest change of a pixel, in [0, 1].
-    method : {"milp", "iprop"}
+    method : {"milp", "iprop", "fgsm", "ifgsm", "pgd"}
     solver : {"highs", "cbc", "gurobi", "scip"}
         Any name of ``solvers.available()``.
     formulation : {"tight", "paper"}
