@@ -186,7 +186,7 @@ class Liar(Attack):
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
 
-    def run(self, instance: AttackInstance, limits: Limits) -> Findings:
+    def run(self, instance: AttackInstance, limits: Limits, starts: Any) -> Findings:
         return self._findings
 
 
