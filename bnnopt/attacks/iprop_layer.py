@@ -7,7 +7,6 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import pyomo.environ as pyo
 
 import solvers
 from bnnopt.attacks.iprop_subsolver import Subsolver
@@ -56,8 +55,6 @@ class LayerProblem:
         self._layer, self._before, self._subsolver = layer, before, subsolver
         self._sides = np.array(sides, dtype=np.int64).reshape(-1, 2)
         model = open_target_model(layer, before.sign, sides, number)
-        model.score = pyo.Objective(expr=pyo.quicksum(model.met.values()), sense=pyo.maximize)
-        model.conflicts = pyo.ConstraintList(doc="flips that no point of the box has together")
         if flips is not None:
             for members, most in flip_limits(flips, quadruples=False):
                 limit_flips(model, flips, members, most)

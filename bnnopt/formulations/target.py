@@ -36,7 +36,7 @@ def target_model(layer: HiddenLayer, target: SignArray, incumbent: SignArray) ->
     Returns
     -------
     pyomo ConcreteModel
-        As `open_target_model`'s, with the objective ``score``.
+        As `open_target_model`'s, with the tie-break in its objective.
     """
     width = len(incumbent)
     wanted = [(j, int(target[j])) for j in np.flatnonzero(target).tolist()]
@@ -47,16 +47,14 @@ def target_model(layer: HiddenLayer, target: SignArray, incumbent: SignArray) ->
         linear_vars=list(model.h.values()),
         linear_coefs=np.where(on, -1.0, 1.0).tolist(),
     )
-    model.score = pyo.Objective(
-        expr=(width + 1) * pyo.quicksum(model.met.values()) - distance, sense=pyo.maximize
-    )
+    model.score.set_value((width + 1) * pyo.quicksum(model.met.values()) - distance)
     return model
 
 
 def open_target_model(
     layer: HiddenLayer, inputs: SignArray, sides: Iterable[tuple[int, int]], number: int = 1
 ) -> Any:
-    """The rows of (9) for any target among some sides, without an objective.
+    """(9) for any target among some sides; its objective counts all of them.
 
     Rows are one-sided, since a target only ever rewards. Sums are two apart: with the inputs as
     0 or 1, ``weight @ (2 h - 1) >= threshold`` is ``weight @ h >= needed`` for a whole number
@@ -77,7 +75,7 @@ def open_target_model(
     -------
     pyomo ConcreteModel
         Binary ``h[number, i]`` (1 for +1), and ``met[j, sign]``, 1 only if neuron j has that
-        sign.
+        sign; no rows in ``conflicts`` yet.
     """
     free = np.flatnonzero(inputs == 0)
     model = pyo.ConcreteModel(name="target")
@@ -98,4 +96,6 @@ def open_target_model(
             linear_coefs=[*weights[j].tolist(), -sign * max(float(slack), 0.0)],
         )
         model.reach.add(terms >= limit if sign > 0 else terms <= limit)
+    model.conflicts = pyo.ConstraintList(doc="flips that no point of the box has together")
+    model.score = pyo.Objective(expr=pyo.quicksum(model.met.values()), sense=pyo.maximize)
     return model
