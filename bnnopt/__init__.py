@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+from typing import TYPE_CHECKING, Any
+
 from bnnopt import datasets, zoo
 from bnnopt.api import attack, load_network
 from bnnopt.batch import attack_batch
@@ -13,6 +15,9 @@ from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.result import AttackResult, Status
 
+if TYPE_CHECKING:
+    from bnnopt.attacks.iprop import IProp
+
 __all__ = [
     "AttackInstance",
     "AttackResult",
@@ -21,6 +26,7 @@ __all__ = [
     "Certificate",
     "EpsilonBracket",
     "HiddenLayer",
+    "IProp",
     "OutputLayer",
     "Robustness",
     "Status",
@@ -33,3 +39,12 @@ __all__ = [
     "load_network",
     "zoo",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the attacks, which need pyomo, when they are first asked for."""
+    if name == "IProp":
+        from bnnopt.attacks.iprop import IProp
+
+        return IProp
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

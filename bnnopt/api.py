@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -68,6 +68,7 @@ def attack(
     seed: int = 0,
     index: int | None = None,
     label: int | None = None,
+    on_incumbent: Callable[[float, float], None] | None = None,
 ) -> AttackResult:
     """Find the worst image within `epsilon` of an image, and prove it where time allows.
 
@@ -79,7 +80,7 @@ def attack(
         Values in [0, 1].
     epsilon : float
         Largest change of a pixel, in [0, 1].
-    method : {"auto", "bab", "milp", "pattern"}
+    method : {"auto", "bab", "milp", "pattern", "iprop", "fgsm", "ifgsm", "pgd"}
         ``"auto"`` takes branch and bound (``"bab"``) where it can, else the MILP.
     solver : {"highs", "cbc", "gurobi", "scip"}
         Any name of ``solvers.available()``.
@@ -107,6 +108,8 @@ def attack(
     seed : int
     index, label : int, optional
         Test-set index and true class, for the record.
+    on_incumbent : callable, optional
+        Called with (seconds, objective) of each better point while the method runs.
 
     Returns
     -------
@@ -145,7 +148,7 @@ def attack(
         attacker = _make(method_class, given, options or {})
         deadline = Deadline(time_limit)
         starts = _starts(instance, start, limits, given)
-        left = replace(limits, time_limit=deadline.left)
+        left = replace(limits, time_limit=deadline.left, on_incumbent=on_incumbent)
         result: AttackResult = attacker(instance, left, image=index, label=label, starts=starts)
     return replace(result, time_limit=time_limit, wall_time=deadline.elapsed)
 

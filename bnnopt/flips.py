@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
 
-__all__ = ["Flips", "first_layer_flips", "flip_limits"]
+__all__ = ["Flips", "first_layer_flips", "flip_limits", "pair_conflicts"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -102,8 +102,14 @@ def first_layer_flips(instance: AttackInstance) -> Flips:
     return Flips(neurons, signs, signs[:, None] * weight, demand, demand - step, radius)
 
 
-def flip_limits(flips: Flips) -> list[tuple[list[int], int]]:
+def flip_limits(flips: Flips, *, quadruples: bool = True) -> list[tuple[list[int], int]]:
     """Sets of neurons, each with the most of it that can flip together.
+
+    Parameters
+    ----------
+    flips : Flips
+    quadruples : bool
+        Whether to look for conflicts of four, which takes longer.
 
     Returns
     -------
@@ -113,7 +119,8 @@ def flip_limits(flips: Flips) -> list[tuple[list[int], int]]:
     """
     pairs = pair_conflicts(flips)
     limits = [(members, 1) for members in _clique_cover(pairs)]
-    limits += [(members, 3) for members in _quadruple_cover(flips, pairs)]
+    if quadruples:
+        limits += [(members, 3) for members in _quadruple_cover(flips, pairs)]
     return limits
 
 

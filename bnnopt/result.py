@@ -78,6 +78,11 @@ class AttackResult:
         empty where the method has none.
     ran : str
         The method that did the work: `method` itself, or what ``"auto"`` chose.
+    steps : list of dict
+        What each iteration did, where the method keeps it. IProp: ``seconds``, ``step`` (neurons
+        asked for beyond the ideal ones), ``asked`` and ``met`` (targets of the last hidden
+        layer), and ``objective``; the last two None
+        where no point was found.
     original, adversarial : array of float64, shape input_shape
         Images in [0, 1].
     logits, adversarial_logits : array of float64, shape (C,)
@@ -119,6 +124,7 @@ class AttackResult:
     adversarial: FloatArray = field(repr=False)
     logits: FloatArray = field(repr=False)
     adversarial_logits: FloatArray = field(repr=False)
+    steps: list[dict[str, Any]] = field(default_factory=list)
     interrupted: bool = False
     message: str = ""
 
@@ -160,4 +166,5 @@ _JSON_KEYS = (
     "distances",
     "model",
     "ran",
+    "steps",
 )

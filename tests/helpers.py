@@ -96,6 +96,11 @@ def best_continuous_margins(instance: AttackInstance) -> tuple[float, float]:
     return inside, closed
 
 
+def deepest_slack(instance: AttackInstance, signs: np.ndarray) -> float:
+    """The largest smallest slack, in levels, of a first-layer pattern; negative if it is empty."""
+    return _largest_slack(signs, instance.network.hidden[0], *instance.box)
+
+
 def _largest_slack(
     signs: np.ndarray, layer: HiddenLayer, low: np.ndarray, high: np.ndarray
 ) -> float:

@@ -21,7 +21,9 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/gradients.md", "docs/solvers.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/gradients.md", "docs/solvers.md", "docs/iprop.md"]
+)
 def test_the_code_of_a_page_runs_from_top_to_bottom(
     page: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ METHODS = {
     "milp": "bnnopt.attacks.milp:MilpAttack",
     "pattern": "bnnopt.attacks.pattern:PatternAttack",
     "bab": "bnnopt.attacks.branch_and_bound:BranchAndBound",
+    "iprop": "bnnopt.attacks.iprop:IProp",
     "fgsm": "bnnopt.attacks.gradient:FgsmAttack",
     "ifgsm": "bnnopt.attacks.gradient:IteratedFgsmAttack",
     "pgd": "bnnopt.attacks.gradient:PgdAttack",

@@ -6,7 +6,8 @@ import math
 import platform
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
@@ -36,6 +37,8 @@ class Limits:
     threads : int
     seed : int
         0 to 2**31 - 1.
+    on_incumbent : callable, optional
+        Called with (seconds, objective) of each better point, as an attack claims it.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Limits:
     time_limit: float | None = None
     threads: int = 1
     seed: int = 0
+    on_incumbent: Callable[[float, float], None] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.time_limit is not None and not 0 < self.time_limit < math.inf:
@@ -56,6 +60,11 @@ class Limits:
             raise InputError(f"threads must be a positive integer, not {self.threads!r}")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise InputError(f"seed must be an integer from 0 to 2**31 - 1, not {self.seed!r}")
+
+    def tell(self, seconds: float, objective: float) -> None:
+        """Report a better point to whoever listens."""
+        if self.on_incumbent is not None:
+            self.on_incumbent(seconds, objective)
 
 
 class Attack(ABC):
@@ -184,6 +193,7 @@ class Attack(ABC):
             distances=moved,
             model=findings.size,
             ran=findings.ran or self.method,
+            steps=findings.steps,
             original=np.asarray(instance.image),
             adversarial=adversarial.reshape(instance.network.input_shape),
             logits=instance.logits,

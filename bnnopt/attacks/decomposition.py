@@ -180,6 +180,7 @@ class Decomposition:
             self._best = margin
             self._findings.points = snapped[None]
             self._findings.trace.append((self._deadline.elapsed, margin))
+            self._limits.tell(self._deadline.elapsed, margin)
 
     def _margin(self, flipped: BoolArray) -> float:
         """The margin of every point with this pattern."""

@@ -40,6 +40,8 @@ class Findings:
     iterations : int or None
     trace : list of (float, float)
         (seconds, claimed objective).
+    steps : list of dict
+        What each iteration did, where the method keeps it.
     size : dict
         Of the model, where there is one.
     ran : str
@@ -54,6 +56,7 @@ class Findings:
     goal_bounds: list[float | None] = field(default_factory=list)
     iterations: int | None = None
     trace: list[tuple[float, float]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
     size: dict[str, Any] = field(default_factory=dict)
     ran: str = ""
     interrupted: bool = False

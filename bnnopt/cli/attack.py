@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,11 @@ def _run(
     results: list[AttackResult] = []
     interrupted = False
     with Progress(len(jobs), options["time_limit"]) as progress:
+        if workers == 1 and progress.is_live:
+            jobs = [
+                job.having(on_incumbent=partial(progress.incumbent, job.options["index"]))
+                for job in jobs
+            ]
         try:
             for result in run_jobs(jobs, workers):
                 results.append(result)

@@ -49,9 +49,18 @@ class Progress:
         self._ticker.join()
         self._bar.close()
 
+    @property
+    def is_live(self) -> bool:
+        """Whether stderr is a terminal."""
+        return not self._bar.disable
+
+    def incumbent(self, image: int, seconds: float, objective: float) -> None:
+        """An attack has found a better point."""
+        self._bar.write(f"image {image}: {objective:g} after {seconds:.1f} s", file=sys.stderr)
+
     def step(self, line: str) -> None:
         """One attack is done; `line` says how it went."""
-        if not self._bar.disable:
+        if self.is_live:
             self._bar.write(line, file=sys.stderr)
         else:
             print(line, file=sys.stderr)

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy.typing as npt
@@ -25,6 +25,10 @@ class Job:
     network: BinarizedNetwork
     image: npt.ArrayLike
     options: dict[str, Any]
+
+    def having(self, **options: Any) -> Job:
+        """The same job with other options."""
+        return replace(self, options=self.options | options)
 
     def run(self) -> AttackResult:
         """Attack."""

@@ -66,17 +66,24 @@ def pattern_model(
     depth = 0.0 if whole else SLACK * (len(neurons) if pixels_only else 1.0)
     model.slack = pyo.Var(bounds=(None, depth))
     levels = list(model.z.values())
+    index = neurons.tolist()
+    # Both sides of a neuron share its dense row.
+    model.sum = pyo.Var(index)
+
+    def pre_activation(model: Any, j: int) -> Any:
+        weight = layer.weight[j].astype(np.float64)
+        terms = LinearExpression(
+            linear_vars=[*levels, model.sum[j]], linear_coefs=[*weight.tolist(), -1.0]
+        )
+        return terms == 0.0
 
     def side(model: Any, j: int, sign: int) -> Any:
-        weight = layer.weight[j].astype(np.float64) * sign
         threshold = float(layer.threshold[j])
         needed = threshold if sign > 0 else -threshold + float(pixels_only)
-        terms = LinearExpression(
-            linear_vars=[*levels, model.slack], linear_coefs=[*weight.tolist(), -1.0]
-        )
-        return terms >= needed
+        return sign * model.sum[j] - model.slack >= needed
 
-    model.side = pyo.Constraint(neurons.tolist(), (1, -1), rule=side)
+    model.pre_activation = pyo.Constraint(index, rule=pre_activation)
+    model.side = pyo.Constraint(index, (1, -1), rule=side)
     if np.isfinite(max_l1):
         _limit_l1(model, instance.levels, max_l1)
     model.largest_slack = pyo.Objective(expr=model.slack, sense=pyo.maximize)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +268,36 @@ def test_train_writes_a_network_that_attack_can_use(
     code, out, _ = bnnopt_cli("attack", str(path), "--images", "0", *QUICK)
     assert (code, "1 replayed exactly" in out) == (0, True)
     assert np.all(np.isfinite(network.output.bias))
+
+
+def test_on_a_terminal_each_better_point_is_shown_while_the_attack_runs(no_data: Path) -> None:
+    pty = pytest.importorskip("pty")
+    primary, secondary = pty.openpty()
+    arguments = ["--images", "0", "--epsilon", "0.01", "--method", "iprop", "--time-limit", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bnnopt", "attack", "fashion-mnist-2x100", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=secondary,
+        text=True,
+    )
+    os.close(secondary)
+    shown = ""
+    with suppress(OSError):  # how the end of a terminal reads on Linux
+        while piece := os.read(primary, 4096):
+            shown += piece.decode(errors="replace")
+    out, _ = process.communicate(timeout=60)
+    os.close(primary)
+    assert process.returncode == 0
+    assert "1 replayed exactly" in out
+    incumbents = [float(n) for n in re.findall(r"image 0: (-?\d+) after [\d.]+ s", shown)]
+    assert incumbents
+    assert incumbents == sorted(incumbents)
+
+
+def test_iprop_keeps_its_iterations_in_the_record(bnnopt_cli: Any, no_data: Path) -> None:
+    arguments = ("--images", "1", "--method", "iprop", "--time-limit", "2", "--json", "-")
+    code, out, _ = bnnopt_cli("attack", "fashion-mnist-2x100", *arguments)
+    (record,) = [json.loads(line) for line in out.splitlines()]
+    assert (code, record["method"], record["solver"]) == (0, "iprop", "highs")
+    assert record["iterations"] == len(record["steps"]) > 0
+    assert set(record["steps"][0]) == {"seconds", "step", "asked", "met", "objective"}

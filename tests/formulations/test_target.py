@@ -27,7 +27,7 @@ def test_the_optimum_meets_the_most_targets_at_the_least_distance(seed: int, wid
     model = target_model(layer, target, incumbent)
     result = solvers.solve(model, "highs")
     assert result.objective == pytest.approx((width + 1) * best[0] + best[1])
-    h = np.array([2 * round(model.h[i].value) - 1 for i in range(width)])
+    h = np.array([2 * round(model.h[1, i].value) - 1 for i in range(width)])
     found = np.where(layer.weight @ h >= layer.threshold, 1, -1)
     assert int(((found == target) & (target != 0)).sum()) == best[0]
     assert int((h != incumbent).sum()) == -best[1]
