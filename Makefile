@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 attack: $(VENV)/.installed-attack
 	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.006 \
-	    --time-limit 20 --figure attack.png
+	    --figure attack.png
 
 test: $(VENV)/.installed-test lint
 	$(BIN)/python -m pytest

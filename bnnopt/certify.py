@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.api import attack, load_network
+from bnnopt.api import attack, load_network, solver_errors
+from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.errors import InputError
@@ -125,7 +126,10 @@ def certify(
     BnnoptError
         If an argument is wrong, or the solver is missing or fails.
     """
-    deadline = Deadline(Limits(time_limit, threads, seed).time_limit)  # which checks them
+    limits = Limits(time_limit, threads, seed)
+    with solver_errors():
+        attack_class("auto")(solver=solver)  # imports and compiles, before the clock runs
+    deadline = Deadline(limits.time_limit)
     loaded = load_network(network)
     instance = AttackInstance(loaded, image, epsilon, "untargeted", domain, **budget)
     classes: dict[int, Robustness] = {}
