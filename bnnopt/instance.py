@@ -13,7 +13,7 @@ from bnnopt.errors import InputError, UnknownNameError
 from bnnopt.goal import Goal, distances
 from bnnopt.network import GRID, BinarizedNetwork
 
-__all__ = ["DIRECTIONS", "DOMAINS", "AttackInstance", "Direction", "Domain"]
+__all__ = ["DIRECTIONS", "DOMAINS", "ROUNDING", "AttackInstance", "Direction", "Domain"]
 
 Domain = Literal["continuous", "pixels"]
 DOMAINS: tuple[Domain, ...] = get_args(Domain)

@@ -14,6 +14,7 @@ from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.milp import MilpAttack
 from bnnopt.attacks.pattern import PatternAttack
+from bnnopt.attacks.smallest_box import seeks_smallest_box
 from bnnopt.instance import AttackInstance
 
 __all__ = ["AutoAttack"]
@@ -25,7 +26,9 @@ START_SHARE, START_SECONDS = 0.1, 2.0
 
 
 class AutoAttack(Attack):
-    """Branch and bound for the margin or a flip within a box; else pattern search, then the MILP.
+    """Branch and bound where it can; else pattern search, then the MILP.
+
+    It can where the box is the only budget and the goal is the margin, a flip or linf.
 
     Parameters
     ----------
@@ -49,7 +52,8 @@ class AutoAttack(Attack):
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Choose, and say what ran in `Findings.ran`."""
         goal = instance.sought
-        if instance.is_box and (goal.is_margin or not goal.stages):
+        is_searched = goal.is_margin or not goal.stages
+        if instance.is_box and (is_searched or seeks_smallest_box(instance)):
             findings = self._tree.run(instance, limits, starts)
             findings.ran = self._tree.method
             return findings

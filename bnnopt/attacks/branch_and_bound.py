@@ -12,6 +12,7 @@ from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.flip_search import FlipSearch
 from bnnopt.attacks.pattern import Walkers
+from bnnopt.attacks.smallest_box import seeks_smallest_box, smallest_box
 from bnnopt.instance import AttackInstance
 from bnnopt.search.tree import DONE, FOUND, UNCLEAR, Tree, advance, new_tree
 from bnnopt.search.warm_up import warm_up
@@ -44,7 +45,12 @@ class BranchAndBound(Attack):
         return (*super().packages(), "numba")
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
-        """Prove the best margin, or that there is no flip, target by target."""
+        """Prove the best margin, that there is no flip, or for the goal linf the smallest box."""
+        if seeks_smallest_box(instance):
+            return smallest_box(instance, limits, starts, self._prove)
+        return self._prove(instance, limits, starts)
+
+    def _prove(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         search = FlipSearch(instance, limits, starts, self.method)
         run = _Run(search)
         with suppress(KeyboardInterrupt):

@@ -56,7 +56,7 @@ class FlipSearch:
         goal = instance.sought
         if not (instance.is_box and (goal.is_margin or not goal.stages)):
             raise InputError(
-                f"method {method!r} seeks the margin or a flip within a box; "
+                f"method {method!r} seeks the margin, a flip or linf within a box; "
                 "for max_pixels, max_l1 and other goals use method 'milp'"
             )
         self.instance, self.limits = instance, limits

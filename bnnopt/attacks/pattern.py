@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.flip_search import FlipSearch
+from bnnopt.attacks.smallest_box import seeks_smallest_box, smallest_box
 from bnnopt.instance import AttackInstance
 from bnnopt.search.walk import Walk, new_walk, walk
 from bnnopt.search.warm_up import warm_up
@@ -74,7 +75,12 @@ class PatternAttack(Attack):
         return (*super().packages(), "numba")
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
-        """Walk until nothing better has come for long."""
+        """Walk until nothing better has come for long; for the goal linf, box after box."""
+        if seeks_smallest_box(instance):
+            return smallest_box(instance, limits, starts, self._walk)
+        return self._walk(instance, limits, starts)
+
+    def _walk(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         search = FlipSearch(instance, limits, starts, self.method)
         findings = search.findings
         with suppress(KeyboardInterrupt):

@@ -173,6 +173,24 @@ def test_other_budgets_and_goals_are_an_error_that_names_the_remedy(attack: Any)
             attack()(AttackInstance(network, image, 0.3, **options))
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds, domain=st.sampled_from(["continuous", "pixels"]))
+def test_the_smallest_box_with_a_flip_is_that_of_the_milp(seed: int, domain: Any) -> None:
+    network = random_network(seed, inputs=4, widths=(5, 3))
+    instance = AttackInstance(
+        network, random_image(network, seed), 0.5, "runner-up", domain, goal="linf"
+    )
+    exact, milp = BranchAndBound()(instance), MilpAttack()(instance)
+    found = PatternAttack()(instance, Limits(time_limit=1.0))
+    assert exact.flipped == milp.flipped
+    assert exact.status is not Status.ERROR
+    if exact.status is milp.status is Status.OPTIMAL and exact.flipped:
+        assert exact.distances["linf"] == pytest.approx(milp.distances["linf"], rel=3e-4)
+        assert exact.goal_bounds[0] is not None
+        assert exact.goal_bounds[0] <= exact.distances["linf"] + 1e-9
+        assert found.distances["linf"] >= exact.goal_bounds[0] - 1e-9
+
+
 def test_milp_and_tree_agree_on_random_networks_of_some_size() -> None:
     for seed in range(6):
         network = random_network(seed, inputs=30, widths=(20, 12, 8), levels=255)
