@@ -49,7 +49,7 @@ def smallest_box(
     """
     deadline = Deadline(limits.time_limit)
     empty, broken, epsilon = 0.0, np.inf, instance.epsilon
-    result = Findings(starts, goal_bounds=[0.0], iterations=0)
+    result = Findings(starts, goal_bounds=[_beyond(instance, 0.0)], iterations=0)
     while epsilon > empty and not deadline.passed:
         box = replace(instance, epsilon=epsilon, goal="flip")
         found = seek(box, replace(limits, time_limit=deadline.left), result.points)

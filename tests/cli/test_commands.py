@@ -211,7 +211,7 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_130(tmp_path: Path, workers: st
     lines = tmp_path / "out.jsonl"
     command = [sys.executable, "-m", "bnnopt", "attack", "fashion-mnist-2x100"]
     # Image 1 takes a moment; at this epsilon the others take minutes.
-    command += ["--images", "1,0,2,3", "--epsilon", "0.005", "--workers", workers]
+    command += ["--images", "1,0,2,3", "--epsilon", "0.015", "--workers", workers]
     command += ["--time-limit", "600", "--json", str(lines)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
