@@ -127,13 +127,15 @@ def test_conflicts_of_a_node_are_those_of_its_sums(seed: int, epsilon: float) ->
     visited = 0
     while advance(region, terms, tree, -np.inf, 1) != 0 and visited < 200:
         visited += 1
-        depth = int(tree.depth[0])
-        if depth < 1 or tree.entering[0]:
-            continue
-        members = tree.flipped[1 : depth + 1].tolist()
-        for c in tree.order[depth, : tree.count[depth]].tolist():
-            group = np.array([[*members, c]])
-            assert not flips.are_conflicts(group)[0]
+        # The present node is new; its parent's candidates are bounded.
+        parent = int(tree.depth[0]) - 1
+        members = tree.flipped[1 : parent + 1].tolist()
+        candidates = tree.order[parent, : tree.count[parent]].tolist()
+        for c in candidates:
+            assert not flips.are_conflicts(np.array([[*members, c]]))[0]
+        for i, j in combinations(candidates, 2):
+            together = np.array([[*members, i, j]])
+            assert tree.conflict[parent, i, j] or not flips.are_conflicts(together)[0]
     k = len(flips.neurons)
     root = new_tree(region, terms)
     advance(region, terms, root, -np.inf, 1)
