@@ -8,14 +8,13 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.base import Attack, Limits
+from bnnopt.attacks.base import Limits
 from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.flip_attack import FlipAttack
 from bnnopt.attacks.flip_search import FlipSearch
 from bnnopt.attacks.pattern import Walkers
-from bnnopt.attacks.smallest_box import seeks_smallest_box, smallest_box
 from bnnopt.instance import AttackInstance
 from bnnopt.search.tree import DONE, FOUND, UNCLEAR, Tree, advance, new_tree
-from bnnopt.search.warm_up import warm_up
 
 __all__ = ["BranchAndBound"]
 
@@ -28,7 +27,7 @@ FIRST_MOVES, LATER_MOVES = 40, 2000
 """Of pattern search before the tree, and once the first `NODES` nodes were not enough."""
 
 
-class BranchAndBound(Attack):
+class BranchAndBound(FlipAttack):
     """Depth-first search over flip sets with closed-form and joint bounds.
 
     A set is ruled out by a certificate or by a bound on its margin and that of all its
@@ -37,20 +36,8 @@ class BranchAndBound(Attack):
 
     method: ClassVar[str] = "bab"
 
-    def __init__(self) -> None:
-        warm_up()  # before any clock runs
-
-    def packages(self) -> tuple[str, ...]:
-        """Distributions whose versions belong into the record."""
-        return (*super().packages(), "numba")
-
-    def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
-        """Prove the best margin, that there is no flip, or for the goal linf the smallest box."""
-        if seeks_smallest_box(instance):
-            return smallest_box(instance, limits, starts, self._prove)
-        return self._prove(instance, limits, starts)
-
-    def _prove(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+    def seek(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+        """Prove the best margin, or that there is no flip."""
         search = FlipSearch(instance, limits, starts, self.method)
         run = _Run(search)
         with suppress(KeyboardInterrupt):

@@ -8,13 +8,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.base import Attack, Limits
+from bnnopt.attacks.base import Limits
 from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.flip_attack import FlipAttack
 from bnnopt.attacks.flip_search import FlipSearch
-from bnnopt.attacks.smallest_box import seeks_smallest_box, smallest_box
 from bnnopt.instance import AttackInstance
 from bnnopt.search.walk import Walk, new_walk, walk
-from bnnopt.search.warm_up import warm_up
 
 __all__ = ["PatternAttack", "Walkers"]
 
@@ -59,7 +58,7 @@ class Walkers:
                     search.decide(target, np.flatnonzero(state.best))
 
 
-class PatternAttack(Attack):
+class PatternAttack(FlipAttack):
     """Local search over reachable sign patterns: no proof, but near the best within a second.
 
     It ends at its time limit, or after thousands of moves that found nothing better.
@@ -67,26 +66,13 @@ class PatternAttack(Attack):
 
     method: ClassVar[str] = "pattern"
 
-    def __init__(self) -> None:
-        warm_up()  # before any clock runs
-
-    def packages(self) -> tuple[str, ...]:
-        """Distributions whose versions belong into the record."""
-        return (*super().packages(), "numba")
-
-    def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
-        """Walk until nothing better has come for long; for the goal linf, box after box."""
-        if seeks_smallest_box(instance):
-            return smallest_box(instance, limits, starts, self._walk)
-        return self._walk(instance, limits, starts)
-
-    def _walk(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+    def seek(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+        """Walk until nothing better has come for long."""
         search = FlipSearch(instance, limits, starts, self.method)
         findings = search.findings
         with suppress(KeyboardInterrupt):
             findings.interrupted = True  # unless the loop ends by itself
             walkers = Walkers(search)
-            idle = 0
             while len(search.flips.neurons) and not search.is_over:
                 walkers.run(SLICE)
                 idle = walkers.moves - walkers.improved_at
