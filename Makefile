@@ -10,7 +10,7 @@ attack: $(VENV)/.installed-attack
 	    --figure attack.png
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

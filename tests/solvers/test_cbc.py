@@ -43,14 +43,15 @@ def test_the_log_gives_trace_nodes_and_a_bound_safe_from_rounding(log: str, boun
 
 
 @pytest.mark.skipif(not solvers.get("cbc").describe().available, reason="CBC is not installed")
-def test_cbc_finds_the_optimum_that_its_cuts_would_lose() -> None:
-    # With its default cuts this CBC calls -32 proved optimal, and the network reaches -28.
+def test_cbc_does_not_cut_off_the_optimum_that_its_cuts_would_lose() -> None:
+    # With its default cuts this CBC calls -32 proved optimal, within seconds; the network
+    # reaches -28. How far it comes within the limit depends on the machine: what it claims,
+    # at the end or half-way, may not be below the optimum.
     network = bnnopt.zoo.load("fashion-mnist-2x100")
-    instance = AttackInstance(network, bnnopt.datasets.embedded().x(1), 0.003)
-    results = {
-        name: solvers.solve(attack_model(instance, "paper"), name, time_limit=120)
-        for name in ("highs", "cbc")
-    }
-    for result in results.values():
-        assert result.termination is solvers.Termination.OPTIMAL
-        assert result.objective == pytest.approx(-28, abs=1e-4)
+    image = bnnopt.datasets.embedded().x(1)
+    best = bnnopt.attack(network, image, 0.003, method="bab")
+    assert best.status == "optimal"
+    model = attack_model(AttackInstance(network, image, 0.003), "paper")
+    result = solvers.solve(model, "cbc", time_limit=20)
+    assert result.bound is not None
+    assert result.bound >= best.objective - 1e-4
