@@ -195,9 +195,14 @@ class _CbcSession(Session):
         )
         if _has_point(header):
             point = self._point(body)
-            # Stopped early, CBC may write the relaxation's point: that is no incumbent.
-            if header.startswith("Optimal") or self._is_whole(point):
+            # Stopped early, CBC may write the relaxation's point, at the root even as "Optimal":
+            # that is no incumbent.
+            if self._is_whole(point):
                 outcome.values = point
+            elif outcome.termination is Termination.OPTIMAL:
+                early = run.overdue or run.options.time_limit is not None
+                stopped = Termination.TIME_LIMIT if early else Termination.ERROR
+                outcome.termination = Termination.INTERRUPTED if interrupted else stopped
         if outcome.termination in (None, Termination.INFEASIBLE):
             outcome.values = outcome.bound = None
         elif outcome.values is not None:
