@@ -76,7 +76,8 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILED
     except OSError as error:
-        code = _complain(f"{error.strerror or error}: {error.filename or ''}", FAILED)
+        named = f": {error.filename}" if error.filename else ""
+        code = _complain(f"{error.strerror or error}{named}", FAILED)
     sys.exit(code)
 
 
