@@ -23,7 +23,7 @@ from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.owner import identity, is_gone
 from bnnopt.campaign.schema import connect, storage_errors
 from bnnopt.campaign.spec import CampaignSpec, PlannedCell
-from bnnopt.campaign.task import Outcome, decode_network, encode_network
+from bnnopt.campaign.task import Outcome, decode_network
 from bnnopt.datasets import Dataset
 from bnnopt.errors import StoreError
 from bnnopt.network import BinarizedNetwork
@@ -192,7 +192,7 @@ class Store:
         with self._transaction():
             self._db.execute("INSERT OR IGNORE INTO specs VALUES (?, ?)", (spec.text, time.time()))
             for key, network in spec.networks.items():
-                row = (key, network.name, encode_network(network))
+                row = (key, network.name, network.to_bytes())
                 self._db.execute("INSERT OR IGNORE INTO networks VALUES (?, ?, ?)", row)
             for name, data in images.items():
                 rows = [
@@ -271,7 +271,7 @@ class Store:
         return decode_network(self.network_content(key))
 
     def network_content(self, key: str) -> bytes:
-        """Likewise, as `bnnopt.campaign.task.encode_network` gave it."""
+        """Likewise, as `BinarizedNetwork.to_bytes` gave it."""
         with storage_errors(self.path):
             content: bytes
             (content,) = self._one("SELECT content FROM networks WHERE hash = ?", key)
