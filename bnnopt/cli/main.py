@@ -11,6 +11,7 @@ import click
 from bnnopt import __version__
 from bnnopt.cli.attack import attack
 from bnnopt.cli.campaign import campaign
+from bnnopt.cli.completion import add_completion
 from bnnopt.cli.data import data
 from bnnopt.cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
 from bnnopt.cli.export import export
@@ -38,7 +39,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and self.get_command(ctx, args[0]) is None:
+        if args and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
             raise UnknownNameError("command", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
@@ -51,6 +52,7 @@ def commands() -> None:
 
 for command in (attack, campaign, data, export, networks, solvers, train, verify):
     commands.add_command(command)
+add_completion(commands)
 
 
 def main() -> NoReturn:
