@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import NoReturn
@@ -57,6 +58,8 @@ add_completion(commands)
 
 def main() -> NoReturn:
     """Run the command line; exit 0 done, 1 the work failed, 2 bad input, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have any bytes
     try:
         code = commands.main(standalone_mode=False)
         sys.stdout.flush()
