@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,47 +21,44 @@ method = "milp"
 """
 
 
-@pytest.fixture(params=["a b/ÄÖ ß/日本 #?%&'", b"no text \xe9 \xff"], ids=["text", "bytes"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     """A folder with a difficult name, and a network and a spec in it."""
-    folder = tmp_path / os.fsdecode(request.param)
+    folder = tmp_path / os.fsdecode("a b/ÄÖ 日本 #?%&'".encode() + b" \xe9\xff")
     try:
         folder.mkdir(parents=True)
     except OSError:
-        pytest.skip("this file system takes no such name")
+        pytest.skip("this file system takes names that are text only")
     tiny_network().save(folder / "nét wörk.npz")
     (folder / "spéc.toml").write_text(SPEC.format(name="nét wörk.npz"), encoding="utf-8")
     return folder
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_every_path_of_an_attack_may_have_any_name(
-    folder: Path, program: Program, encoding: str
-) -> None:
+def test_every_path_of_an_attack_may_have_any_name(folder: Path, program: Program) -> None:
     pytest.importorskip("cbcbox")
     lines, figure = folder / "zeilen ü.jsonl", folder / "bild ü.png"
     arguments = ["--images", "0", "--epsilon", "0.002", "--method", "milp", "--solver", "cbc"]
     run = program(
         *("attack", folder / "nét wörk.npz", *arguments, "--json", lines, "--figure", figure),
-        environment={"TMPDIR": folder, "PYTHONIOENCODING": encoding},
+        environment={"TMPDIR": folder, "PYTHONIOENCODING": "ascii"},
     )
     assert (run.returncode, b"1 replayed exactly" in run.stdout) == (0, True), run.stderr
     assert json.loads(lines.read_text())["verified"]
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_path_of_a_campaign_may_have_any_name(folder: Path, program: Program) -> None:
+def test_every_path_of_a_campaign_may_have_any_name(folder: Path, bnnopt_cli: Any) -> None:
     pytest.importorskip("matplotlib")
-    store = folder / "störe"
-    ran = program("campaign", "run", folder / "spéc.toml", "--store", store)
-    assert ran.returncode == 0, ran.stderr
+    store = str(folder / "störe")
     for command in (
+        ("run", str(folder / "spéc.toml"), "--store", store),
+        ("status", store),
         ("check", store),
-        ("export", store, "--out", folder / "täble.csv"),
-        ("report", store, "--out", folder / "repört"),
+        ("export", store, "--out", str(folder / "täble.csv")),
+        ("report", store, "--out", str(folder / "repört")),
     ):
-        run = program("campaign", *command, environment={"PYTHONIOENCODING": "ascii"})
-        assert run.returncode == 0, run.stderr
+        code, _, errors = bnnopt_cli("campaign", *command)
+        assert code == 0, errors
     assert (folder / "täble.csv").is_file()
     assert (folder / "repört" / "index.html").is_file()
 
