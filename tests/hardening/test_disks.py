@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import json
-import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bnnopt import files
+from bnnopt.campaign.local import LocalWorkers
+from bnnopt.campaign.runner import run_campaign
+from bnnopt.campaign.spec import load_spec
+from bnnopt.campaign.store import Store
 from tests.hardening.conftest import Program, tiny_network
 
 QUICK = ("--images", "0,1", "--epsilon", "0.001", "--method", "milp")
 SPEC = 'networks = ["n.npz"]\nimages = "0"\nepsilons = [0.0]\n[[methods]]\nmethod = "milp"\n'
 
 
-@pytest.fixture
-def network(tmp_path: Path) -> str:
-    """The path of a network."""
-    tiny_network().save(tmp_path / "n.npz")
-    return str(tmp_path / "n.npz")
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a network; a spec is beside it."""
+    folder = tmp_path_factory.mktemp("network")
+    tiny_network().save(folder / "n.npz")
+    (folder / "spec.toml").write_text(SPEC)
+    return str(folder / "n.npz")
 
 
-@pytest.fixture
-def store(tmp_path: Path, network: str, bnnopt_cli: Any) -> str:
+@pytest.fixture(scope="module")
+def store(network: str) -> str:
     """The path of a finished campaign's store."""
-    (tmp_path / "spec.toml").write_text(SPEC)
-    path = str(tmp_path / "store")
-    code, _, errors = bnnopt_cli("campaign", "run", str(tmp_path / "spec.toml"), "--store", path)
-    assert code == 0, errors
-    return path
+    path = Path(network).with_name("store")
+    with Store(path, create=True) as opened:
+        spec = load_spec(path.with_name("spec.toml"))
+        assert run_campaign(spec, opened, LocalWorkers(1)).done == 1
+    return str(path)
 
 
 def assert_one_line(errors: str, *named: str) -> None:
@@ -106,11 +113,11 @@ def test_a_full_disk_leaves_an_older_file_as_it_was(
 )
 @pytest.mark.parametrize("folder", ["{network}", "/proc"])
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
-    bnnopt_cli: Any, network: str, store: str, tmp_path: Path, command: Any, folder: str
+    bnnopt_cli: Any, network: str, store: str, command: Any, folder: str
 ) -> None:
     if command[0] == "train":
         pytest.importorskip("torch")
-    names = {"network": network, "store": store, "spec": str(tmp_path / "spec.toml")}
+    names = {"network": network, "store": store, "spec": str(Path(network).with_name("spec.toml"))}
     ending = {"--figure": ".png", "export": ".csv" if command[0] == "campaign" else ".lp"}
     name = "out" + next((ending[word] for word in command if word in ending), ".npz")
     target = Path(folder.format(**names)) / "below" / name
@@ -127,16 +134,26 @@ def test_a_full_standard_output_is_one_line(program: Program, command: tuple[str
     assert run.stderr.strip() == b"bnnopt: No space left on device"
 
 
-def test_a_solver_without_a_folder_to_work_in_is_one_line(program: Program, network: str) -> None:
+WITHOUT_A_FOLDER = """
+import resource
+import solvers
+from tests.solvers.models import knapsack
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file may have any content
+try:
+    solvers.solve(knapsack(), "cbc")
+except solvers.SolverError as error:
+    print(error)
+"""
+
+
+def test_a_solver_without_a_folder_to_work_in_says_so() -> None:
     pytest.importorskip("cbcbox")
-
-    def allow_no_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-
-    arguments = ("attack", network, *QUICK, "--solver", "cbc")
-    run = program(*arguments, preexec_fn=allow_no_files)
-    assert run.returncode == 1
-    assert_one_line(run.stderr.decode(), "CBC has no folder to work in", "temporary directory")
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_A_FOLDER], capture_output=True, text=True, check=True
+    )
+    (line,) = run.stdout.splitlines()
+    assert line.startswith("CBC has no folder to work in: FileNotFoundError")
 
 
 def test_a_file_is_written_through_a_link_and_a_device_stays_a_device(tmp_path: Path) -> None:
