@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ MAX_MEMBERS = 4 * 64 + 8
 METADATA = "metadata"
 DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
-    *(KeyError, OverflowError, SyntaxError, ValueError),
+    *(KeyError, OverflowError, SyntaxError, ValueError, tokenize.TokenError),
     *(RuntimeError, NotImplementedError),  # encrypted; a compression that zipfile lacks
 )
 """What zipfile and numpy raise on files that are not what they seem."""

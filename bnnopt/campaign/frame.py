@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.store import Row, Store
-from bnnopt.errors import InputError, MissingDependencyError
+from bnnopt.errors import InputError, MissingDependencyError, StoreError
 from bnnopt.files import write_atomically
 from bnnopt.network import BinarizedNetwork
 
@@ -63,7 +63,10 @@ def store_frame(store: Store) -> pd.DataFrame:
         for key, name in names.items()
     }
     networks = {key: store.network(key) for key in names}
-    rows = [_row(row, shown, networks) for row in store.rows()]
+    try:
+        rows = [_row(row, shown, networks) for row in store.rows()]
+    except KeyError as error:
+        raise StoreError(f"the store {str(store.path)!r} is damaged: it lacks {error}") from None
     if not rows:
         raise InputError(f"the store {str(store.path)!r} has no cells")
     return pd.DataFrame(rows)

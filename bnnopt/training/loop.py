@@ -149,7 +149,16 @@ class _State:
             self.schedule.load_state_dict(content["schedule"])
             self.generator.set_state(content["generator"].cpu())
             self.epoch, self.seconds = int(content["epoch"]), float(content["seconds"])
-        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            if not (0 <= self.epoch <= self.recipe.epochs and self.seconds >= 0):
+                raise ValueError(f"epoch {self.epoch} after {self.seconds} s")
+        except (
+            OverflowError,
+            RuntimeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:
             raise _damaged(path, error) from None
 
 
