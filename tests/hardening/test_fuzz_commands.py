@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import click
 import pytest
@@ -19,48 +18,14 @@ from bnnopt.cli.main import commands, main
 from tests.hardening.conftest import tiny_network
 
 CODES = (0, 1, 2, 130)
+KNOWN = """
+n.npz bad.npz spec.toml none folder folder/out.json mnist x.png x.lp x.csv /dev/full - --
+0 1 -1 0:2 5:1 9999: ٣ 0.01 1e400 nan -inf 1_0 99999999999999999999
+highs cbc fgsm bab milp pattern paper untargeted pixels darken l0,linf margin+0.5*l1 margin+ flip
+0:28,0:28 4:2, --help
+"""
 WORDS = st.one_of(
-    st.sampled_from(
-        [
-            *(
-                "n.npz",
-                "bad.npz",
-                "spec.toml",
-                "none",
-                "folder",
-                "folder/out.json",
-                "mnist",
-                "x.png",
-            ),
-            *(
-                "x.lp",
-                "x.csv",
-                "/dev/full",
-                "-",
-                "--",
-                "",
-                "0",
-                "1",
-                "-1",
-                "0:2",
-                "5:1",
-                "9999:",
-                "٣",
-            ),
-            *("0.01", "1e400", "nan", "-inf", "1_0", "99999999999999999999", "a" * 300, "no\udcff"),
-            *("highs", "cbc", "fgsm", "bab", "milp", "pattern", "paper", "untargeted", "pixels"),
-            *(
-                "l0,linf",
-                "margin+0.5*l1",
-                "margin+",
-                "flip",
-                "0:28,0:28",
-                "4:2,",
-                "darken",
-                "--help",
-            ),
-        ]
-    ),
+    st.sampled_from([*KNOWN.split(), "", "a" * 300, "no\udcff"]),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6),
 )
 SPEC = 'networks = ["n.npz"]\nimages = "0"\nepsilons = [0.0]\n[[methods]]\nmethod = "milp"\n'
@@ -125,13 +90,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @settings(max_examples=250)
 def test_any_command_line_ends_with_a_documented_code(folder: Path, line: list[str]) -> None:
     out, err = io.StringIO(), io.StringIO()
-    with (
-        patch.object(sys, "argv", ["bnnopt", *line]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as stopped,
-    ):
-        main()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["bnnopt", *line])
+        redirected = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+        with redirected[0], redirected[1], pytest.raises(SystemExit) as stopped:
+            main()
     code = stopped.value.code or 0
     assert code in CODES
     if code == 2 and err.getvalue():
