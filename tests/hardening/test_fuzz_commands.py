@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnnopt.cli.completion import OFFERS
 from bnnopt.cli.main import commands, main
 from tests.hardening.conftest import tiny_network
 
@@ -56,6 +57,13 @@ ENDINGS = {
 """What keeps the work small, whatever comes before."""
 
 
+def fitting(option: click.Option) -> st.SearchStrategy[str]:
+    """Words that an option takes."""
+    offered = tuple(OFFERS.get(option.name or "", tuple)())
+    plain = {"json_file": "out.json", "figure": "x.png", "region": "0:9,0:9", "goal": "flip"}
+    return st.sampled_from(offered or (plain.get(option.name or "", "1"),))
+
+
 @st.composite
 def lines(draw: st.DrawFn) -> list[str]:
     """A command, mostly with what it must have, then options of its own and any words."""
@@ -64,10 +72,14 @@ def lines(draw: st.DrawFn) -> list[str]:
     words = [*path]
     if any(isinstance(p, click.Argument) for p in parameters) and draw(st.integers(0, 9)):
         words.append("spec.toml" if path == ("campaign", "run") else "n.npz")
-    options = [name for p in parameters for name in p.opts if name.startswith("-")]
+    options = [p for p in parameters if isinstance(p, click.Option)]
     for _ in range(draw(st.integers(0, 4))):
         if options and draw(st.integers(0, 7)):
-            words.append(draw(st.sampled_from(options)))
+            option = draw(st.sampled_from(options))
+            words.append(draw(st.sampled_from(option.opts)))
+            if draw(st.integers(0, 3)):  # what it takes, rather than any word
+                words += [] if option.is_flag else [draw(fitting(option))]
+                continue
         words.append(draw(WORDS))
     return words + ENDINGS.get(path, [])
 
