@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "BnnoptError",
@@ -26,6 +27,10 @@ __all__ = [
 
 class BnnoptError(Exception):
     """Base class of bnnopt's errors; the message is one sentence with cause and remedy."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By the message, not by the arguments that it was made of: a worker's error comes home.
+        return _rebuild, (type(self), str(self))
 
 
 class InputError(BnnoptError, ValueError):
@@ -91,3 +96,9 @@ class UnknownNameError(BnnoptError, ValueError):
         super().__init__(
             f"unknown {kind} {str(name)!r}{hint}: choose from {', '.join(choices)}{remedy}"
         )
+
+
+def _rebuild(kind: type[BnnoptError], message: str) -> BnnoptError:
+    error = kind.__new__(kind, message)
+    Exception.__init__(error, message)
+    return error

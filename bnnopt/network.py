@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from bnnopt import npz
 from bnnopt.errors import InputError, NetworkFormatError
+from bnnopt.files import write_atomically
 from bnnopt.layers import MAX_WIDTH, HiddenLayer, OutputLayer
 
 __all__ = ["GRID", "BinarizedNetwork", "HiddenLayer", "OutputLayer"]
@@ -257,6 +258,10 @@ class BinarizedNetwork:
         path : path
             Where to; its folder is made if missing.
         """
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that `save` writes."""
         arrays: dict[str, Array] = {"output_scale": self.output.scale}
         arrays["output_bias"] = self.output.bias
         arrays["output_weight"] = np.packbits(self.output.weight > 0)
@@ -270,7 +275,7 @@ class BinarizedNetwork:
             "widths": self.widths,
             "num_classes": self.num_classes,
         }
-        npz.write(path, arrays, metadata)
+        return npz.encode(arrays, metadata)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> BinarizedNetwork:
@@ -281,12 +286,29 @@ class BinarizedNetwork:
         NetworkFormatError
             If the file is missing, truncated, of another format version, or not a network.
         """
-        arrays, metadata = npz.read(path)
+        return BinarizedNetwork.from_bytes(npz.file_content(path), os.fspath(path))
+
+    @staticmethod
+    def from_bytes(content: bytes, name: str = "the content") -> BinarizedNetwork:
+        """Read what `to_bytes` gave; the bytes may come from anywhere.
+
+        Parameters
+        ----------
+        content : bytes
+        name : str
+            What a message calls it.
+
+        Raises
+        ------
+        NetworkFormatError
+            As `load` does.
+        """
+        arrays, metadata = npz.decode(content, name)
         try:
             return _from_file(arrays, metadata)
         except (NetworkFormatError, KeyError, TypeError, ValueError, OverflowError) as error:
             cause = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise NetworkFormatError(f"{os.fspath(path)} is not a valid network: {cause}") from None
+            raise NetworkFormatError(f"{name} is not a valid network: {cause}") from None
 
     def _parts(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {"recipe": dict(self.recipe)}

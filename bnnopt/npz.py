@@ -1,15 +1,14 @@
-"""Reading and writing ``.npz`` files that may come from anywhere: bounded, no pickle, atomic."""
+"""``.npz`` files that may come from anywhere: bounded, and no pickle."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,46 +16,36 @@ import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
 
-__all__ = ["read", "write", "write_atomically"]
+__all__ = ["decode", "encode", "file_content"]
 
 MAX_FILE_BYTES = 2**28
 MAX_MEMBERS = 4 * 64 + 8
 METADATA = "metadata"
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError),
+    *(KeyError, OverflowError, SyntaxError, ValueError, tokenize.TokenError),
+    *(RuntimeError, NotImplementedError),  # encrypted; a compression that zipfile lacks
+)
+"""What zipfile and numpy raise on files that are not what they seem."""
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file whole or not at all: a crash never leaves half of it under its name."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-            if hasattr(os, "fchmod"):
-                os.fchmod(stream.fileno(), 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write(
-    path: str | os.PathLike[str],
-    arrays: Mapping[str, npt.NDArray[Any]],
-    metadata: Mapping[str, Any],
-) -> None:
-    """Write numeric `arrays` and JSON `metadata` to one ``.npz`` file, atomically."""
+def encode(arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
+    """The content of one ``.npz`` file with numeric `arrays` and JSON `metadata`."""
     text = json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True).encode()
     stream = io.BytesIO()
     members: dict[str, Any] = {METADATA: np.frombuffer(text, dtype=np.uint8), **arrays}
     np.savez(stream, **members)
-    write_atomically(path, stream.getvalue())
+    return stream.getvalue()
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Read what `write` wrote.
+def decode(content: bytes, name: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Read what `encode` gave; the bytes may come from anywhere.
+
+    Parameters
+    ----------
+    content : bytes
+    name : str
+        What messages call it, such as its path.
 
     Returns
     -------
@@ -67,26 +56,40 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, npt.NDArray[Any]], dic
     Raises
     ------
     NetworkFormatError
-        If the file is missing, too large, truncated, or not of this form.
+        If the content is truncated, expands to too much, or is not of this form.
     """
-    name = os.fspath(path)
     try:
-        if os.path.getsize(path) > MAX_FILE_BYTES:
-            raise NetworkFormatError(f"{name} is larger than {MAX_FILE_BYTES} bytes")
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = _members(archive)
     except NetworkFormatError as error:
         raise NetworkFormatError(f"{name} is not a network file: {error}") from None
-    except FileNotFoundError:
-        raise NetworkFormatError(f"{name} does not exist") from None
-    except (OSError, RuntimeError, EOFError, ValueError, NotImplementedError) as error:
-        raise NetworkFormatError(f"{name} cannot be read as a network file: {error}") from None
-    except (zipfile.BadZipFile, zlib.error, KeyError, OverflowError, SyntaxError) as error:
+    except DAMAGE as error:
         raise NetworkFormatError(f"{name} is damaged or not a network file: {error}") from None
     text = members.pop(METADATA, None)
     if text is None:
         raise NetworkFormatError(f"{name} is not a network file: it has no metadata")
     return members, _metadata(name, text)
+
+
+def file_content(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file that is to be decoded.
+
+    Raises
+    ------
+    NetworkFormatError
+        If the file is missing, too large, or cannot be read.
+    """
+    name = os.fspath(path)
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise NetworkFormatError(f"{name} does not exist") from None
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        raise NetworkFormatError(f"{name} cannot be read as a network file: {error}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise NetworkFormatError(f"{name} is larger than {MAX_FILE_BYTES} bytes")
+    return content
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, npt.NDArray[Any]]:

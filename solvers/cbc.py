@@ -89,6 +89,16 @@ class Cbc(Solver):
         return found
 
 
+def _folder(supervisor: IO[str]) -> Path:
+    """The private folder that the supervising process says it has made."""
+    said = supervisor.readline()
+    try:
+        return Path(json.loads(said))
+    except ValueError:  # it says why not instead
+        why = [said, *supervisor][-1].strip()
+        raise SolverError(f"CBC has no folder to work in: {why}") from None
+
+
 class _CbcSession(Session):
     """Keeps nothing loaded: each solve writes the model anew."""
 
@@ -125,7 +135,7 @@ class _CbcSession(Session):
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            folder = Path(process.stdout.readline().rstrip("\n"))
+            folder = _folder(process.stdout)
             self._write(folder)
             command = self._command(options, began)
             run.attach(process.stdin, process.stdout, self._deadline(options, began))

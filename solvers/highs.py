@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -70,7 +71,16 @@ class _HighsSession(Session):
         # The base class's method takes one plain function, which costs less a call than the
         # event objects of highspy's wrapper.
         base: Any = self._api.highs._Highs
-        base.setCallback(self._highs, self._on_event, None)
+        # HiGHS keeps it out of the garbage collector's sight: a reference to this session, which
+        # keeps HiGHS, would keep both for ever.
+        on_event = weakref.WeakMethod(self._on_event)
+
+        def pass_on(*event: Any) -> None:
+            receiver = on_event()
+            if receiver is not None:
+                receiver(*event)
+
+        base.setCallback(self._highs, pass_on, None)
         for kind in (
             kinds.kCallbackMipInterrupt,
             kinds.kCallbackSimplexInterrupt,

@@ -1,8 +1,8 @@
 """A small process between us and a solver's binary, so that nothing outlives our own process.
 
-Run as a script. It makes a private folder and prints its path; it reads one JSON line with the
-command, runs it in that folder, and copies its output; each further byte on its standard input
-sends the command SIGINT. When the command ends it prints `FINISHED`. When its input closes,
+Run as a script. It makes a private folder and prints its path as JSON; it reads one JSON line
+with the command, runs it in that folder, and copies its output; each further byte on its standard
+input sends the command SIGINT. When the command ends it prints `FINISHED`. When its input closes,
 which also happens when our process is killed, it kills the command and removes the folder.
 """
 
@@ -23,7 +23,7 @@ def main() -> None:
     """Serve one command."""
     folder = tempfile.mkdtemp(prefix="bnnopt-")
     try:
-        print(folder, flush=True)
+        print(json.dumps(folder), flush=True)
         request = sys.stdin.buffer.readline()
         if request:
             _serve(folder, json.loads(request))

@@ -32,7 +32,7 @@ def check_store(store: Store) -> Iterator[tuple[Row | None, list[str]]]:
         A cell, and what is wrong with it; None for the file and its networks.
     """
     yield None, [*store.damage(), *_networks(store)]
-    for row in store.rows():
+    for row in store.rows(damaged=True):
         yield row, list(_row(store, row))
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.store import Row, Store
-from bnnopt.errors import InputError, MissingDependencyError
+from bnnopt.errors import InputError, MissingDependencyError, StoreError
+from bnnopt.files import write_atomically
 from bnnopt.network import BinarizedNetwork
 
 if TYPE_CHECKING:
@@ -62,7 +63,10 @@ def store_frame(store: Store) -> pd.DataFrame:
         for key, name in names.items()
     }
     networks = {key: store.network(key) for key in names}
-    rows = [_row(row, shown, networks) for row in store.rows()]
+    try:
+        rows = [_row(row, shown, networks) for row in store.rows()]
+    except KeyError as error:
+        raise StoreError(f"the store {str(store.path)!r} is damaged: it lacks {error}") from None
     if not rows:
         raise InputError(f"the store {str(store.path)!r} has no cells")
     return pd.DataFrame(rows)
@@ -136,10 +140,11 @@ def export_store(store: Store, path: str | os.PathLike[str]) -> int:
         raise InputError(f"an export ends in {' or '.join(ENDINGS)}, not {os.fspath(path)!r}")
     frame = store_frame(store)
     if ending == ".csv":
-        frame.to_csv(path, index=False)
-        return len(frame)
-    try:
-        frame.to_parquet(path, index=False)
-    except ImportError:
-        raise MissingDependencyError("pyarrow", "Parquet", "report") from None
+        content = frame.to_csv(index=False).encode()
+    else:
+        try:
+            content = frame.to_parquet(index=False)
+        except ImportError:
+            raise MissingDependencyError("pyarrow", "Parquet", "report") from None
+    write_atomically(path, content)
     return len(frame)

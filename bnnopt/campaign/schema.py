@@ -104,6 +104,10 @@ def storage_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as error:  # sqlite3's own message was damaged
+        raise StoreError(
+            f"the store {str(path)!r} is damaged ({error.reason}): restore a copy of it"
+        ) from None
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):

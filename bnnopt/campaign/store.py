@@ -23,7 +23,7 @@ from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.owner import identity, is_gone
 from bnnopt.campaign.schema import connect, storage_errors
 from bnnopt.campaign.spec import CampaignSpec, PlannedCell
-from bnnopt.campaign.task import Outcome, decode_network, encode_network
+from bnnopt.campaign.task import Outcome, decode_network
 from bnnopt.datasets import Dataset
 from bnnopt.errors import StoreError
 from bnnopt.network import BinarizedNetwork
@@ -80,6 +80,12 @@ class Row:
     finished: float | None
     digest: str | None
     result_attempts: int | None
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether definition and result are as they were stored, by their checksums."""
+        named = hashlib.sha256(str(self.definition).encode()).hexdigest() == self.key
+        return named and (self.record is None or self.digest == self.expected_digest())
 
     def expected_digest(self) -> str:
         """What `digest` must be if the result is as it was stored."""
@@ -192,7 +198,7 @@ class Store:
         with self._transaction():
             self._db.execute("INSERT OR IGNORE INTO specs VALUES (?, ?)", (spec.text, time.time()))
             for key, network in spec.networks.items():
-                row = (key, network.name, encode_network(network))
+                row = (key, network.name, network.to_bytes())
                 self._db.execute("INSERT OR IGNORE INTO networks VALUES (?, ?, ?)", row)
             for name, data in images.items():
                 rows = [
@@ -260,21 +266,33 @@ class Store:
         with storage_errors(self.path):
             return dict(self._db.execute("SELECT key, state FROM cells"))
 
-    def rows(self) -> Iterator[Row]:
-        """Every cell, in the order in which they were added."""
+    def rows(self, *, damaged: bool = False) -> Iterator[Row]:
+        """Every cell, in the order in which they were added.
+
+        Parameters
+        ----------
+        damaged : bool
+            Whether a cell that is not as it was stored is given like any other, for a reader
+            that looks for it; else it is an error.
+        """
         with storage_errors(self.path):
             for values in self._db.execute(ROWS):
-                yield Row(*values)
+                row = Row(*values)
+                if not damaged and not row.is_intact:
+                    raise self._damaged(f"cell {row.key[:12]} is not as it was stored")
+                yield row
 
     def network(self, key: str) -> BinarizedNetwork:
         """The network with this `fingerprint`."""
         return decode_network(self.network_content(key))
 
     def network_content(self, key: str) -> bytes:
-        """Likewise, as `bnnopt.campaign.task.encode_network` gave it."""
+        """Likewise, as `BinarizedNetwork.to_bytes` gave it."""
         with storage_errors(self.path):
             content: bytes
             (content,) = self._one("SELECT content FROM networks WHERE hash = ?", key)
+        if not isinstance(content, bytes):
+            raise self._damaged(f"network {key[:12]} is not as it was stored")
         return content
 
     def networks(self) -> dict[str, str]:
@@ -287,6 +305,8 @@ class Store:
         query = "SELECT pixels, label FROM images WHERE dataset = ? AND image = ?"
         with storage_errors(self.path):
             pixels, label = self._one(query, cell.dataset, cell.image)
+        if not isinstance(pixels, bytes):
+            raise self._damaged(f"image {cell.image} is not as it was stored")
         return np.frombuffer(pixels, dtype=np.uint8), label
 
     def specs(self) -> list[tuple[str, float]]:
@@ -299,14 +319,17 @@ class Store:
         query = "SELECT process, machine, started, beat, ended FROM runners ORDER BY id"
         with storage_errors(self.path):
             found = self._db.execute(query).fetchall()
-        return [
-            {
-                "machine": json.loads(machine),
-                "started": started,
-                "alive": ended is None and not _is_dead(process, beat),
-            }
-            for process, machine, started, beat, ended in found
-        ]
+        try:
+            return [
+                {
+                    "machine": dict(json.loads(machine)),
+                    "started": started,
+                    "alive": ended is None and not _is_dead(process, beat),
+                }
+                for process, machine, started, beat, ended in found
+            ]
+        except (TypeError, ValueError):
+            raise self._damaged("its runners are not as they were stored") from None
 
     def failures(self) -> list[tuple[str, str, float]]:
         """(key, message, Unix time) of every attack that failed and every worker lost."""
@@ -322,8 +345,13 @@ class Store:
     def _one(self, query: str, *values: Any) -> tuple[Any, ...]:
         row: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
         if row is None:
-            raise StoreError(f"the store {str(self.path)!r} is damaged: it lacks {values!r}")
+            raise self._damaged(f"it lacks {values!r}")
         return row
+
+    def _damaged(self, what: str) -> StoreError:
+        return StoreError(
+            f"the store {str(self.path)!r} is damaged: {what}; bnnopt campaign check says where"
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -353,5 +381,6 @@ def _digest(
     attempts: int | None,
     finished: float | None,
 ) -> str:
-    content = [key, record, levels.hex(), seconds, worker, attempts, finished]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    content = [key, record, levels, seconds, worker, attempts, finished]
+    text = json.dumps(content, default=bytes.hex)  # levels, and whatever else a damaged file has
+    return hashlib.sha256(text.encode()).hexdigest()

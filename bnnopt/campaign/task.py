@@ -6,12 +6,10 @@ import os
 import resource
 import socket
 import sys
-import tempfile
 import time
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +27,6 @@ __all__ = [
     "decode_levels",
     "decode_network",
     "encode_levels",
-    "encode_network",
     "run_task",
 ]
 
@@ -46,7 +43,7 @@ class Task:
         The cell's.
     cell : Cell
     network : bytes
-        By `encode_network`.
+        By `BinarizedNetwork.to_bytes`.
     pixels : array of uint8
         The image.
     label : int
@@ -152,27 +149,16 @@ def decode_levels(content: bytes) -> FloatArray:
         raise ValueError(f"damaged levels: {error}") from None
 
 
-def encode_network(network: BinarizedNetwork) -> bytes:
-    """The network as the content of an ``.npz`` file."""
-    with tempfile.TemporaryDirectory(prefix="bnnopt-") as folder:
-        path = Path(folder) / "network.npz"
-        network.save(path)
-        return path.read_bytes()
-
-
 @lru_cache(maxsize=32)
 def decode_network(content: bytes) -> BinarizedNetwork:
-    """The inverse of `encode_network`.
+    """`BinarizedNetwork.from_bytes`, remembered: a worker attacks the same network many times.
 
     Raises
     ------
     NetworkFormatError
         If the bytes are damaged.
     """
-    with tempfile.TemporaryDirectory(prefix="bnnopt-") as folder:
-        path = Path(folder) / "network.npz"
-        path.write_bytes(content)
-        return BinarizedNetwork.load(path)
+    return BinarizedNetwork.from_bytes(content)
 
 
 def _peak_memory() -> int:

@@ -111,8 +111,8 @@ def _run(
         try:
             for result in run_jobs(jobs, workers):
                 results.append(result)
-                write(json.dumps(result.as_dict()))
                 progress.step(_line(result))
+                write(json.dumps(result.as_dict()))
                 if result.interrupted:
                     interrupted = True
                     break

@@ -17,7 +17,7 @@ from bnnopt.campaign.status import campaign_status
 from bnnopt.campaign.store import Store
 from bnnopt.campaign.workers import Workers
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
-from bnnopt.cli.output import check_folder
+from bnnopt.cli.output import check_folder, make_folder
 from bnnopt.errors import InputError
 
 __all__ = ["campaign"]
@@ -175,5 +175,6 @@ def report(store: str, out: str) -> None:
     from bnnopt.report.campaign_report import write_report
 
     with Store(store) as opened:
+        make_folder(out, "--out")
         page = write_report(opened, Path(out))
     print(page)

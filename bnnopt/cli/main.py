@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import NoReturn
@@ -11,6 +12,7 @@ import click
 from bnnopt import __version__
 from bnnopt.cli.attack import attack
 from bnnopt.cli.campaign import campaign
+from bnnopt.cli.completion import add_completion
 from bnnopt.cli.data import data
 from bnnopt.cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
 from bnnopt.cli.export import export
@@ -38,7 +40,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and self.get_command(ctx, args[0]) is None:
+        if args and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
             raise UnknownNameError("command", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
@@ -51,10 +53,13 @@ def commands() -> None:
 
 for command in (attack, campaign, data, export, networks, solvers, train, verify):
     commands.add_command(command)
+add_completion(commands)
 
 
 def main() -> NoReturn:
     """Run the command line; exit 0 done, 1 the work failed, 2 bad input, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have any bytes
     try:
         code = commands.main(standalone_mode=False)
         sys.stdout.flush()
@@ -76,7 +81,8 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILED
     except OSError as error:
-        code = _complain(f"{error.strerror or error}: {error.filename or ''}", FAILED)
+        named = f": {error.filename}" if error.filename else ""
+        code = _complain(f"{error.strerror or error}{named}", FAILED)
     sys.exit(code)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from bnnopt.errors import InputError
+from bnnopt.files import naming
 
-__all__ = ["check_folder", "json_sink"]
+__all__ = ["check_folder", "json_sink", "make_folder"]
 
 
 def check_folder(path: str, option: str) -> None:
@@ -29,28 +29,57 @@ def check_folder(path: str, option: str) -> None:
         raise InputError(f"{option}: {path!r} cannot be written")
 
 
+def make_folder(path: str | Path, option: str) -> None:
+    """Make the folder that results will go to, before hours of work.
+
+    Raises
+    ------
+    InputError
+        If it is not there and cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{option}: the folder {str(path)!r} cannot be made ({error.strerror})"
+        ) from None
+
+
 @contextmanager
 def json_sink(path: str | None) -> Iterator[Callable[[str], None]]:
-    """A function that writes one line; it is on disk before the next piece of work starts."""
+    """A function that writes one line; it is on disk before the next piece of work starts.
+
+    A file holds whole lines only, also when its disk is full.
+    """
     if path is None:
         yield lambda line: None
         return
     if path == "-":
-        yield lambda line: _write_line(sys.stdout, line)
+        yield lambda line: print(line, flush=True)
         return
     check_folder(path, "--json")
     with ExitStack() as stack:
-        streams: list[IO[str]] = []
+        streams: list[FileIO] = []
 
         def write(line: str) -> None:
             # Opened by the first result: a mistaken command must not empty an older file.
-            if not streams:
-                streams.append(stack.enter_context(open(path, "w", encoding="utf-8")))
-            _write_line(streams[0], line)
+            with naming(path):
+                if not streams:
+                    streams.append(stack.enter_context(FileIO(path, "w")))
+                _append(streams[0], f"{line}\n".encode())
 
         yield write
 
 
-def _write_line(stream: IO[str], line: str) -> None:
-    stream.write(line + "\n")
-    stream.flush()
+def _append(stream: FileIO, content: bytes) -> None:
+    """Write all of it or, where that can be undone, nothing."""
+    end = stream.tell() if stream.seekable() else None
+    rest = memoryview(content)
+    try:
+        while rest:
+            rest = rest[stream.write(rest) :]
+    except OSError:
+        if end is not None:
+            with suppress(OSError):  # a device has no length
+                stream.truncate(end)
+        raise

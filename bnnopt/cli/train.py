@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bnnopt.cli.networks import networks_table
+from bnnopt.cli.output import check_folder, make_folder
 from bnnopt.errors import InputError
 
 __all__ = ["train"]
@@ -44,13 +45,17 @@ def train(
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
     if zoo:
+        folder = Path(out or "networks")
+        make_folder(folder, "--out")
         trained = []
-        for network in train_zoo(Path(out or "networks"), device, workers, epochs, seed):
+        for network in train_zoo(folder, device, workers, epochs, seed):
             click.echo(f"{network.name}: {network.accuracy:.2%}")
             trained.append(network)
         click.echo(networks_table(sorted(trained, key=lambda network: network.name)))
         return
     recipe = Recipe(dataset, depth, width, head, epochs=epochs, seed=seed)  # type: ignore[arg-type]
     path = Path(out or f"{recipe.name}.npz")
+    make_folder(path.parent, "--out")
+    check_folder(str(path), "--out")
     network = train_to_file(recipe, path, device)
     click.echo(f"{path}: {network.accuracy:.2%} of the 10,000 test images")

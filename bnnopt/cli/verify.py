@@ -54,8 +54,8 @@ def verify(network: str, images: str, bisect: bool, json_file: str | None, **opt
                 interrupted = True
                 break
             rows.append(row)
-            write(json.dumps(_record(last, row, bisect)))
             progress.step("image " + ", ".join(f"{k} {v}" for k, v in row.items() if v != "")[6:])
+            write(json.dumps(_record(last, row, bisect)))
             failed |= bool(last.message)
             if last.interrupted:
                 interrupted = True

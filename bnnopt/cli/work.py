@@ -44,15 +44,19 @@ def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult]:
         yield from (job.run() for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     try:
         for future in as_completed([pool.submit(job.run) for job in jobs]):
             yield future.result()
+        pool.shutdown()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
 
 
-def _ignore_interrupts() -> None:
+def _prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Pyomo makes a lock of multiprocessing; of this kind it is nothing that a terminated process
+    # would leave behind in the system.
+    multiprocessing.set_start_method("fork", force=True)

@@ -84,10 +84,11 @@ def fetch(dataset: DatasetSpec, file: FileSpec) -> Path:
             path=folder,
             downloader=pooch.HTTPDownloader(progressbar=True, timeout=30),
         )
-    except (requests.RequestException, OSError) as error:
+    except OSError as error:  # that of requests, or that of a cache which cannot be written
+        of_web = isinstance(error, requests.RequestException)
         raise DataError(
             f"cannot download {name} of {dataset.name} from {dataset.url} "
-            f"({type(error).__name__}): put the file into {folder}, "
+            f"({type(error).__name__ if of_web else error}): put the file into {folder}, "
             f"or set BNNOPT_DATA to a folder with {dataset.name}/{name}"
         ) from None
     try:

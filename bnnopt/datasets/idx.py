@@ -35,4 +35,7 @@ def parse_idx(content: bytes) -> npt.NDArray[np.uint8]:
         count *= side
     if count != len(content) - offset:
         raise DataError(f"the IDX file declares {count} bytes and holds {len(content) - offset}")
-    return np.frombuffer(content, dtype=np.uint8, offset=offset).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype=np.uint8, offset=offset).reshape(shape)
+    except ValueError as error:
+        raise DataError(f"the IDX file has a shape that is too large: {error}") from None

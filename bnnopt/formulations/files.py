@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bnnopt.errors import InputError
+from bnnopt.files import naming
 
 __all__ = ["ENDINGS", "write_model"]
 
@@ -29,8 +30,9 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     if target.suffix not in ENDINGS:
         raise InputError(f"a model file ends in {' or '.join(ENDINGS)}, not {target.name!r}")
     partial = target.with_name(f".{target.stem}.partial{target.suffix}")
-    try:
-        model.write(str(partial), io_options={"symbolic_solver_labels": True})
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with naming(target):
+        try:
+            model.write(str(partial), io_options={"symbolic_solver_labels": True})
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)

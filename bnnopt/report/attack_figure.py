@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bnnopt.errors import InputError
+from bnnopt.report.saving import save
 from bnnopt.result import AttackResult
 
 __all__ = ["save_figure"]
@@ -54,7 +55,7 @@ def save_figure(
         for axis in row:
             axis.set_xticks([])
             axis.set_yticks([])
-    figure.savefig(path, dpi=120)
+    save(figure, path, dpi=120)
 
 
 def _name(number: int, class_names: Sequence[str]) -> str:

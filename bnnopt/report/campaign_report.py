@@ -12,6 +12,7 @@ from typing import Any
 from bnnopt.campaign.status import campaign_status
 from bnnopt.campaign.store import Store
 from bnnopt.errors import MissingDependencyError
+from bnnopt.files import write_atomically
 
 __all__ = ["write_report"]
 
@@ -88,21 +89,21 @@ def write_report(store: Store, folder: Path) -> Path:
         failures=[(key[:12], message, _date(at)) for key, message, at in store.failures()],
     )
     path = folder / PAGE
-    path.write_text(page, encoding="utf-8")
+    write_atomically(path, page.encode())
     return path
 
 
 def _draw(drawing: Any, folder: Path) -> dict[str, str]:
     """Write a figure's files; what the page says of it."""
     from bnnopt.report.gallery import data_uri
+    from bnnopt.report.saving import save
 
     said = {"title": drawing.title, "caption": drawing.caption, "missing": drawing.missing}
     if drawing.draw is None:
         return said | {"image": "", "name": drawing.name}
     figure = drawing.draw()
-    for ending in ("pdf", "png"):
-        figure.savefig(folder / f"{drawing.name}.{ending}")
-    png = (folder / f"{drawing.name}.png").read_bytes()
+    save(figure, folder / f"{drawing.name}.pdf")
+    png = save(figure, folder / f"{drawing.name}.png")
     return said | {"image": data_uri(png), "name": drawing.name}
 
 

@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 
+from bnnopt.search.cache import run_though_unsaved
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.tree import advance, new_tree
 from bnnopt.search.walk import new_walk, walk
@@ -29,10 +30,14 @@ def warm_up() -> None:
     notice.daemon = True
     notice.start()
     try:
-        one = np.ones((1, 1))
-        region = Region(one, np.ones(1), np.ones(1), np.ones(1), 1.0)
-        terms = MarginTerms(np.ones(1), one, np.zeros((0, 1, 1)), np.zeros((0, 1)), np.ones(1), 0.0)
-        advance(region, terms, new_tree(region, terms), 0.0, 1)
-        walk(region, terms, new_walk(region, terms, 0, 0.0), 1)
+        run_though_unsaved(_run_on_one_neuron)
     finally:
         notice.cancel()
+
+
+def _run_on_one_neuron() -> None:
+    one = np.ones((1, 1))
+    region = Region(one, np.ones(1), np.ones(1), np.ones(1), 1.0)
+    terms = MarginTerms(np.ones(1), one, np.zeros((0, 1, 1)), np.zeros((0, 1)), np.ones(1), 0.0)
+    advance(region, terms, new_tree(region, terms), 0.0, 1)
+    walk(region, terms, new_walk(region, terms, 0, 0.0), 1)

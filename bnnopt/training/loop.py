@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from bnnopt import datasets
 from bnnopt.errors import InputError, UnknownNameError
+from bnnopt.files import write_atomically
 from bnnopt.training.model import TrainableNetwork
 from bnnopt.training.recipe import Recipe
 
@@ -118,8 +119,6 @@ class _State:
         self.seconds = 0.0
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        folder = Path(path).parent
-        folder.mkdir(parents=True, exist_ok=True)
         content: dict[str, Any] = {
             "recipe": self.recipe.as_dict(),
             "epoch": self.epoch,
@@ -129,14 +128,9 @@ class _State:
             "schedule": self.schedule.state_dict(),
             "generator": self.generator.get_state(),
         }
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                torch.save(content, stream)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        stream = io.BytesIO()
+        torch.save(content, stream)
+        write_atomically(path, stream.getvalue())
 
     def restore(self, path: str | os.PathLike[str], place: torch.device) -> None:
         try:
@@ -155,7 +149,16 @@ class _State:
             self.schedule.load_state_dict(content["schedule"])
             self.generator.set_state(content["generator"].cpu())
             self.epoch, self.seconds = int(content["epoch"]), float(content["seconds"])
-        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            if not (0 <= self.epoch <= self.recipe.epochs and self.seconds >= 0):
+                raise ValueError(f"epoch {self.epoch} after {self.seconds} s")
+        except (
+            OverflowError,
+            RuntimeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:
             raise _damaged(path, error) from None
 
 

@@ -12,7 +12,7 @@ from bnnopt import datasets, zoo
 from bnnopt.campaign.local import LocalWorkers
 from bnnopt.campaign.runner import Tally, run_campaign
 from bnnopt.campaign.store import Store
-from bnnopt.campaign.task import Task, encode_network
+from bnnopt.campaign.task import Task
 from bnnopt.errors import InputError
 from tests.campaign.conftest import small_spec, table
 
@@ -55,7 +55,7 @@ def test_a_hung_worker_of_dask_is_restarted_and_runs_its_cell_again() -> None:
 
     cell = next(iter(small_spec(1).cells())).cell
     network, images = zoo.load("fashion-mnist-2x100"), datasets.embedded()
-    task = Task(cell.key, cell, encode_network(network), images.images[0], int(images.labels[0]))
+    task = Task(cell.key, cell, network.to_bytes(), images.images[0], int(images.labels[0]))
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
     ) as cluster:
