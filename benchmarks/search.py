@@ -31,6 +31,7 @@ from bnnopt.attacks.pattern import PatternAttack
 from bnnopt.cli.images import parse_indices
 from bnnopt.cli.work import Job, run_jobs
 from bnnopt.datasets.catalog import COUNTS
+from bnnopt.search.warm_up import warm_up
 
 SETTINGS = (
     "mnist-2x100:0.01,mnist-3x100:0.01,fashion-mnist-2x100:0.01,mnist-2x100:0.02,mnist-2x200:0.01"
@@ -156,7 +157,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=60.0)
     arguments = parser.parse_args()
     began = time.process_time()
-    BranchAndBound()
+    warm_up()
     print(f"kernel loaded in {time.process_time() - began:.1f} CPU s", file=sys.stderr)
     if arguments.settings is None:
         arguments.settings = "mnist-2x100:0.01" if arguments.mode == "proof" else SETTINGS

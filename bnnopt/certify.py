@@ -127,11 +127,11 @@ def certify(
         If an argument is wrong, or the solver is missing or fails.
     """
     limits = Limits(time_limit, threads, seed)
-    with solver_errors():
-        attack_class("auto")(solver=solver)  # imports and compiles, before the clock runs
-    deadline = Deadline(limits.time_limit)
     loaded = load_network(network)
     instance = AttackInstance(loaded, image, epsilon, "untargeted", domain, **budget)
+    with solver_errors():
+        attack_class("auto")(solver=solver).prepare(instance)
+    deadline = Deadline(limits.time_limit)
     classes: dict[int, Robustness] = {}
     flip: AttackResult | None = None
     message, interrupted = "", False
