@@ -24,9 +24,9 @@ from tabulate import tabulate
 
 import bnnopt
 from bnnopt import AttackInstance, AttackResult, Status, datasets
+from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.branch_and_bound import BranchAndBound
-from bnnopt.attacks.milp import MilpAttack
 from bnnopt.attacks.pattern import PatternAttack
 from bnnopt.cli.images import parse_indices
 from bnnopt.cli.work import Job, run_jobs
@@ -72,7 +72,9 @@ def save(mode: str, rows: list[dict[str, Any]]) -> None:
 
 def proof(arguments: argparse.Namespace) -> None:
     """Geometric mean of the ratio of CPU times over the images that both prove."""
-    contestants = {"paper": MilpAttack(arguments.solver, "paper"), "bab": BranchAndBound()}
+    # Imported here only: workers of `throughput` import this module, and need no Pyomo.
+    milp = attack_class("milp")
+    contestants = {"paper": milp(arguments.solver, "paper"), "bab": BranchAndBound()}
     rows: list[dict[str, Any]] = []
     for setting in arguments.settings.split(","):
         for turn, (index, instance) in enumerate(instances(setting, arguments.images)):
