@@ -59,10 +59,12 @@ def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult]:
             futures = [pool.submit(job.run) for job in jobs]
         for future in as_completed(futures):
             yield future.result()
-    finally:
+        pool.shutdown()
+    except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
+        raise
 
 
 def _ignore_interrupts() -> None:
