@@ -24,7 +24,7 @@ from bnnopt.campaign.local import LocalWorkers
 from bnnopt.campaign.runner import run_campaign
 from bnnopt.campaign.spec import CampaignSpec, parse_spec
 from bnnopt.campaign.store import Store
-from bnnopt.campaign.task import Task, encode_network
+from bnnopt.campaign.task import Task
 
 IDLE = """
 networks = ["fashion-mnist-2x100"]
@@ -71,9 +71,13 @@ def warm_up(workers: LocalWorkers, count: int) -> None:
     spec = parse_spec(IDLE.format(seeds=0))
     (network,) = spec.networks.values()
     cell = next(iter(spec.cells())).cell
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.npz"
+        network.save(path)
+        content = path.read_bytes()
     image = datasets.embedded().images[0].ravel()
     for number in range(count):
-        workers.submit(Task(str(number), cell, encode_network(network), image, 0))
+        workers.submit(Task(str(number), cell, content, image, 0))
     while workers.free() < count:
         workers.wait(60.0)
 

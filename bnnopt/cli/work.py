@@ -61,9 +61,9 @@ def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult]:
             yield future.result()
         pool.shutdown()
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
+        pool.shutdown(cancel_futures=True)
         raise
 
 

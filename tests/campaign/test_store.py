@@ -19,7 +19,6 @@ from bnnopt.campaign.spec import CampaignSpec
 from bnnopt.campaign.store import Store
 from bnnopt.errors import InputError
 from tests.campaign.conftest import small_spec, spec_file, table
-from tests.cli.test_commands import bnnopt_cli  # noqa: F401
 
 
 def run(spec: CampaignSpec, path: Path) -> None:
@@ -143,7 +142,7 @@ def test_a_tampered_image_or_network_is_found(store: Path) -> None:
 
 def test_the_check_command_names_the_cell_and_fails(
     store: Path,
-    bnnopt_cli: Any,  # noqa: F811
+    bnnopt_cli: Any,
 ) -> None:
     assert bnnopt_cli("campaign", "check", str(store))[:2] == (
         0,
@@ -191,7 +190,7 @@ def test_a_process_knows_itself_and_the_dead() -> None:
 def test_status_counts_and_export_writes_every_cell(
     store: Path,
     tmp_path: Path,
-    bnnopt_cli: Any,  # noqa: F811
+    bnnopt_cli: Any,
 ) -> None:
     code, out, _ = bnnopt_cli("campaign", "status", str(store), "--json")
     assert code == 0
@@ -212,7 +211,7 @@ def test_status_counts_and_export_writes_every_cell(
 
 def test_dry_run_counts_cells_and_hours_and_writes_nothing(
     tmp_path: Path,
-    bnnopt_cli: Any,  # noqa: F811
+    bnnopt_cli: Any,
 ) -> None:
     spec = spec_file(tmp_path, 100)
     code, out, _ = bnnopt_cli("campaign", "run", str(spec), "--dry-run", "--workers", "2")
@@ -232,7 +231,7 @@ def test_dry_run_counts_cells_and_hours_and_writes_nothing(
 )
 def test_a_mistaken_command_is_bad_input(
     tmp_path: Path,
-    bnnopt_cli: Any,  # noqa: F811
+    bnnopt_cli: Any,
     arguments: tuple[str, ...],
     message: str,
 ) -> None:

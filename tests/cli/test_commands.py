@@ -17,25 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bnnopt
-from bnnopt.cli import main
 from bnnopt.cli.images import parse_indices
 from bnnopt.errors import InputError
 
 QUICK = ("--epsilon", "0.003", "--time-limit", "30")
-
-
-@pytest.fixture
-def bnnopt_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the command line in this process; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bnnopt", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_attack_prints_a_table_and_writes_json_and_a_figure(

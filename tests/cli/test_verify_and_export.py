@@ -7,11 +7,9 @@ from typing import Any
 import highspy
 import pytest
 
-from tests.cli.test_commands import bnnopt_cli  # noqa: F401 - a fixture
-
 
 def test_verify_prints_verdicts_and_writes_json(
-    bnnopt_cli: Any,  # noqa: F811
+    bnnopt_cli: Any,
     tmp_path: Path,
 ) -> None:
     lines = tmp_path / "verdicts.jsonl"
@@ -26,7 +24,7 @@ def test_verify_prints_verdicts_and_writes_json(
     assert [record["verdict"] for record in records] == ["robust", "vulnerable"]
 
 
-def test_verify_bisects(bnnopt_cli: Any) -> None:  # noqa: F811
+def test_verify_bisects(bnnopt_cli: Any) -> None:
     code, out, _ = bnnopt_cli(
         "verify",
         "fashion-mnist-2x100",
@@ -39,7 +37,7 @@ def test_verify_bisects(bnnopt_cli: Any) -> None:  # noqa: F811
 @pytest.mark.parametrize("ending", ["lp", "mps"])
 @pytest.mark.parametrize("formulation", ["tight", "paper"])
 def test_an_exported_model_has_the_papers_names_and_another_reader_finds_the_same_optimum(
-    bnnopt_cli: Any,  # noqa: F811
+    bnnopt_cli: Any,
     tmp_path: Path,
     ending: str,
     formulation: str,
@@ -83,7 +81,7 @@ def test_an_exported_model_has_the_papers_names_and_another_reader_finds_the_sam
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(
-    bnnopt_cli: Any,  # noqa: F811
+    bnnopt_cli: Any,
     arguments: tuple[str, ...],
     says: str,
 ) -> None:
@@ -93,7 +91,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert len(err.strip().splitlines()) == 1
 
 
-def test_attack_shows_distances_and_model_sizes(bnnopt_cli: Any) -> None:  # noqa: F811
+def test_attack_shows_distances_and_model_sizes(bnnopt_cli: Any) -> None:
     code, out, _ = bnnopt_cli(
         "attack",
         "fashion-mnist-2x100",
