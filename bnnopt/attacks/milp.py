@@ -12,6 +12,7 @@ import solvers
 from bnnopt.attacks.base import Attack, Findings, Limits
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.decomposition import Decomposition
+from bnnopt.attacks.growing_budget import budget_of_goal, grow_budget
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.bounds import interval_bounds
 from bnnopt.formulations.attack import attack_model, model_size
@@ -79,6 +80,9 @@ class MilpAttack(Attack):
         goal = instance.sought
         if self._decompose and instance.is_box and (goal.is_margin or not goal.stages):
             return Decomposition(instance, self._adapter, limits, self._strengthen).run()
+        distance = budget_of_goal(instance)
+        if distance is not None:
+            return grow_budget(instance, limits, distance, self._solve_whole)
         return self._solve_whole(instance, limits)
 
     def _solve_whole(self, instance: AttackInstance, limits: Limits) -> Findings:
