@@ -30,7 +30,7 @@ from bnnopt.attacks.milp import MilpAttack
 from bnnopt.cli.images import parse_indices
 from bnnopt.datasets.catalog import COUNTS
 from bnnopt.formulations.attack import attack_model
-from bnnopt.formulations.tight import STRENGTHENINGS
+from bnnopt.formulations.names import STRENGTHENINGS
 
 SHORTEST_SECONDS = 0.001
 

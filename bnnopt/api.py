@@ -146,6 +146,7 @@ def attack(
     given = {"solver": solver, "formulation": formulation}
     with solver_errors():
         attacker = _make(method_class, given, options or {})
+        attacker.prepare(instance)
         deadline = Deadline(time_limit)
         starts = _starts(instance, start, limits, given)
         left = replace(limits, time_limit=deadline.left, on_incumbent=on_incumbent)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.instance import AttackInstance
-from bnnopt.network import HiddenLayer
+from bnnopt.network import BinarizedNetwork, HiddenLayer
 
-__all__ = ["LayerBounds", "interval_bounds", "layer_bounds"]
+__all__ = ["LayerBounds", "count_unstable", "interval_bounds", "layer_bounds"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -53,6 +53,34 @@ def interval_bounds(instance: AttackInstance) -> list[LayerBounds]:
     return layers
 
 
+def count_unstable(
+    network: BinarizedNetwork, images: npt.ArrayLike, epsilon: float
+) -> npt.NDArray[np.int64]:
+    """How many first-layer neurons the box around each image can flip.
+
+    The time of an exact attack grows with it, so it says which images to begin with.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork
+    images : array_like, shape (count, n) or (count, *input_shape)
+        Values in [0, 1].
+    epsilon : float
+        The only budget.
+
+    Returns
+    -------
+    array of int64, shape (count,)
+    """
+    layer, levels = network.hidden[0], float(network.levels)
+    z = network.levels_of(images)
+    low, high = np.maximum(z - epsilon * levels, 0.0), np.minimum(z + epsilon * levels, levels)
+    centre = (low + high) / 2.0 @ layer.weight.T.astype(np.float64)
+    radius = (high - low).sum(axis=1, keepdims=True) / 2.0
+    bounds = layer_bounds(layer, centre - radius, centre + radius)
+    return np.asarray((bounds.sign == 0).sum(axis=1))
+
+
 def _first_bounds(instance: AttackInstance) -> LayerBounds:
     """Over the box; with an L0 or L1 budget, only the best changes that it pays for count."""
     layer, (low, high) = instance.network.hidden[0], instance.box
@@ -81,7 +109,7 @@ def _box_bounds(layer: HiddenLayer, low: FloatArray, high: FloatArray) -> LayerB
 
 def layer_bounds(layer: HiddenLayer, lower: FloatArray, upper: FloatArray) -> LayerBounds:
     """Bounds on a layer's sums, and the signs that they decide."""
-    sign = np.zeros(len(lower), dtype=np.int8)
+    sign = np.zeros(lower.shape, dtype=np.int8)
     sign[lower >= layer.threshold] = 1
     sign[upper < layer.threshold] = -1
     return LayerBounds(lower, upper, sign)

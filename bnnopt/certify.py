@@ -127,16 +127,14 @@ def certify(
         If an argument is wrong, or the solver is missing or fails.
     """
     limits = Limits(time_limit, threads, seed)
-    with solver_errors():
-        attack_class("auto")(solver=solver)  # imports and compiles, before the clock runs
-    deadline = Deadline(limits.time_limit)
     loaded = load_network(network)
     instance = AttackInstance(loaded, image, epsilon, "untargeted", domain, **budget)
-    classes: dict[int, Robustness] = {}
-    flip: AttackResult | None = None
-    message, interrupted = "", False
+    with solver_errors():
+        attack_class("auto")(solver=solver).prepare(instance)
+    deadline = Deadline(limits.time_limit)
+    results: dict[int, AttackResult] = {}
     for target in sorted(instance.targets, key=lambda c: -instance.logits[c]):
-        result = attack(
+        results[target] = last = attack(
             loaded,
             image,
             epsilon,
@@ -149,12 +147,9 @@ def certify(
             seed=seed,
             **budget,
         )
-        classes[target] = _verdict(result)
-        message, interrupted = result.message or message, result.interrupted
-        if result.flipped:
-            flip = result
-        if result.flipped or interrupted:
+        if last.flipped or last.interrupted:
             break
+    classes = {target: _verdict(result) for target, result in results.items()}
     return Certificate(
         network=loaded.name,
         image=index,
@@ -162,14 +157,14 @@ def certify(
         source=instance.source,
         epsilon=float(epsilon),
         domain=domain,
-        verdict=_overall(classes, interrupted),
+        verdict=_overall(classes, last.interrupted),
         classes=classes,
-        target=None if flip is None else flip.target,
-        margin=None if flip is None else flip.objective,
+        target=last.target if last.flipped else None,
+        margin=last.objective if last.flipped else None,
         wall_time=deadline.elapsed,
-        interrupted=interrupted,
-        message=message,
-        adversarial=None if flip is None else flip.adversarial,
+        interrupted=last.interrupted,
+        message=next((r.message for r in reversed(results.values()) if r.message), ""),
+        adversarial=last.adversarial if last.flipped else None,
     )
 
 

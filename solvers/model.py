@@ -1,4 +1,4 @@
-"""A Pyomo model compiled once to arrays, whatever the solver."""
+"""A model in arrays, whatever the solver; compiled once from Pyomo."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pyomo.common.errors import InfeasibleConstraintException, PyomoException
-from pyomo.core.base import Constraint, Objective, Var, maximize
-from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from scipy.sparse import csr_array
 
 from solvers.errors import ModelError
@@ -40,7 +37,7 @@ class CompiledModel:
     lower, upper : array of float, shape (n,)
     integer : array of bool, shape (n,)
     variables, constraints : tuple
-        The Pyomo objects of the columns and rows.
+        The Pyomo objects of the columns and rows; none where the model was made of arrays.
     """
 
     name: str
@@ -53,8 +50,8 @@ class CompiledModel:
     lower: FloatArray
     upper: FloatArray
     integer: npt.NDArray[np.bool_]
-    variables: tuple[Any, ...]
-    constraints: tuple[Any, ...]
+    variables: tuple[Any, ...] = ()
+    constraints: tuple[Any, ...] = ()
 
     @property
     def num_columns(self) -> int:
@@ -68,13 +65,15 @@ class CompiledModel:
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
-        """Pyomo's names of the variables."""
-        return tuple(variable.name for variable in self.variables)
+        """Pyomo's names of the variables; ``x0``, ``x1``, ... where there are none."""
+        pyomo = tuple(variable.name for variable in self.variables)
+        return pyomo or tuple(f"x{column}" for column in range(self.num_columns))
 
     @cached_property
     def row_names(self) -> tuple[str, ...]:
-        """Pyomo's names of the constraints."""
-        return tuple(constraint.name for constraint in self.constraints)
+        """Pyomo's names of the constraints; ``r0``, ``r1``, ... where there are none."""
+        pyomo = tuple(constraint.name for constraint in self.constraints)
+        return pyomo or tuple(f"r{row}" for row in range(self.num_rows))
 
     @cached_property
     def _column_of(self) -> dict[int, int]:
@@ -109,9 +108,10 @@ class CompiledModel:
         return np.fromiter((self._row_of[id(c)] for c in constraints), dtype=np.int64)
 
     def load(self, values: npt.ArrayLike) -> None:
-        """Set the values of the Pyomo variables to a point, shape (n,)."""
-        for variable, value in zip(self.variables, np.asarray(values).tolist(), strict=True):
-            variable.set_value(value, skip_validation=True)
+        """Set the values of the Pyomo variables, if there are any, to a point, shape (n,)."""
+        if self.variables:
+            for variable, value in zip(self.variables, np.asarray(values).tolist(), strict=True):
+                variable.set_value(value, skip_validation=True)
 
 
 def compile_model(model: Any) -> CompiledModel:
@@ -132,6 +132,11 @@ def compile_model(model: Any) -> CompiledModel:
     ModelError
         If the model is anything else.
     """
+    # Whoever has a Pyomo model has imported Pyomo; whoever hands over arrays need not wait for it.
+    from pyomo.common.errors import InfeasibleConstraintException, PyomoException
+    from pyomo.core.base import Objective, Var, maximize
+    from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
+
     objectives = list(model.component_data_objects(Objective, active=True))
     if len(objectives) > 1:
         raise ModelError(
@@ -212,6 +217,8 @@ def _column_data(columns: list[Any]) -> tuple[FloatArray, FloatArray, npt.NDArra
 
 def _contradiction(model: Any, why: str) -> CompiledModel:
     """A model that Pyomo finds trivially infeasible: one row, 0 >= 1, and no column."""
+    from pyomo.core.base import Constraint
+
     violated = next(iter(model.component_data_objects(Constraint, active=True)))
     empty = np.zeros(0)
     return CompiledModel(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnnopt import AttackInstance, BinarizedNetwork, OutputLayer, zoo
-from bnnopt.bounds import interval_bounds
+from bnnopt.bounds import count_unstable, interval_bounds
 from bnnopt.errors import BnnoptError, InputError, UnknownNameError
 from bnnopt.network import GRID
 from tests.helpers import random_image, random_network
@@ -61,6 +61,18 @@ def test_interval_bounds_contain_every_point_and_stable_neurons_never_flip(
         values = layer(values)
         stable = bounds.sign != 0
         assert np.all(values[:, stable] == bounds.sign[stable])
+
+
+@given(network=networks, epsilon=epsilons, seed=st.integers(0, 99))
+def test_unstable_neurons_are_counted_for_many_images_as_for_one(
+    network: BinarizedNetwork, epsilon: float, seed: int
+) -> None:
+    images = np.stack([random_image(network, seed + step) for step in range(3)])
+    expected = [
+        len(interval_bounds(AttackInstance(network, image, epsilon))[0].unstable)
+        for image in images
+    ]
+    assert count_unstable(network, images, epsilon).tolist() == expected
 
 
 @given(network=networks, seed=st.integers(0, 99), target=st.sampled_from(["runner-up", 1, 2, "u"]))

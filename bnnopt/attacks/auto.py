@@ -8,13 +8,15 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+import solvers
+from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.branch_and_bound import BranchAndBound
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings
-from bnnopt.attacks.milp import MilpAttack
 from bnnopt.attacks.pattern import PatternAttack
 from bnnopt.attacks.smallest_box import seeks_smallest_box
+from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
 
 __all__ = ["AutoAttack"]
@@ -23,6 +25,8 @@ FloatArray = npt.NDArray[np.float64]
 
 START_SHARE, START_SECONDS = 0.1, 2.0
 """Of the time limit, and at most, what pattern search gets before a MILP."""
+
+MILP = "milp"
 
 
 class AutoAttack(Attack):
@@ -40,23 +44,32 @@ class AutoAttack(Attack):
     takes: ClassVar[tuple[str, ...]] = ("solver", "formulation")
 
     def __init__(self, solver: str = "highs", formulation: str = "tight") -> None:
+        check_names(formulation)
+        self._adapter = solvers.get(solver)
         self._tree, self._walk = BranchAndBound(), PatternAttack()
-        self._milp = MilpAttack(solver, formulation)
         self.solver = solver
         self.formulation: str = formulation
 
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""
-        return tuple(dict.fromkeys((*self._tree.packages(), *self._milp.packages())))
+        return (*self._tree.packages(), "pyomo", self._adapter.package)
+
+    def prepare(self, instance: AttackInstance) -> None:
+        """Compile the kernel; import Pyomo where a MILP will be built."""
+        self._tree.prepare(instance)
+        if not _is_searched(instance):
+            attack_class(MILP)
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Choose, and say what ran in `Findings.ran`."""
-        goal = instance.sought
-        is_searched = goal.is_margin or not goal.stages
-        if instance.is_box and (is_searched or seeks_smallest_box(instance)):
+        if _is_searched(instance):
             findings = self._tree.run(instance, limits, starts)
             findings.ran = self._tree.method
             return findings
+        return self._solve(instance, limits, starts)
+
+    def _solve(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+        """Pattern search, then the MILP from what it found."""
         deadline = Deadline(limits.time_limit)
         # A flip somewhere in the box is a good point of many budgets once it is brought inside.
         whole = replace(instance, goal="margin", max_pixels=None, max_l1=None)
@@ -65,7 +78,15 @@ class AutoAttack(Attack):
         if first.interrupted:
             return first
         left = replace(limits, time_limit=deadline.left)
-        findings = self._milp.run(instance, left, np.vstack([starts, first.points]))
+        milp = attack_class(MILP)(self.solver, self.formulation)
+        findings: Findings = milp.run(instance, left, np.vstack([starts, first.points]))
         findings.points = np.vstack([first.points, findings.points])
-        findings.ran = self._milp.method
+        findings.ran = MILP
         return findings
+
+
+def _is_searched(instance: AttackInstance) -> bool:
+    """Whether branch and bound takes the instance."""
+    goal = instance.sought
+    is_margin_or_flip = goal.is_margin or not goal.stages
+    return instance.is_box and (is_margin_or_flip or seeks_smallest_box(instance))

@@ -85,6 +85,9 @@ class Attack(ABC):
     solver: str | None = None
     formulation: str | None = None
 
+    def prepare(self, instance: AttackInstance) -> None:  # noqa: B027 - most need nothing
+        """Import and compile what an instance needs; called before any clock runs."""
+
     @abstractmethod
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Search the instance's box.
@@ -130,6 +133,7 @@ class Attack(ABC):
             if no candidate is better.
         """
         limits = limits or Limits()
+        self.prepare(instance)
         began = time.perf_counter()
         given = np.zeros((0, instance.network.num_inputs)) if starts is None else starts
         begin = np.array([instance.snap(z) for z in given]).reshape(given.shape)

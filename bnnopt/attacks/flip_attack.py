@@ -21,12 +21,13 @@ FloatArray = npt.NDArray[np.float64]
 class FlipAttack(Attack):
     """An attack for the margin, a flip or the smallest box with one; a subclass has `seek`."""
 
-    def __init__(self) -> None:
-        warm_up()  # before any clock runs
-
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""
         return (*super().packages(), "numba")
+
+    def prepare(self, instance: AttackInstance) -> None:
+        """Compile the kernel."""
+        warm_up()
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Search the box; for the goal linf, box after box."""

@@ -12,11 +12,12 @@ import solvers
 from bnnopt.attacks.base import Attack, Findings, Limits
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.decomposition import Decomposition
+from bnnopt.attacks.growing_budget import budget_of_goal, grow_budget
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.bounds import interval_bounds
-from bnnopt.formulations.attack import attack_model, check_names, model_size
+from bnnopt.formulations.attack import attack_model, model_size
 from bnnopt.formulations.goals import hold_stage, set_stage
-from bnnopt.formulations.tight import STRENGTHENINGS
+from bnnopt.formulations.names import STRENGTHENINGS, check_names
 from bnnopt.instance import AttackInstance
 
 __all__ = ["MilpAttack"]
@@ -38,7 +39,7 @@ class MilpAttack(Attack):
     formulation : {"tight", "paper"}
         Ours, or equations (1) to (8).
     strengthen : collection of str
-        For ``"tight"``: names of `bnnopt.formulations.tight.STRENGTHENINGS`.
+        For ``"tight"``: names of `bnnopt.formulations.names.STRENGTHENINGS`.
     decompose : bool
         For ``"tight"``, where the box is the only budget and the goal is the margin or a flip:
         solve over the first layer's signs, and add pixels only to check what is found
@@ -79,6 +80,9 @@ class MilpAttack(Attack):
         goal = instance.sought
         if self._decompose and instance.is_box and (goal.is_margin or not goal.stages):
             return Decomposition(instance, self._adapter, limits, self._strengthen).run()
+        distance = budget_of_goal(instance)
+        if distance is not None:
+            return grow_budget(instance, limits, distance, self._solve_whole)
         return self._solve_whole(instance, limits)
 
     def _solve_whole(self, instance: AttackInstance, limits: Limits) -> Findings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -70,23 +69,16 @@ class Reachability:
         whole: bool = False,
     ) -> None:
         model = pattern_model(instance, neurons, box=box, max_l1=max_l1, whole=whole)
-        compiled = solvers.compile_model(model)
         self._options = options or solvers.SolveOptions()
-        self._session = solvers.get(solver).session(compiled)
-        rows = [[model.side[j, sign] for j in neurons.tolist()] for sign in (1, -1)]
-        self._rows = np.array([compiled.rows(side) for side in rows]).reshape(2, len(neurons))
-        self._needed = compiled.row_lower[self._rows]
-        self._levels = compiled.columns(model.z.values())
+        self._session = solvers.get(solver).session(model)
+        self._rows = np.arange(2 * len(neurons)).reshape(2, -1)
+        self._needed = model.row_lower[self._rows]
+        self._num_levels = instance.network.num_inputs
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._session.close()
 
     def test(self, signs: SignArray, time_limit: float | None = None) -> Reach:
@@ -100,5 +92,5 @@ class Reachability:
             return Reach(None, None, multipliers, solved.interrupted)
         if solved.duals is not None:
             multipliers = np.abs(solved.duals[self._rows]).sum(axis=0)
-        point = solved.values.array[self._levels]
+        point = solved.values.array[: self._num_levels]
         return Reach(solved.objective, point, multipliers, solved.interrupted)

@@ -8,11 +8,10 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 
+from bnnopt.campaign.single_threaded import single_threaded
 from bnnopt.campaign.task import Outcome, Task, run_task
 from bnnopt.campaign.workers import Ended
 from bnnopt.errors import CampaignError, InputError
@@ -23,7 +22,6 @@ RECYCLE_SHARE = 0.5
 """A worker that has held this share of its memory is replaced by a fresh one."""
 
 END_SECONDS = 5.0
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class LocalWorkers:
@@ -109,7 +107,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, memory), daemon=False)
-        with _single_threaded():
+        with single_threaded():
             self._process.start()
         # Only the worker holds its end, so that its death closes the pipe.
         other.close()
@@ -167,21 +165,6 @@ def _follow_parent() -> None:
     if parent is not None:
         wait_for([parent.sentinel])
         os._exit(1)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Have processes that start now compute with one thread each, besides the solver's."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _physical_memory() -> int:

@@ -7,17 +7,19 @@ import platform
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from bnnopt import __version__, datasets
+from bnnopt.bounds import count_unstable
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.spec import CampaignSpec
 from bnnopt.campaign.store import LEASE_SECONDS, Store
 from bnnopt.campaign.task import Task
 from bnnopt.campaign.workers import Ended, Workers
+from bnnopt.datasets import Dataset
 from bnnopt.errors import StoreError
 
 __all__ = ["GRACE_SECONDS", "Tally", "run_campaign"]
@@ -105,6 +107,27 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _longest_first(
+    spec: CampaignSpec, cells: list[Cell], images: Mapping[str, Dataset]
+) -> list[Cell]:
+    """Long ones left for the end would leave the other workers idle.
+
+    Within a time limit, the effort grows with the first-layer neurons that the box can flip and
+    with the number of weights.
+    """
+    effort: dict[tuple[str, float, int], int] = {}
+    for key, network in spec.networks.items():
+        weights = sum(layer.weight.size for layer in network.hidden)
+        x = images[network.dataset].x(list(spec.images))
+        for epsilon in spec.epsilons:
+            counts = count_unstable(network, x, epsilon) * weights
+            effort |= {(key, epsilon, i): n for i, n in zip(spec.images, counts, strict=True)}
+    return sorted(
+        cells,
+        key=lambda cell: (-cell.time_limit, -effort[cell.network, cell.epsilon, cell.image]),
+    )
+
+
 class _Runner:
     """One run; see `run_campaign`."""
 
@@ -123,8 +146,8 @@ class _Runner:
         images = {name: datasets.for_indices(name, spec.images) for name in names}
         store.add(spec, planned, images)
         self._networks = {key: store.network_content(key) for key in spec.networks}
-        planned.sort(key=lambda plan: (-plan.cell.time_limit, -plan.effort))
-        self._cells = {plan.cell.key: plan.cell for plan in planned}
+        cells = [plan.cell for plan in planned]
+        self._cells = {cell.key: cell for cell in _longest_first(spec, cells, images)}
         self._pending = deque(self._cells)
         self._elsewhere: set[str] = set()
         self._deadlines: dict[str, float] = {}

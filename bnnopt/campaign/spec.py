@@ -30,20 +30,10 @@ MAX_CELLS = 10_000_000
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, the name of its method in the spec, and an estimate for the order.
-
-    Parameters
-    ----------
-    cell : Cell
-    attack : str
-    effort : float
-        Grows with the number of weights that epsilon sets in motion; comparable within a
-        campaign only.
-    """
+    """A cell, and the name of its method in the spec."""
 
     cell: Cell
     attack: str
-    effort: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +71,6 @@ class CampaignSpec:
     def cells(self) -> Iterator[PlannedCell]:
         """Every cell of the grid, in the spec's order."""
         for identity, network in self.networks.items():
-            weights = sum(layer.weight.size for layer in network.hidden)
             for method, solver in ((m, s) for m in self.methods for s in m.solvers):
                 for epsilon, seed in ((e, s) for e in self.epsilons for s in self.seeds):
                     for image in self.images:
@@ -102,7 +91,7 @@ class CampaignSpec:
                             time_limit=method.time_limit,
                             threads=self.threads,
                         )
-                        yield PlannedCell(cell, method.name, weights * epsilon)
+                        yield PlannedCell(cell, method.name)
 
 
 def load_spec(path: str | os.PathLike[str]) -> CampaignSpec:

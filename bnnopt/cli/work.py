@@ -12,6 +12,8 @@ from typing import Any
 import numpy.typing as npt
 
 from bnnopt import api
+from bnnopt.bounds import count_unstable
+from bnnopt.campaign.single_threaded import single_threaded
 from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult
 
@@ -30,13 +32,19 @@ class Job:
         """The same job with other options."""
         return replace(self, options=self.options | options)
 
+    @property
+    def effort(self) -> int:
+        """Grows with the time that an exact attack takes."""
+        images = self.network.images(self.image)
+        return int(count_unstable(self.network, images, self.options["epsilon"])[0])
+
     def run(self) -> AttackResult:
         """Attack."""
         return api.attack(self.network, self.image, **self.options)
 
 
 def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult]:
-    """Results as they come; in order with one worker.
+    """Results as they come: in order with one worker; with more, the longest jobs begin.
 
     Ctrl-C with several workers raises KeyboardInterrupt here and ends the workers at once.
     """
@@ -46,13 +54,17 @@ def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     try:
-        for future in as_completed([pool.submit(job.run) for job in jobs]):
+        jobs = sorted(jobs, key=lambda job: -job.effort)
+        with single_threaded():
+            futures = [pool.submit(job.run) for job in jobs]
+        for future in as_completed(futures):
             yield future.result()
         pool.shutdown()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    except BaseException:
         for process in multiprocessing.active_children():
             process.terminate()
+        pool.shutdown(cancel_futures=True)
+        raise
 
 
 def _prepare_worker() -> None:

@@ -8,24 +8,13 @@ from typing import Any
 import pyomo.environ as pyo
 
 import solvers
-from bnnopt.errors import UnknownNameError
 from bnnopt.formulations.goals import add_budgets, demand_flip, set_stage
+from bnnopt.formulations.names import STRENGTHENINGS, check_names
 from bnnopt.formulations.paper import paper_model
-from bnnopt.formulations.tight import STRENGTHENINGS, tight_model
+from bnnopt.formulations.tight import tight_model
 from bnnopt.instance import AttackInstance
 
-__all__ = ["FORMULATIONS", "attack_model", "check_names", "model_size"]
-
-FORMULATIONS = ("tight", "paper")
-
-
-def check_names(formulation: str, strengthen: Collection[str]) -> None:
-    """Raise `UnknownNameError` for a formulation or strengthening that does not exist."""
-    if formulation not in FORMULATIONS:
-        raise UnknownNameError("formulation", formulation, FORMULATIONS)
-    for name in strengthen:
-        if name not in STRENGTHENINGS:
-            raise UnknownNameError("strengthening", name, STRENGTHENINGS)
+__all__ = ["attack_model", "model_size"]
 
 
 def attack_model(

@@ -1,15 +1,19 @@
-"""The points of a sign pattern: as far from every first-layer threshold as the box allows."""
+"""The points of a sign pattern: as far from every first-layer threshold as the box allows.
+
+The one model that is written in arrays: searches that need no MILP solve it after each flip they
+find, and would otherwise wait for Pyomo.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import pyomo.environ as pyo
-from pyomo.core.expr import LinearExpression
+from scipy.sparse import block_array, csr_array, eye_array, hstack, vstack
 
 from bnnopt.instance import AttackInstance
+from solvers import CompiledModel
 
 __all__ = ["pattern_model"]
 
@@ -26,19 +30,19 @@ def pattern_model(
     box: tuple[FloatArray, FloatArray] | None = None,
     max_l1: float = np.inf,
     whole: bool = False,
-) -> Any:
+) -> CompiledModel:
     """A linear program that maximises the smallest slack over the rows of a sign pattern.
 
-    Row ``side[j, 1]`` says ``weight[j] @ z - slack >= threshold[j]`` (neuron j is on), and
-    ``side[j, -1]`` says ``-weight[j] @ z - slack >= -threshold[j]`` (off; a level lower in the
-    pixel domain, where that is exact). Whoever solves it relaxes the rows that a pattern does
-    not want. A positive optimum is a point strictly inside the pattern, which every arithmetic
-    decides alike; a negative one says that the pattern has no point (docs/mathematics.md).
+    Row ``on[j]`` says ``weight[j] @ z - slack >= threshold[j]``, and ``off[j]`` says
+    ``-weight[j] @ z - slack >= -threshold[j]`` (a level more in the pixel domain, where that is
+    exact). Whoever solves it relaxes the rows that a pattern does not want. A positive optimum is
+    a point strictly inside the pattern, which every arithmetic decides alike; a negative one says
+    that the pattern has no point (docs/mathematics.md).
 
     Parameters
     ----------
     instance : AttackInstance
-    neurons : array of int64
+    neurons : array of int64, shape (k,)
         First-layer neurons with rows.
     box : pair of arrays, shape (n,), optional
         Bounds on the levels z; the instance's `point_box` if not given.
@@ -49,53 +53,49 @@ def pattern_model(
 
     Returns
     -------
-    pyomo ConcreteModel
-        Variables ``z[i]``, i from 0, and ``slack``.
+    solvers.CompiledModel
+        Its first n columns are the levels z, the next is the slack; its first 2k rows are
+        ``on``, then ``off``, in the order of `neurons`.
     """
-    layer = instance.network.hidden[0]
+    layer, n, k = instance.network.hidden[0], instance.network.num_inputs, len(neurons)
     low, high = instance.point_box if box is None else box
-    model = pyo.ConcreteModel(name="pattern")
-    pixels = range(instance.network.num_inputs)
-    model.z = pyo.Var(
-        pixels,
-        domain=pyo.Integers if whole else pyo.Reals,
-        bounds=lambda _, i: (low[i], high[i]),
-    )
-    pixels_only = instance.domain == "pixels"
+    weight = csr_array(layer.weight[neurons].astype(np.float64))
+    threshold = layer.threshold[neurons].astype(np.float64)
+    is_pixels = instance.domain == "pixels"
     # Deep points survive the rounding of their few fractional pixels; whole ones need no depth.
-    depth = 0.0 if whole else SLACK * (len(neurons) if pixels_only else 1.0)
-    model.slack = pyo.Var(bounds=(None, depth))
-    levels = list(model.z.values())
-    index = neurons.tolist()
-    # Both sides of a neuron share its dense row.
-    model.sum = pyo.Var(index)
-
-    def pre_activation(model: Any, j: int) -> Any:
-        weight = layer.weight[j].astype(np.float64)
-        terms = LinearExpression(
-            linear_vars=[*levels, model.sum[j]], linear_coefs=[*weight.tolist(), -1.0]
-        )
-        return terms == 0.0
-
-    def side(model: Any, j: int, sign: int) -> Any:
-        threshold = float(layer.threshold[j])
-        needed = threshold if sign > 0 else -threshold + float(pixels_only)
-        return sign * model.sum[j] - model.slack >= needed
-
-    model.pre_activation = pyo.Constraint(index, rule=pre_activation)
-    model.side = pyo.Constraint(index, (1, -1), rule=side)
-    if np.isfinite(max_l1):
-        _limit_l1(model, instance.levels, max_l1)
-    model.largest_slack = pyo.Objective(expr=model.slack, sense=pyo.maximize)
-    return model
-
-
-def _limit_l1(model: Any, image: FloatArray, max_l1: float) -> None:
-    model.moved = pyo.Var(model.z.index_set(), bounds=(0.0, None))
-    model.rise = pyo.Constraint(
-        model.z.index_set(), rule=lambda m, i: m.moved[i] >= m.z[i] - image[i]
+    depth = 0.0 if whole else SLACK * (k if is_pixels else 1.0)
+    # Columns: levels, slack, and sums, so that both sides of a neuron share its dense row.
+    one, less = eye_array(k), csr_array(np.full((k, 1), -1.0))
+    matrix = block_array([[None, less, one], [None, less, -one], [weight, None, -one]])
+    pattern = CompiledModel(
+        name="pattern",
+        maximize=True,
+        objective=np.eye(1, n + 1 + k, n)[0],
+        constant=0.0,
+        matrix=csr_array(matrix),
+        row_lower=np.concatenate([threshold, float(is_pixels) - threshold, np.zeros(k)]),
+        row_upper=np.repeat([np.inf, np.inf, 0.0], k),
+        lower=np.concatenate([low, np.full(1 + k, -np.inf)]),
+        upper=np.concatenate([high, [depth], np.full(k, np.inf)]),
+        integer=np.arange(n + 1 + k) < (n if whole else 0),
     )
-    model.fall = pyo.Constraint(
-        model.z.index_set(), rule=lambda m, i: m.moved[i] >= image[i] - m.z[i]
+    return _limit_l1(pattern, instance.levels, max_l1) if np.isfinite(max_l1) else pattern
+
+
+def _limit_l1(pattern: CompiledModel, image: FloatArray, max_l1: float) -> CompiledModel:
+    """Add a column for how far each level moves, and rows: at least up, at least down, the sum."""
+    n, m = len(image), pattern.num_rows
+    change, others = eye_array(n), csr_array((n, pattern.num_columns - n))
+    pixels = hstack([csr_array((1, pattern.num_columns)), csr_array(np.ones((1, n)))])
+    rise, fall = hstack([-change, others, change]), hstack([change, others, change])
+    matrix = vstack([hstack([pattern.matrix, csr_array((m, n))]), rise, fall, pixels])
+    return replace(
+        pattern,
+        objective=np.concatenate([pattern.objective, np.zeros(n)]),
+        matrix=csr_array(matrix),
+        row_lower=np.concatenate([pattern.row_lower, -image, image, [-np.inf]]),
+        row_upper=np.concatenate([pattern.row_upper, np.full(2 * n, np.inf), [max_l1]]),
+        lower=np.concatenate([pattern.lower, np.zeros(n)]),
+        upper=np.concatenate([pattern.upper, np.full(n, np.inf)]),
+        integer=np.concatenate([pattern.integer, np.zeros(n, dtype=bool)]),
     )
-    model.l1 = pyo.Constraint(expr=pyo.quicksum(model.moved.values()) <= max_l1)

@@ -29,11 +29,11 @@ from pyomo.core.expr import LinearExpression
 from bnnopt.bounds import LayerBounds, interval_bounds, layer_bounds
 from bnnopt.flips import Flips, first_layer_flips, flip_limits
 from bnnopt.formulations.margin import Margin, add_margin
+from bnnopt.formulations.names import STRENGTHENINGS
 from bnnopt.formulations.tightening import linear_ranges
 from bnnopt.instance import AttackInstance
 
 __all__ = [
-    "STRENGTHENINGS",
     "forbid_pattern",
     "limit_flips",
     "minimise_demand",
@@ -42,8 +42,6 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-
-STRENGTHENINGS = ("one-sided", "conflicts", "quadruples", "bounds")
 
 BOUND_SECONDS = 0.6
 """Most time for all the linear programs; the first layers have the best use for it."""

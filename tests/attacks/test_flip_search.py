@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -198,3 +200,21 @@ def test_milp_and_tree_agree_on_random_networks_of_some_size() -> None:
         exact, milp = BranchAndBound()(instance), MilpAttack()(instance)
         assert exact.status is milp.status is Status.OPTIMAL
         assert exact.objective == milp.objective
+
+
+def test_what_is_searched_within_a_box_never_waits_for_pyomo() -> None:
+    code = """
+import sys, numpy, bnnopt, bnnopt.campaign.local, bnnopt.campaign.task
+network, image = bnnopt.zoo.load("fashion-mnist-2x100"), bnnopt.datasets.embedded().x(1)
+for method, domain in (("auto", "continuous"), ("bab", "pixels"), ("pattern", "pixels")):
+    bnnopt.attack(network, image, 0.004, method=method, domain=domain, time_limit=5)
+bnnopt.certify(network, image, 0.002)
+from bnnopt.attacks.reachability import Reachability
+from bnnopt.instance import AttackInstance
+Reachability(AttackInstance(network, image, 0.004), numpy.arange(3))
+print("pyomo" in sys.modules)
+bnnopt.attack(network, image, 0.004, max_pixels=3, time_limit=1)
+print("pyomo" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "True"]

@@ -12,7 +12,7 @@ import solvers
 from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer, Status
 from bnnopt.attacks.base import Attack, Findings, Limits
 from bnnopt.attacks.milp import MilpAttack
-from bnnopt.formulations.attack import FORMULATIONS
+from bnnopt.formulations.names import FORMULATIONS
 from bnnopt.result import AttackResult
 from tests.helpers import (
     best_continuous_margins,

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bnnopt.bounds import count_unstable
+from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.check import check_store
 from bnnopt.campaign.local import LocalWorkers
 from bnnopt.campaign.owner import identity, is_gone
@@ -48,6 +50,20 @@ def execute(path: Path, statement: str, *values: Any) -> None:
 def complaints(path: Path) -> list[str]:
     with Store(path) as opened:
         return [complaint for _, found in check_store(opened) for complaint in found]
+
+
+def test_cells_whose_boxes_flip_most_neurons_run_first(finished: Path) -> None:
+    with Store(finished) as opened:
+        rows = sorted(opened.rows(), key=lambda row: row.finished or 0.0)
+        cells = [Cell.from_definition(row.definition) for row in rows]
+        network = opened.network(cells[0].network)
+        images = [opened.image(cell)[0] / 255.0 for cell in cells]
+    unstable = [
+        int(count_unstable(network, image[None], cell.epsilon)[0])
+        for cell, image in zip(cells, images, strict=True)
+    ]
+    assert unstable == sorted(unstable, reverse=True)
+    assert len(set(unstable)) > 2
 
 
 def test_a_finished_campaign_is_not_run_again(store: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from bnnopt import zoo
 from bnnopt.attacks import METHODS
 from bnnopt.cli.completion import OFFERS
-from bnnopt.cli.main import commands
+from bnnopt.cli.commands import commands
 
 HEAVY = ("torch", "pyomo", "numba", "matplotlib", "pandas", "scipy", "requests")
 

@@ -12,7 +12,7 @@ from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer, S
 from bnnopt.attacks.milp import MilpAttack
 from bnnopt.errors import UnknownNameError
 from bnnopt.formulations.attack import attack_model, model_size
-from bnnopt.formulations.tight import STRENGTHENINGS
+from bnnopt.formulations.names import STRENGTHENINGS
 from tests.helpers import (
     best_continuous_margins,
     best_pixel_margin,

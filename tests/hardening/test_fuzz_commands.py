@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnopt.cli.completion import OFFERS
-from bnnopt.cli.main import commands, main
+from bnnopt.cli import main
+from bnnopt.cli.commands import commands
 from tests.hardening.conftest import tiny_network
 
 CODES = (0, 1, 2, 130)

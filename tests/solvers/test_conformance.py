@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,18 @@ def test_a_partial_or_infeasible_start_does_no_harm(solver: str) -> None:
             result = session.solve()
         assert result.termination is Termination.OPTIMAL
         assert result.objective == pytest.approx(optimum)
+
+
+def test_a_model_made_of_arrays_is_solved_like_the_one_from_pyomo(solver: str) -> None:
+    compiled = solvers.compile_model(knapsack())
+    expected = solvers.get(solver).solve(compiled).objective
+    arrays = replace(compiled, variables=(), constraints=())
+    result = solvers.get(solver).solve(arrays)
+    assert result.objective == pytest.approx(expected)
+    assert result.values is not None
+    assert list(result.values) == [f"x{column}" for column in range(arrays.num_columns)]
+    assert result.values["x3"] == result.values.array[3]
+    assert arrays.row_names[0] == "r0"
 
 
 def test_a_resolve_after_changes_equals_a_fresh_solve(solver: str) -> None:
