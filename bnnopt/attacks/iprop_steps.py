@@ -95,5 +95,5 @@ def uniform(rng: np.random.Generator, state: State, candidates: IntArray, size: 
 
 def easy_first(rng: np.random.Generator, state: State, candidates: IntArray, size: int) -> IntArray:
     """Neurons near their thresholds with a higher probability, falling as 1 / (1 + distance)."""
-    ease = 1.0 / (1.0 + np.abs(state.slack[candidates]))
+    ease = 1.0 / (1.0 + np.abs(state.slacks[-1][candidates]))
     return rng.choice(candidates, min(size, len(candidates)), replace=False, p=ease / ease.sum())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 import solvers
+from bnnopt.attacks.resources import Resources
 from bnnopt.formulations.pattern import pattern_model
 from bnnopt.instance import AttackInstance
 
@@ -43,7 +42,7 @@ class Reach:
     interrupted: bool = False
 
 
-class Reachability:
+class Reachability(Resources):
     """The linear program of `pattern_model`, kept in a solver and asked again and again.
 
     Parameters
@@ -69,25 +68,15 @@ class Reachability:
         max_l1: float = np.inf,
         whole: bool = False,
     ) -> None:
+        super().__init__()
         model = pattern_model(instance, neurons, box=box, max_l1=max_l1, whole=whole)
         compiled = solvers.compile_model(model)
         self._options = options or solvers.SolveOptions()
-        self._session = solvers.get(solver).session(compiled)
+        self._session = self.held.enter_context(solvers.get(solver).session(compiled))
         rows = [[model.side[j, sign] for j in neurons.tolist()] for sign in (1, -1)]
         self._rows = np.array([compiled.rows(side) for side in rows]).reshape(2, len(neurons))
         self._needed = compiled.row_lower[self._rows]
         self._levels = compiled.columns(model.z.values())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._session.close()
 
     def test(self, signs: SignArray, time_limit: float | None = None) -> Reach:
         """Find the deepest point of a pattern, shape (k,): +1, -1, or 0 where anything will do."""
