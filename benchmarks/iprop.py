@@ -22,7 +22,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -54,20 +53,18 @@ SUMS = ("iterations", "wall", "cpu")
 
 
 class AnewPropagation(AwarePropagation):
-    """Keeps no model, and so nothing learnt of patterns, from one iteration to the next."""
+    """Every (9) and (10) is a Pyomo model, built anew at each iteration."""
 
     def __init__(
         self, instance: AttackInstance, subsolver: Subsolver, rng: np.random.Generator
     ) -> None:
-        super().__init__(instance, subsolver, rng)
-        self._anew: Callable[[], AwarePropagation] = partial(
-            AwarePropagation, instance, subsolver, rng
-        )
+        super().__init__(instance, subsolver, rng, kernel=False)
 
     def points(self, state: State, target: SignArray) -> npt.NDArray[np.float64]:
-        """As its parent, by another one that is thrown away."""
-        with self._anew() as fresh:
-            return fresh.points(state, target)
+        """As its parent; then all models are closed."""
+        found = super().points(state, target)
+        self.close()
+        return found
 
 
 def contestants(arguments: argparse.Namespace) -> Contestants:
@@ -96,6 +93,7 @@ def ablations(solver: str) -> dict[str, Attack]:
         "without conflict rows": less(conflicts=False),
         "with (9) over all neurons": less(moving=10**6),
         "with uniform G": IProp(solver, sampler=uniform),
+        "without the kernel": less(kernel=False),
         "with models built anew": IProp(solver, propagation=AnewPropagation),
     }
 

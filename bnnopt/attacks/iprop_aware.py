@@ -60,10 +60,10 @@ class AwarePropagation(Resources):
         subsolver: Subsolver,
         rng: np.random.Generator,
         *,
-        moving: int = 14,
-        neighbours: int = 10,
+        moving: int = 8,
+        neighbours: int = 8,
         conflicts: bool = True,
-        restarts: int = 10,
+        restarts: int = 40,
         kernel: bool = True,
     ) -> None:
         super().__init__()
@@ -73,7 +73,13 @@ class AwarePropagation(Resources):
         self._kernel = kernel and moving <= MOST_MOVING
         self._problems: dict[int, LayerProblem | EnumeratedProblem] = {}
         self._restarts, self._reached = 0, -np.inf
-        self._patterns = self.held.enter_context(Patterns(instance, subsolver, neighbours, kernel))
+        self._patterns = Patterns(instance, subsolver, neighbours, kernel)
+
+    def close(self) -> None:
+        """Close the models; they are built anew when they are next needed."""
+        self._problems.clear()
+        self._patterns.close()
+        super().close()
 
     def points(self, state: State, target: SignArray) -> FloatArray:
         """Levels that may meet the last layer's targets, shape (count, n)."""

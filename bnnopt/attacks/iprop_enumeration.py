@@ -48,7 +48,7 @@ class EnumeratedProblem:
     def solve(self, target: SignArray, incumbent: SignArray, moving: IntArray) -> SignArray:
         """Solve (9) within a neighbourhood; arguments as for `LayerProblem.solve`."""
         asked = np.flatnonzero(target[self._sides[:, 0]] == self._sides[:, 1])
-        weight = self._weight[:, asked]
+        weight = np.ascontiguousarray(self._weight[:, asked])
         present = incumbent.astype(np.float32)
         lead = present @ weight - self._needed[asked]
         move = np.float32(-2.0) * present[moving, None] * weight[moving]

@@ -71,6 +71,11 @@ class Patterns(Resources):
             )
         )
 
+    def close(self) -> None:
+        """Close the linear program; it is built anew when it is next needed."""
+        vars(self).pop("_reachability", None)
+        super().close()
+
     def better(
         self, state: State, rng: np.random.Generator, target: SignArray | None = None
     ) -> FloatArray:

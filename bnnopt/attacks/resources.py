@@ -9,7 +9,7 @@ __all__ = ["Resources"]
 
 
 class Resources:
-    """A context manager; a subclass enters what it needs into `held`."""
+    """A context manager that closes; a subclass enters what it keeps open into `held`."""
 
     def __init__(self) -> None:
         self.held = ExitStack()
@@ -18,4 +18,8 @@ class Resources:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open."""
         self.held.close()
