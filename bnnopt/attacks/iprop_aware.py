@@ -16,6 +16,7 @@ from bnnopt.attacks.iprop_layer import LayerProblem
 from bnnopt.attacks.iprop_letter import perturb
 from bnnopt.attacks.iprop_patterns import Patterns
 from bnnopt.attacks.iprop_state import State, ideal_target, state_at
+from bnnopt.attacks.iprop_steps import weighted
 from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import interval_bounds
@@ -107,8 +108,8 @@ class AwarePropagation(Resources):
         missing &= self._layers[number].sign == 0
         weight = self._instance.network.hidden[number].weight[missing][:, free]
         help_ = -present * (target[missing].astype(np.int64) @ weight)
-        chance = np.exp(1.4 * help_ / max(int(missing.sum()), 1) ** 0.5)
-        return self._rng.choice(free, self._moving, replace=False, p=chance / chance.sum())
+        attraction = 1.4 * help_ / max(int(missing.sum()), 1) ** 0.5
+        return weighted(self._rng, free, attraction, self._moving)
 
     def _problem(self, number: int) -> LayerProblem | EnumeratedProblem:
         """Problem (9) for layer `number`; built when it is first needed."""

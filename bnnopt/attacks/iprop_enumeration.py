@@ -44,6 +44,8 @@ class EnumeratedProblem:
         ).astype(np.float32)
         if flips is not None:
             self._pairs = pair_conflicts(flips).astype(np.int64)
+            self._places = np.zeros(layer.weight.shape[1], dtype=np.int64)
+            self._places[flips.neurons] = np.arange(len(flips.neurons))
 
     def solve(self, target: SignArray, incumbent: SignArray, moving: IntArray) -> SignArray:
         """Solve (9) within a neighbourhood; arguments as for `LayerProblem.solve`."""
@@ -63,8 +65,7 @@ class EnumeratedProblem:
         if self._flips is None:
             return np.zeros(count, dtype=np.int64), np.zeros((count, count), dtype=np.int64)
         flipped = (incumbent[self._flips.neurons] != self._flips.signs).astype(np.int64)
-        order = np.argsort(self._flips.neurons)
-        at = order[np.searchsorted(self._flips.neurons, moving, sorter=order)]
+        at = self._places[moving]
         pairs = self._pairs[np.ix_(at, at)]
         staying = flipped.copy()
         staying[at] = 0
