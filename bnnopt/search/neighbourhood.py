@@ -32,6 +32,9 @@ GAIN = 1e-9
 SLACK, ENOUGH = 0.5, 0.05
 """Levels that a point's slacks aim at, and levels that suffice."""
 
+LAST_SLACK, LAST_ENOUGH = 0.02, 2e-3
+"""Likewise for a set that those leave open, where no other is better; the grid needs 1e-3."""
+
 EASY = 50.0
 """Levels that a set's sums move for nothing, as far as the order of tests is concerned."""
 
@@ -229,6 +232,17 @@ def move_to(region: Region, worth: Worth, place: Place, flipped: Array) -> None:
 
 
 @compiled
+def _settle(region: Region, place: Place, slack: float, enough: float, u: Array) -> int:
+    """Settle the present set, and remember it if it has no point."""
+    u[:] = -np.sign(place.falls)
+    multipliers = np.zeros(len(place.flipped))
+    status = settle_pattern(region, place.flipped, slack, enough, u, multipliers)
+    if status == REFUTED:
+        place.without[place.key[0] % MEMORY] = place.key[0]
+    return status
+
+
+@compiled
 def better_set(
     region: Region,
     worth: Worth,
@@ -268,7 +282,6 @@ def better_set(
     if len(moving) == 0:
         return REFUTED
     promise = _promise(region, worth, place, moving, pairs, distance)
-    multipliers = np.zeros(len(place.flipped))
     unclear = 0
     for _ in range(tests):
         turn = int(np.argmax(promise))
@@ -276,18 +289,18 @@ def better_set(
             break
         promise[turn] = 0.0
         _go(region, worth, place, moving, turn)
-        status = OPEN
-        if settles:
-            u[:] = -np.sign(place.falls)
-            status = settle_pattern(region, place.flipped, SLACK, ENOUGH, u, multipliers)
-        if status == REACHED or not settles:
-            return status
-        if status == REFUTED:
-            place.without[place.key[0] % MEMORY] = place.key[0]
-        elif unclear == 0:
+        if not settles:
+            return OPEN
+        status = _settle(region, place, SLACK, ENOUGH, u)
+        if status == REACHED:
+            return REACHED
+        if status == OPEN and unclear == 0:
             unclear = turn
         _go(region, worth, place, moving, turn)
-    if unclear > 0:
+    if unclear == 0:
+        return REFUTED
+    _go(region, worth, place, moving, unclear)
+    status = _settle(region, place, LAST_SLACK, LAST_ENOUGH, u)
+    if status == REFUTED:
         _go(region, worth, place, moving, unclear)
-        return OPEN
-    return REFUTED
+    return status
