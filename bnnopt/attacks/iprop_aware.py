@@ -1,9 +1,9 @@
-"""Target propagation that knows the box: what it cannot move is fixed, models stay loaded.
+"""Target propagation that knows the box: what it cannot move is fixed, and little is left.
 
 The image enters the network through the signs of the first layer's unstable neurons only, its
-*pattern*. Problem (9) for the first layer gets rows for the flips that no point of the box has
-together; a linear program says whether a pattern has a point, and what it learns of those that
-have none is kept.
+*pattern*. Problem (9) moves a few neurons at a time, so that it can be enumerated; in the first
+layer it forbids flips that no point of the box has together. Problem (10) is whether a pattern
+has a point (`bnnopt.attacks.iprop_patterns`).
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ class AwarePropagation(Resources):
     rng : numpy Generator
     moving : int
         Most neurons of a layer that (9) may move away from the incumbent; drawn anew each time.
+        Above `MOST_MOVING` the solver answers (9).
     neighbours : int
         Neurons whose sign patterns are enumerated together, all 2**neighbours.
     conflicts : bool
-        Whether (9) for the first layer has rows for flips that exclude each other.
+        Whether (9) for the first layer forbids flips that exclude each other.
     restarts : int
         Restarts in a row without a better incumbent after which the search ends.
     kernel : bool

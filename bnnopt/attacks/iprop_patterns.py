@@ -53,7 +53,7 @@ class Patterns(Resources):
         super().__init__()
         self._instance, self._subsolver, self._count = instance, subsolver, neighbours
         self.flips = sorted_flips(instance)
-        self.pairs = pair_conflicts(self.flips)
+        self._pairs = pair_conflicts(self.flips)
         self._settles = kernel and instance.max_l1 is None
         self._region = region_of(self.flips)
         terms = [margin_terms(instance, self.flips, c) for c in instance.targets]
@@ -105,7 +105,7 @@ class Patterns(Resources):
         moving = self._neighbours(rng, wanted != present)
         distance = np.abs(state.slacks[0])[self.flips.neurons]
         status = better_set(
-            region, worth, place, moving, self.pairs, distance, TESTS, self._settles, u
+            region, worth, place, moving, self._pairs, distance, TESTS, self._settles, u
         )
         if status == REACHED:
             z = self._centre.copy()
