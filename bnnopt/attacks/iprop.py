@@ -18,6 +18,7 @@ from bnnopt.attacks.iprop_steps import Sampler, StepSize, easy_first, uniform
 from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.errors import UnknownNameError
 from bnnopt.instance import AttackInstance
+from bnnopt.search.warm_up import warm_up
 
 __all__ = ["IProp"]
 
@@ -84,6 +85,9 @@ class IProp(Attack):
         if preset not in PRESETS:
             raise UnknownNameError("preset", preset, PRESETS)
         self._adapter = solvers.get(solver)
+        self._is_compiled = preset == "aware"
+        if self._is_compiled:
+            warm_up()  # before any clock runs
         usual_sampler, usual_propagation = PRESETS[preset]
         self._step = step
         self._sampler = sampler or usual_sampler
@@ -98,7 +102,8 @@ class IProp(Attack):
 
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""
-        return (*super().packages(), "pyomo", self._adapter.package)
+        kernel = ("numba",) if self._is_compiled else ()
+        return (*super().packages(), "pyomo", self._adapter.package, *kernel)
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Search from the best of the starts and the image itself."""

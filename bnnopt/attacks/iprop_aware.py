@@ -1,25 +1,24 @@
-"""Target propagation that knows the box: what it cannot move is fixed, models stay loaded.
+"""Target propagation that knows the box: what it cannot move is fixed, and little is left.
 
 The image enters the network through the signs of the first layer's unstable neurons only, its
-*pattern*. Problem (9) for the first layer gets rows for the flips that no point of the box has
-together; a linear program says whether a pattern has a point, and what it learns of those that
-have none is kept.
+*pattern*. Problem (9) moves a few neurons at a time, so that it can be enumerated; in the first
+layer it forbids flips that no point of the box has together. Problem (10) is whether a pattern
+has a point (`bnnopt.attacks.iprop_patterns`).
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
-
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.attacks.iprop_enumeration import MOST_MOVING, EnumeratedProblem
 from bnnopt.attacks.iprop_layer import LayerProblem
 from bnnopt.attacks.iprop_letter import perturb
 from bnnopt.attacks.iprop_patterns import Patterns
 from bnnopt.attacks.iprop_state import State, ideal_target, state_at
+from bnnopt.attacks.iprop_steps import weighted
 from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
 
@@ -36,7 +35,7 @@ MOST_SHIFT = 0.5
 """Most of the way to a random vertex of the box that a restart goes."""
 
 
-class AwarePropagation:
+class AwarePropagation(Resources):
     """Problems (9) and (10) over what the box can move; restarts from local optima.
 
     Parameters
@@ -46,12 +45,15 @@ class AwarePropagation:
     rng : numpy Generator
     moving : int
         Most neurons of a layer that (9) may move away from the incumbent; drawn anew each time.
+        Above `MOST_MOVING` the solver answers (9).
     neighbours : int
         Neurons whose sign patterns are enumerated together, all 2**neighbours.
     conflicts : bool
-        Whether (9) for the first layer has rows for flips that exclude each other.
+        Whether (9) for the first layer forbids flips that exclude each other.
     restarts : int
         Restarts in a row without a better incumbent after which the search ends.
+    kernel : bool
+        Whether compiled code answers what it can; else the solver answers all of (9) and (10).
     """
 
     def __init__(
@@ -60,29 +62,26 @@ class AwarePropagation:
         subsolver: Subsolver,
         rng: np.random.Generator,
         *,
-        moving: int = 14,
-        neighbours: int = 10,
+        moving: int = 8,
+        neighbours: int = 8,
         conflicts: bool = True,
-        restarts: int = 10,
+        restarts: int = 40,
+        kernel: bool = True,
     ) -> None:
+        super().__init__()
         self._moving, self._most_restarts, self._has_conflicts = moving, restarts, conflicts
         self._instance, self._subsolver, self._rng = instance, subsolver, rng
         self._layers = interval_bounds(instance)
-        self._problems: dict[int, LayerProblem] = {}
+        self._kernel = kernel and moving <= MOST_MOVING
+        self._problems: dict[int, LayerProblem | EnumeratedProblem] = {}
         self._restarts, self._reached = 0, -np.inf
-        self._resources = ExitStack()
-        self._patterns = self._resources.enter_context(Patterns(instance, subsolver, neighbours))
+        self._patterns = Patterns(instance, subsolver, neighbours, kernel)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._resources.close()
+    def close(self) -> None:
+        """Close the models; they are built anew when they are next needed."""
+        self._problems.clear()
+        self._patterns.close()
+        super().close()
 
     def points(self, state: State, target: SignArray) -> FloatArray:
         """Levels that may meet the last layer's targets, shape (count, n)."""
@@ -110,24 +109,23 @@ class AwarePropagation:
         missing &= self._layers[number].sign == 0
         weight = self._instance.network.hidden[number].weight[missing][:, free]
         help_ = -present * (target[missing].astype(np.int64) @ weight)
-        chance = np.exp(1.4 * help_ / max(int(missing.sum()), 1) ** 0.5)
-        return self._rng.choice(free, self._moving, replace=False, p=chance / chance.sum())
+        attraction = 1.4 * help_ / max(int(missing.sum()), 1) ** 0.5
+        return weighted(self._rng, free, attraction, self._moving)
 
-    def _problem(self, number: int) -> LayerProblem:
+    def _problem(self, number: int) -> LayerProblem | EnumeratedProblem:
         """Problem (9) for layer `number`; built when it is first needed."""
         if number not in self._problems:
-            problem = LayerProblem(
-                self._instance.network.hidden[number],
-                number,
-                self._layers[number - 1],
-                self._sides(number),
-                self._subsolver,
-                self._patterns.flips if number == 1 and self._has_conflicts else None,
-            )
-            self._problems[number] = self._resources.enter_context(problem)
+            layer, sides = self._instance.network.hidden[number], self._sides(number)
+            flips = self._patterns.flips if number == 1 and self._has_conflicts else None
+            if self._kernel:
+                self._problems[number] = EnumeratedProblem(layer, sides, flips)
+            else:
+                before = self._layers[number - 1]
+                problem = LayerProblem(layer, number, before, sides, self._subsolver, flips)
+                self._problems[number] = self.held.enter_context(problem)
         return self._problems[number]
 
-    def _sides(self, number: int) -> list[tuple[int, int]]:
+    def _sides(self, number: int) -> IntArray:
         """What can be asked of the layer after `number`.
 
         Targets that the box cannot reach, or always meets, have no row; in the last layer, only
@@ -138,15 +136,18 @@ class AwarePropagation:
             ideals = np.array([ideal_target(self._instance, c) for c in self._instance.targets])
             wanted = np.stack([(ideals > 0).any(axis=0), (ideals < 0).any(axis=0)])
         wanted &= self._layers[number].sign == 0
-        return [
-            (int(j), sign)
-            for row, sign in zip(wanted, (1, -1), strict=True)
-            for j in np.flatnonzero(row)
-        ]
+        return np.array(
+            [
+                (j, sign)
+                for row, sign in zip(wanted, (1, -1), strict=True)
+                for j in np.flatnonzero(row)
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 2)
 
     def escape(self, state: State, best: State) -> State | None:
         """Where to go on from a local optimum: a better neighbour, else away from the best."""
-        if len(self._patterns.neurons) == 0:
+        if len(self._patterns.flips.neurons) == 0:
             return None
         for _ in range(ROUNDS):
             if self._subsolver.is_late:

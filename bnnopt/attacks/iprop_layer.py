@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import numpy as np
 import numpy.typing as npt
 
 import solvers
 from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import LayerBounds
 from bnnopt.flips import Flips, flip_limits
 from bnnopt.formulations.target import open_target_model
@@ -22,7 +20,7 @@ IntArray = npt.NDArray[np.int64]
 SignArray = npt.NDArray[np.int8]
 
 
-class LayerProblem:
+class LayerProblem(Resources):
     """The activations of layer `number` that meet most targets of the next one.
 
     Neurons that the box cannot move have no variable. Another target is another objective; the
@@ -36,7 +34,7 @@ class LayerProblem:
         From 1.
     before : LayerBounds
         Of layer `number`.
-    sides : list of (int, int)
+    sides : array of int64, shape (count, 2)
         (j, sign): what can be asked of the next layer.
     subsolver : Subsolver
     flips : Flips, optional
@@ -48,31 +46,21 @@ class LayerProblem:
         layer: HiddenLayer,
         number: int,
         before: LayerBounds,
-        sides: list[tuple[int, int]],
+        sides: IntArray,
         subsolver: Subsolver,
         flips: Flips | None = None,
     ) -> None:
+        super().__init__()
         self._layer, self._before, self._subsolver = layer, before, subsolver
-        self._sides = np.array(sides, dtype=np.int64).reshape(-1, 2)
-        model = open_target_model(layer, before.sign, sides, number)
+        self._sides = sides
+        model = open_target_model(layer, before.sign, map(tuple, sides.tolist()), number)
         if flips is not None:
             for members, most in flip_limits(flips, quadruples=False):
                 limit_flips(model, flips, members, most)
         compiled = solvers.compile_model(model)
         self._inputs = compiled.columns(model.h.values())
         self._met = compiled.columns(model.met.values())
-        self._session = subsolver.adapter.session(compiled)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._session.close()
+        self._session = self.held.enter_context(subsolver.adapter.session(compiled))
 
     def solve(self, target: SignArray, incumbent: SignArray, moving: IntArray) -> SignArray | None:
         """Solve (9) within a neighbourhood of the incumbent.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.iprop_state import State
 from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.attacks.reachability import Reachability
+from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import interval_bounds
 from bnnopt.formulations.perturbation import perturbation_model
 from bnnopt.formulations.target import target_model
@@ -22,7 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 SignArray = npt.NDArray[np.int8]
 
 
-class LetterPropagation:
+class LetterPropagation(Resources):
     """Section 4: problem (9) for layers D-1 to 1, then problem (10).
 
     Parameters
@@ -36,18 +34,8 @@ class LetterPropagation:
     def __init__(
         self, instance: AttackInstance, subsolver: Subsolver, rng: np.random.Generator
     ) -> None:
+        super().__init__()
         self._instance, self._subsolver = instance, subsolver
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
 
     def points(self, state: State, target: SignArray) -> FloatArray:
         """Levels that may meet the last layer's targets, shape (count, n).

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from functools import cached_property
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.iprop_state import State
 from bnnopt.attacks.iprop_subsolver import Subsolver
-from bnnopt.attacks.reachability import Reach, Reachability
-from bnnopt.flips import first_layer_flips, pair_conflicts
+from bnnopt.attacks.reachability import Reachability
+from bnnopt.attacks.resources import Resources
+from bnnopt.flips import pair_conflicts
 from bnnopt.instance import AttackInstance
+from bnnopt.search.neighbourhood import better_set, move_to, new_place, worth_of
+from bnnopt.search.problem import margin_terms, region_of, sorted_flips
+from bnnopt.search.reach import OPEN, REACHED
 
 __all__ = ["Patterns"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 SignArray = npt.NDArray[np.int8]
 
 TESTS = 4
 """Patterns of a neighbourhood that are tested for a point."""
 
-EASY = 50.0
-"""Levels that a pattern's sums move for nothing, as far as the order of tests is concerned."""
+MOST_NEIGHBOURS = 14
+"""Most neurons whose sign patterns are enumerated together."""
 
 DEEP_ENOUGH = 1e-7
 """Levels; a pattern with less slack has no point that survives the rounding to the grid."""
 
 
-class Patterns:
+class Patterns(Resources):
     """Patterns of the unstable neurons, and what is learnt of those that have no point.
 
     Parameters
@@ -40,32 +43,38 @@ class Patterns:
     subsolver : Subsolver
     neighbours : int
         Neurons whose sign patterns are enumerated together, all 2**neighbours.
+    kernel : bool
+        Whether compiled code tests patterns for a point; else linear programs do.
     """
 
-    def __init__(self, instance: AttackInstance, subsolver: Subsolver, neighbours: int) -> None:
-        self._instance, self._subsolver, self._count = instance, subsolver, neighbours
-        self.flips = first_layer_flips(instance)
-        self.neurons = self.flips.neurons
-        self._pairs = pair_conflicts(self.flips).astype(np.float32)
-        self._conflicts = np.zeros((0, len(self.neurons)), dtype=np.float32)
-        self._tested: set[bytes] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+    def __init__(
+        self, instance: AttackInstance, subsolver: Subsolver, neighbours: int, kernel: bool
     ) -> None:
-        if "_reachability" in vars(self):
-            self._reachability.__exit__(kind, error, trace)
+        super().__init__()
+        self._instance, self._subsolver, self._count = instance, subsolver, neighbours
+        self.flips = sorted_flips(instance)
+        self._pairs = pair_conflicts(self.flips)
+        self._settles = kernel and instance.max_l1 is None
+        self._region = region_of(self.flips)
+        terms = [margin_terms(instance, self.flips, c) for c in instance.targets]
+        self._worth = worth_of(self._region, terms)
+        self._place = new_place(self._worth)
+        low, high = instance.box
+        self._centre, self._moves = (low + high) / 2.0, high > low
 
     @cached_property
     def _reachability(self) -> Reachability:
-        """Its linear programs need duals, so they run on HiGHS whatever the solver."""
-        return Reachability(self._instance, self.neurons, "highs", max_l1=self._instance.l1_levels)
+        limit = self._instance.l1_levels
+        return self.held.enter_context(
+            Reachability(
+                self._instance, self.flips.neurons, self._subsolver.adapter.name, max_l1=limit
+            )
+        )
+
+    def close(self) -> None:
+        """Close the linear program; it is built anew when it is next needed."""
+        vars(self).pop("_reachability", None)
+        super().close()
 
     def better(
         self, state: State, rng: np.random.Generator, target: SignArray | None = None
@@ -74,7 +83,7 @@ class Patterns:
 
         All sign patterns of a few neurons are enumerated, the others as they are: those that the
         target would change, then random ones. What a pattern is worth, a forward pass says; the
-        most promising that no known conflict excludes are tested for a point.
+        most promising that no conflict excludes are tested for a point.
 
         Parameters
         ----------
@@ -88,77 +97,44 @@ class Patterns:
         array of float, shape (count, n)
             Levels; at most one point.
         """
-        tests = 0
-        for pattern in self._promising(state, self._neighbours(state, rng, target)):
-            if pattern.tobytes() in self._tested or not self._may_have_points(pattern[None])[0]:
-                continue
-            if tests == TESTS:
-                break
-            tests += 1
-            self._tested.add(pattern.tobytes())
-            reach = self._test(pattern)
-            if reach.point is not None:
-                return reach.point[None]
-        return np.zeros((0, self._instance.network.num_inputs))
-
-    def _neighbours(
-        self, state: State, rng: np.random.Generator, target: SignArray | None
-    ) -> SignArray:
-        """Patterns near the present one, shape (count, k), that may have a point."""
-        present = state.activations[0][self.neurons]
-        order = rng.permutation(len(self.neurons))
-        asked = np.zeros_like(present) if target is None else target[self.neurons]
-        wanted = np.where(asked == 0, present, asked)
-        order = order[np.argsort(wanted[order] == present[order], kind="stable")]
-        moving = order[: self._count]
-        bits = (np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving))) & 1
-        signs = np.tile(present, (len(bits) + 1, 1))
-        signs[:-1, moving] = 2 * bits - 1
-        signs[-1] = wanted
-        return signs[self._may_have_points(signs)]
-
-    def _promising(self, state: State, signs: SignArray) -> SignArray:
-        """The better patterns of some, by what they gain a level that sums must move for them.
-
-        Those of the largest margin hardly ever have a point.
-        """
-        gain = self._margins(state, signs) - state.margin
-        better = np.flatnonzero(gain > 0)
-        first = self._instance.network.hidden[0]
-        distance = np.abs(first.pre_activation(state.z[None])[0] - first.threshold)[self.neurons]
-        effort = (signs[better] != state.activations[0][self.neurons]) @ distance
-        order = np.argsort(-gain[better] / (effort + EASY), kind="stable")
-        return signs[better[order]]
-
-    def _margins(self, state: State, signs: SignArray) -> FloatArray:
-        """The margins of patterns, shape (count, k) to (count,)."""
-        values = np.tile(state.activations[0].astype(np.float64), (len(signs), 1))
-        values[:, self.neurons] = signs
-        for layer in self._instance.network.hidden[1:]:
-            values = layer(values)
-        logits = self._instance.network.output(values)
-        margins: FloatArray = (
-            logits[:, list(self._instance.targets)].max(axis=1) - logits[:, self._instance.source]
+        present = state.activations[0][self.flips.neurons]
+        wanted = present if target is None else target[self.flips.neurons]
+        place, region, worth = self._place, self._region, self._worth
+        move_to(region, worth, place, present != self.flips.signs)
+        u = np.zeros(len(region.radius))
+        moving = self._neighbours(rng, wanted != present)
+        distance = np.abs(state.slacks[0])[self.flips.neurons]
+        status = better_set(
+            region, worth, place, moving, self._pairs, distance, TESTS, self._settles, u
         )
-        return margins
+        if status == REACHED:
+            z = self._centre.copy()
+            z[self._moves] += region.radius * u
+            if self._has_pattern(self._instance.snap(z)):
+                return z[None]
+        elif status != OPEN:
+            return np.zeros((0, self._instance.network.num_inputs))
+        return self._ask()
 
-    def _may_have_points(self, signs: SignArray) -> BoolArray:
-        """Which patterns no known conflict excludes."""
-        flipped = (signs != self.flips.signs).astype(np.float32)
-        alone = ((flipped @ self._pairs) * flipped).sum(axis=1) == 0
-        agreement = signs.astype(np.float32) @ self._conflicts.T
-        together: BoolArray = (agreement == np.abs(self._conflicts).sum(axis=1)).any(axis=1)
-        return np.asarray(alone & ~together)
+    def _neighbours(self, rng: np.random.Generator, changed: BoolArray) -> IntArray:
+        """The neurons to enumerate: those that (9) changes, then random ones."""
+        order = rng.permutation(len(changed))
+        order = order[np.argsort(~changed[order], kind="stable")]
+        return order[: min(max(self._count, int(changed.sum())), MOST_NEIGHBOURS)]
 
-    def _test(self, signs: SignArray) -> Reach:
-        """Ask for a point; what proves that there is none is kept."""
+    def _has_pattern(self, z: FloatArray) -> bool:
+        """Whether levels, shape (n,), have the pattern that was found."""
+        signs = self._instance.network.hidden[0](z[None])[0][self.flips.neurons]
+        return np.array_equal(signs != self.flips.signs, self._place.flipped)
+
+    def _ask(self) -> FloatArray:
+        """Ask a linear program for a point of the pattern that was found."""
+        place = self._place
+        signs = np.where(place.flipped, -self.flips.signs, self.flips.signs)
         reach = self._reachability.test(signs, self._subsolver.seconds)
         if reach.interrupted:
             raise KeyboardInterrupt
-        if reach.slack is not None and reach.slack < DEEP_ENOUGH:
-            if self.flips.refutes(signs != self.flips.signs, reach.multipliers):
-                members = reach.multipliers > 1e-9 * reach.multipliers.max()
-                row = np.where(members, signs, 0).astype(np.float32)
-                self._conflicts = np.vstack([self._conflicts, row])
-            return Reach(reach.slack, None, reach.multipliers)
-        return reach
+        if reach.point is None or reach.slack is None or reach.slack < DEEP_ENOUGH:
+            place.without[place.key[0] % len(place.without)] = place.key[0]
+            return np.zeros((0, self._instance.network.num_inputs))
+        return reach.point[None]

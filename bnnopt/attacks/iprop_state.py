@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,8 @@ class State:
         Admissible levels.
     margin : float
     activations : tuple of array of int8, one (width,) a layer
-    slack : array of float, shape (width of the last layer,)
-        Pre-activations of the last layer less their thresholds.
+    slacks : tuple of array of float, one (width,) a layer
+        Pre-activations less their thresholds.
     ideal : array of int8, shape (width of the last layer,)
         T of section 4: +1 or -1; 0 for a neuron that does not count.
     """
@@ -34,19 +35,19 @@ class State:
     z: FloatArray
     margin: float
     activations: tuple[SignArray, ...]
-    slack: FloatArray
+    slacks: tuple[FloatArray, ...]
     ideal: SignArray
 
-    @property
+    @cached_property
     def is_ideal(self) -> npt.NDArray[np.bool_]:
         """The set I as a mask."""
         met: npt.NDArray[np.bool_] = (self.ideal != 0) & (self.activations[-1] == self.ideal)
         return met
 
-    @property
+    @cached_property
     def unmet(self) -> npt.NDArray[np.int64]:
         """The neurons that are not ideal."""
-        return np.flatnonzero((self.ideal != 0) & (self.activations[-1] != self.ideal))
+        return np.flatnonzero((self.ideal != 0) & ~self.is_ideal)
 
     def target(self, chosen: npt.NDArray[np.int64]) -> SignArray:
         """The targets of the last layer: those of I and of the chosen set G."""
@@ -66,15 +67,16 @@ def ideal_target(instance: AttackInstance, target: int) -> SignArray:
 def state_at(instance: AttackInstance, z: FloatArray) -> State:
     """The state of admissible levels; of several targets the best one at `z` is pursued."""
     network = instance.network
-    activations = [h[0] for h in network.activations_of_levels(z[None])]
-    inputs = [z, *activations][-2]
-    last = network.hidden[-1]
-    logits = network.output(activations[-1][None])[0]
+    slacks, values = [], z[None]
+    for layer in network.hidden:
+        slacks.append((layer.pre_activation(values) - layer.threshold)[0])
+        values = np.where(slacks[-1] >= 0.0, 1.0, -1.0)[None]
+    logits = network.output(values)[0]
     best = max(instance.targets, key=lambda c: (logits[c], -c))
     return State(
         z,
         float(logits[best] - logits[instance.source]),
-        tuple(h.astype(np.int8) for h in activations),
-        last.pre_activation(inputs[None])[0] - last.threshold,
+        tuple(np.where(slack >= 0.0, 1, -1).astype(np.int8) for slack in slacks),
+        tuple(slacks),
         ideal_target(instance, best),
     )

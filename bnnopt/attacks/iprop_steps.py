@@ -10,8 +10,9 @@ import numpy.typing as npt
 from bnnopt.attacks.iprop_state import State
 from bnnopt.errors import InputError
 
-__all__ = ["PATIENCE", "Sampler", "StepSize", "easy_first", "uniform"]
+__all__ = ["PATIENCE", "Sampler", "StepSize", "easy_first", "uniform", "weighted"]
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 PATIENCE = 5
@@ -95,5 +96,16 @@ def uniform(rng: np.random.Generator, state: State, candidates: IntArray, size: 
 
 def easy_first(rng: np.random.Generator, state: State, candidates: IntArray, size: int) -> IntArray:
     """Neurons near their thresholds with a higher probability, falling as 1 / (1 + distance)."""
-    ease = 1.0 / (1.0 + np.abs(state.slack[candidates]))
-    return rng.choice(candidates, min(size, len(candidates)), replace=False, p=ease / ease.sum())
+    distance = np.abs(state.slacks[-1][candidates])
+    return weighted(rng, candidates, -np.log1p(distance), size)
+
+
+def weighted(
+    rng: np.random.Generator, candidates: IntArray, log_weight: FloatArray, size: int
+) -> IntArray:
+    """Draw without replacement, each next one with a probability in proportion to its weight.
+
+    The largest sums of logarithms and Gumbel noise are such a draw.
+    """
+    keys = log_weight + rng.gumbel(size=len(candidates))
+    return candidates[np.argsort(-keys)[:size]]

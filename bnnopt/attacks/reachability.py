@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 import solvers
+from bnnopt.attacks.resources import Resources
 from bnnopt.formulations.pattern import pattern_model
 from bnnopt.instance import AttackInstance
 
@@ -42,7 +42,7 @@ class Reach:
     interrupted: bool = False
 
 
-class Reachability:
+class Reachability(Resources):
     """The linear program of `pattern_model`, kept in a solver and asked again and again.
 
     Parameters
@@ -68,18 +68,13 @@ class Reachability:
         max_l1: float = np.inf,
         whole: bool = False,
     ) -> None:
+        super().__init__()
         model = pattern_model(instance, neurons, box=box, max_l1=max_l1, whole=whole)
         self._options = options or solvers.SolveOptions()
-        self._session = solvers.get(solver).session(model)
+        self._session = self.held.enter_context(solvers.get(solver).session(model))
         self._rows = np.arange(2 * len(neurons)).reshape(2, -1)
         self._needed = model.row_lower[self._rows]
         self._num_levels = instance.network.num_inputs
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._session.close()
 
     def test(self, signs: SignArray, time_limit: float | None = None) -> Reach:
         """Find the deepest point of a pattern, shape (k,): +1, -1, or 0 where anything will do."""

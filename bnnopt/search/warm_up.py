@@ -9,7 +9,9 @@ from functools import cache
 import numpy as np
 
 from bnnopt.search.cache import run_though_unsaved
+from bnnopt.search.neighbourhood import better_set, move_to, new_place, worth_of
 from bnnopt.search.problem import MarginTerms, Region
+from bnnopt.search.targets import most_met
 from bnnopt.search.tree import advance, new_tree
 from bnnopt.search.walk import new_walk, walk
 
@@ -38,6 +40,13 @@ def warm_up() -> None:
 def _run_on_one_neuron() -> None:
     one = np.ones((1, 1))
     region = Region(one, np.ones(1), np.ones(1), np.ones(1), 1.0)
-    terms = MarginTerms(np.ones(1), one, np.zeros((0, 1, 1)), np.zeros((0, 1)), np.ones(1), 0.0)
+    small = one.astype(np.float32)
+    terms = MarginTerms(small[0], small, np.zeros((0, 1, 1)), np.zeros((0, 1)), np.ones(1), 0.0)
     advance(region, terms, new_tree(region, terms), 0.0, 1)
     walk(region, terms, new_walk(region, terms, 0, 0.0), 1)
+    worth = worth_of(region, [terms])
+    place = new_place(worth)
+    no, zero = np.zeros((1, 1), dtype=np.bool_), np.zeros((1, 1), dtype=np.int64)
+    move_to(region, worth, place, no[0])
+    better_set(region, worth, place, zero[0], no, np.ones(1), 1, True, np.zeros(1))
+    most_met(small[0], small, zero[0], zero)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import solvers
 from bnnopt import AttackInstance, HiddenLayer
 from bnnopt.attacks.base import Limits
+from bnnopt.attacks.iprop_enumeration import EnumeratedProblem
 from bnnopt.attacks.iprop_layer import LayerProblem
 from bnnopt.attacks.iprop_patterns import Patterns
 from bnnopt.attacks.iprop_state import state_at
@@ -79,16 +80,16 @@ def test_easy_neurons_are_drawn_more_often() -> None:
     network = random_network(0, widths=(9, 12))
     instance = AttackInstance(network, random_image(network, 0), 0.3)
     state, rng = state_at(instance, instance.levels), np.random.default_rng(0)
-    order = np.argsort(np.abs(state.slack), kind="stable")
+    order = np.argsort(np.abs(state.slacks[-1]), kind="stable")
     easiest, hardest = int(order[0]), int(order[-1])
-    assert abs(state.slack[easiest]) < abs(state.slack[hardest])
+    assert abs(state.slacks[-1][easiest]) < abs(state.slacks[-1][hardest])
     drawn = [easy_first(rng, state, np.array([easiest, hardest]), 1)[0] for _ in range(500)]
     assert drawn.count(easiest) > drawn.count(hardest) > 0
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), epsilon=st.floats(0.05, 0.4), moving=st.integers(0, 6))
-def test_the_loaded_problem_9_has_the_optimum_of_enumeration(
+def test_problem_9_loaded_or_enumerated_has_the_optimum(
     seed: int, epsilon: float, moving: int
 ) -> None:
     network = random_network(seed, inputs=6, widths=(6, 5))
@@ -96,22 +97,24 @@ def test_the_loaded_problem_9_has_the_optimum_of_enumeration(
     before, after = interval_bounds(instance)
     flips = first_layer_flips(instance)
     rng = np.random.default_rng(seed)
-    movable = rng.permutation(6)[:moving]
+    movable = rng.permutation(before.unstable)[:moving]
     state = state_at(instance, instance.levels)
     present, layer = state.activations[0], network.hidden[1]
     points = np.array([p for p in product((-1, 1), repeat=6) if _admissible(p, before.sign, flips)])
     points = points[((points == present) | np.isin(np.arange(6), movable)).all(axis=1)]
-    sides = [(j, sign) for j in after.unstable.tolist() for sign in (1, -1)]
+    sides = np.array([(j, s) for j in after.unstable for s in (1, -1)], dtype=int).reshape(-1, 2)
     subsolver = Subsolver(solvers.get("highs"), Limits(), 10.0)
-    with LayerProblem(layer, 1, before, sides, subsolver, flips) as problem:
+    enumerated = EnumeratedProblem(layer, sides, flips)
+    with LayerProblem(layer, 1, before, sides, subsolver, flips) as loaded:
         for _ in range(3):
             target = rng.integers(-1, 2, 5).astype(np.int8)
-            found = problem.solve(target, present, movable)
-            assert found is not None
             asked = np.where(after.sign == 0, target, 0)
             best = max(_score(layer, p, present, asked) for p in points)
-            assert _score(layer, found, present, asked) == best
-            assert any(np.array_equal(found, p) for p in points)
+            for problem in (loaded, enumerated):
+                found = problem.solve(target, present, movable)
+                assert found is not None
+                assert _score(layer, found, present, asked) == best
+                assert any(np.array_equal(found, p) for p in points)
 
 
 def _admissible(point: tuple[int, ...], stable: np.ndarray, flips: Flips) -> bool:
@@ -127,14 +130,21 @@ def _score(layer: HiddenLayer, point: np.ndarray, present: np.ndarray, asked: np
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10**6), epsilon=st.floats(0.05, 0.5))
-def test_better_patterns_have_points_and_the_best_one_is_found(seed: int, epsilon: float) -> None:
-    network = random_network(seed, inputs=6, widths=(5, 4))
+@given(
+    seed=st.integers(0, 10**6),
+    epsilon=st.floats(0.05, 0.5),
+    widths=st.sampled_from([(5, 4), (5, 4, 3)]),
+    kernel=st.booleans(),
+)
+def test_better_patterns_have_points_and_the_best_one_is_found(
+    seed: int, epsilon: float, widths: tuple[int, ...], kernel: bool
+) -> None:
+    network = random_network(seed, inputs=6, widths=widths)
     instance = AttackInstance(network, random_image(network, seed), epsilon)
     state = state_at(instance, instance.levels)
     subsolver = Subsolver(solvers.get("highs"), Limits(), 10.0)
     rng = np.random.default_rng(0)
-    with Patterns(instance, subsolver, 10) as patterns:
+    with Patterns(instance, subsolver, 10, kernel) as patterns:
         # What is tested once is not tested again, so that a few calls exhaust the 32 patterns.
         points = np.vstack([patterns.better(state, rng) for _ in range(32)])
     margins = [state_at(instance, instance.snap(z)).margin for z in points]
@@ -144,7 +154,9 @@ def test_better_patterns_have_points_and_the_best_one_is_found(seed: int, epsilo
         pattern = state.activations[0].copy()
         pattern[unstable] = signs
         if deepest_slack(instance, pattern) > 1e-3:
-            values = network.hidden[1](pattern[None].astype(float))
+            values = pattern[None].astype(float)
+            for layer in network.hidden[1:]:
+                values = layer(values)
             logits = network.output(values)[0]
             margin = logits[instance.targets[0]] - logits[instance.source]
             assert margin <= max([state.margin, *margins])

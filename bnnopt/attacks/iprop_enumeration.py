@@ -1,0 +1,73 @@
+"""Problem (9) of one layer by enumeration of what a few of its neurons may do."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.flips import Flips, pair_conflicts
+from bnnopt.network import HiddenLayer
+from bnnopt.search.targets import most_met
+
+__all__ = ["MOST_MOVING", "EnumeratedProblem"]
+
+IntArray = npt.NDArray[np.int64]
+SignArray = npt.NDArray[np.int8]
+
+MOST_MOVING = 14
+"""Neurons whose 2**14 subsets are visited within about a millisecond."""
+
+
+class EnumeratedProblem:
+    """As `bnnopt.attacks.iprop_layer.LayerProblem`, with the same optima, without a solver.
+
+    Parameters
+    ----------
+    layer : HiddenLayer
+        The next one.
+    sides : array of int64, shape (count, 2)
+        (j, sign): what can be asked of the next layer.
+    flips : Flips, optional
+        For the first layer: no two neurons move whose flips exclude each other.
+    """
+
+    def __init__(self, layer: HiddenLayer, sides: IntArray, flips: Flips | None = None) -> None:
+        self._layer, self._sides, self._flips = layer, sides, flips
+        self._weight = layer.weight[sides[:, 0]].T.astype(np.float32) * sides[:, 1].astype(
+            np.float32
+        )
+        # A neuron is off where its sum is at most threshold - 1.
+        self._needed = np.where(
+            sides[:, 1] > 0,
+            layer.threshold[sides[:, 0]],
+            1 - layer.threshold[sides[:, 0]],
+        ).astype(np.float32)
+        if flips is not None:
+            self._pairs = pair_conflicts(flips).astype(np.int64)
+            self._places = np.zeros(layer.weight.shape[1], dtype=np.int64)
+            self._places[flips.neurons] = np.arange(len(flips.neurons))
+
+    def solve(self, target: SignArray, incumbent: SignArray, moving: IntArray) -> SignArray:
+        """Solve (9) within a neighbourhood; arguments as for `LayerProblem.solve`."""
+        asked = np.flatnonzero(target[self._sides[:, 0]] == self._sides[:, 1])
+        weight = np.ascontiguousarray(self._weight[:, asked])
+        present = incumbent.astype(np.float32)
+        lead = present @ weight - self._needed[asked]
+        move = np.float32(-2.0) * present[moving, None] * weight[moving]
+        moved = most_met(lead, move, *self._clashes(incumbent, moving))
+        found = incumbent.copy()
+        found[moving[moved]] *= -1
+        return found
+
+    def _clashes(self, incumbent: SignArray, moving: IntArray) -> tuple[IntArray, IntArray]:
+        """Which of the moving neurons are flipped, and which flips exclude each other."""
+        count = len(moving)
+        if self._flips is None:
+            return np.zeros(count, dtype=np.int64), np.zeros((count, count), dtype=np.int64)
+        flipped = (incumbent[self._flips.neurons] != self._flips.signs).astype(np.int64)
+        at = self._places[moving]
+        pairs = self._pairs[np.ix_(at, at)]
+        staying = flipped.copy()
+        staying[at] = 0
+        np.fill_diagonal(pairs, self._pairs[at] @ staying)
+        return flipped[at], pairs
