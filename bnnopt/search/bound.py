@@ -25,13 +25,20 @@ __all__ = [
     "cardinality_colours",
     "colour_bound",
     "compiled",
-    "joint_bound",
+    "deeper_lines",
     "margin_of",
-    "mixture_step",
+    "orient",
+    "second_lines",
     "surplus_ranges",
 ]
 
 Array = Any
+
+PASSES = 2
+"""Over the classes, in search of those to leave out of a line."""
+
+ROUNDED_UP = 1.0 + 4e-7
+"""Keeps a slope in single precision above the exact one."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -65,97 +72,245 @@ def surplus_ranges(
     candidates: Array,
     colour: Array,
     count: int,
+    classes: int,
+    least: Array,
+    most: Array,
     low: Array,
     high: Array,
 ) -> None:
     """Ranges of every layer's surplus; `low` and `high`, shape (1 + layers, r), are written.
 
-    Candidates come class by class, `colour` growing; of each class at most one flips.
+    Of each class of candidates at most one flips; what it adds to each surplus of the second
+    layer is within `least` and `most`, shape (classes, r), which are written too.
     """
-    change, weight, needed = terms.change, terms.weight, terms.needed
+    weight, needed = terms.weight, terms.needed
     r = len(surplus)
     low[0], high[0] = surplus, surplus
-    least, most = np.zeros(r), np.zeros(r)
+    one = np.float32(1.0)
+    least[:classes] = 0.0
+    most[:classes] = 0.0
     for a in range(count):
-        row = change[candidates[a]]
+        row, under, over = terms.change[candidates[a]], least[colour[a]], most[colour[a]]
         for j in range(r):
-            least[j] = min(least[j], row[j])
-            most[j] = max(most[j], row[j])
-        if a + 1 == count or colour[a + 1] != colour[a]:
-            for j in range(r):
-                low[0, j] += least[j]
-                high[0, j] += most[j]
-                least[j] = most[j] = 0.0
+            value, lower, upper = row[j], under[j], over[j]
+            under[j] = value if value < lower else lower
+            over[j] = value if value > upper else upper
+    for c in range(classes):
+        _add_scaled(low[0], one, least[c])
+        _add_scaled(high[0], one, most[c])
     for at in range(len(weight)):
         for j in range(r):
-            under = over = -needed[at, j]
+            under_j = over_j = -needed[at, j]
             for i in range(r):
                 w = weight[at, j, i]
                 sure, possible = low[at, i] >= 0.0, high[at, i] >= 0.0
                 if sure:
-                    under += w
-                    over += w
+                    under_j += w
+                    over_j += w
                 elif possible:
-                    under += min(w, 0.0)
-                    over += max(w, 0.0)
-            low[at + 1, j], high[at + 1, j] = under, over
+                    under_j += min(w, 0.0)
+                    over_j += max(w, 0.0)
+            low[at + 1, j], high[at + 1, j] = under_j, over_j
 
 
 @compiled
-def joint_bound(
-    terms: MarginTerms,
-    surplus: Array,
-    candidates: Array,
-    count: int,
-    low: Array,
-    high: Array,
-    mixture: Array,
-    coefficient: Array,
-    slope: Array,
+def deeper_lines(
+    terms: MarginTerms, low: Array, high: Array, activation: Array, slope: Array
 ) -> float:
-    """The linear function above the margin: its constant; `coefficient` (k,) is written.
+    """Replace all layers but the second by lines that are lowest at these activations.
 
-    `mixture`, shape (1 + layers, r), holds the share of the sloped line; `slope`, of the same
-    shape, gets the coefficient of each undecided neuron's activation, for `mixture_step`.
+    `activation` and `slope` have shape (1 + layers, r). The activations of deeper layers become
+    what the lines make of those before; ``slope[0]`` gets what an activation of the second layer
+    counts for. Returns the constant.
     """
-    r = len(surplus)
-    change, weight, needed = terms.change, terms.weight, terms.needed
-    layers = len(weight)
+    r = len(terms.gain)
     total = terms.constant
-    above = terms.gain.copy()
-    for at in range(layers, -1, -1):
-        below = np.zeros(r)
+    slope[-1] = terms.gain
+    for at in range(len(terms.weight), 0, -1):
+        weight, needed = terms.weight[at - 1], terms.needed[at - 1]
+        y = weight @ activation[at - 1] - needed
+        below = slope[at - 1]
+        below[:] = 0.0
         for j in range(r):
-            g = above[j]
-            slope[at, j] = 0.0
-            if g == 0.0 or high[at, j] < 0.0:
+            g, under, over = slope[at, j], low[at, j], high[at, j]
+            activation[at, j] = 1.0 if under >= 0.0 else 0.0
+            if g == 0.0 or over < 0.0:
                 continue
-            if low[at, j] >= 0.0:
+            if under >= 0.0:
                 total += g
                 continue
-            slope[at, j] = g
-            share = mixture[at, j]
             if g > 0.0:
-                tilt = share / -low[at, j]
-                total += g * (1.0 - share) - g * tilt * low[at, j]
+                lifted, push = (y[j] - under) / -under, g / -under
+                total += g
             else:
-                tilt = share / (high[at, j] + 1.0)
-                total += g * tilt
-            push = g * tilt
-            if at > 0:
-                total -= push * needed[at - 1, j]
-                for i in range(r):
-                    below[i] += push * weight[at - 1, j, i]
-            else:
-                total += push * surplus[j]
-                below[j] = push
-        above = below
-    for a in range(count):
-        i = candidates[a]
-        value = 0.0
-        for j in range(r):
-            value += change[i, j] * above[j]
-        coefficient[a] = value
+                lifted, push = (y[j] + 1.0) / (over + 1.0), g / (over + 1.0)
+                total += push
+            activation[at, j] = min(max(lifted, 0.0), 1.0)
+            if g > 0.0 and lifted >= 1.0:
+                continue
+            if g < 0.0 and lifted <= 0.0:
+                total -= push
+                continue
+            total -= push * needed[j]
+            for i in range(r):
+                below[i] += push * weight[j, i]
+    return total
+
+
+@compiled
+def orient(
+    gain: Array, groups: int, least: Array, most: Array, sign: Array, base: Array, width: Array
+) -> None:
+    """What classes do to each neuron, in the direction in which it helps.
+
+    A class adds ``sign * change - base``, 0 to `width`; `sign`, shape (r,), and `base` and
+    `width`, shape (groups, r), are written.
+    """
+    for j in range(len(gain)):
+        sign[j] = 1.0 if gain[j] > 0.0 else -1.0
+    half = np.float32(0.5)
+    for c in range(groups):
+        under, over, lower, wide = least[c], most[c], base[c], width[c]
+        for j in range(len(gain)):
+            low, high, side = under[j], over[j], sign[j]
+            wide[j] = high - low
+            lower[j] = half * (side * (low + high) - (high - low))
+
+
+@compiled
+def second_lines(
+    gain: Array,
+    moves: Array,
+    candidates: Array,
+    group: Array,
+    size: int,
+    groups: int,
+    sign: Array,
+    base: Array,
+    width: Array,
+    low: Array,
+    high: Array,
+    share: Array,
+    activation: Array,
+    coefficient: Array,
+) -> float:
+    """Replace the neurons of the second layer by lines that are lowest at a fractional set.
+
+    A neuron helps where the sum over classes of ``e_c``, 0 to ``width_c``, is at least `need`;
+    for any classes S, ``sum_{c in S} e_c / (need - sum_{c not in S} width_c)`` is at least 1
+    there, and never negative. Left out are the classes whose share of their width exceeds that
+    quotient (docs/search.md).
+
+    Parameters
+    ----------
+    gain, low, high : array, shape (r,)
+        What each neuron's activation counts for, and the range of its surplus.
+    moves : array, shape (k, r)
+        Change of the surplus by each flip.
+    candidates, group : array of int, shape (size,)
+        The flips and their classes; of each class at most one flips.
+    sign, base, width : array
+        As in `orient`.
+    share : array, shape (size,)
+        The set: how far each candidate flips, 0 to 1.
+    activation : array, shape (r,)
+        Gets the lines' values at the set.
+    coefficient : array, shape (size,)
+        Gets the coefficients of the sum of all lines.
+
+    Returns
+    -------
+    float
+        The constant of that sum.
+    """
+    r = len(gain)
+    e = np.zeros((groups, r), dtype=np.float32)
+    whole, need = np.zeros(r, dtype=np.float32), np.ones(r, dtype=np.float32)
+    for a in range(size):
+        _add_scaled(e[group[a]], np.float32(share[a]), moves[candidates[a]])
+    for c in range(groups):
+        _turn(e[c], sign, base[c], whole)
+    for j in range(r):
+        if low[j] < 0.0 <= high[j]:
+            need[j] = -low[j] if gain[j] > 0.0 else high[j] + 1.0
+    limit = whole / need
+    rest, left = np.empty(r, dtype=np.float32), np.empty(r, dtype=np.float32)
+    for again in range(PASSES):
+        if again > 0:
+            limit[:] = rest / left
+        rest[:], left[:] = whole, need
+        for c in range(groups):
+            _leave_out(e[c], width[c], limit, rest, left)
+    total = 0.0
+    factor = np.zeros(r, dtype=np.float32)
+    for j in range(r):
+        g = gain[j]
+        if low[j] >= 0.0 or high[j] < 0.0:
+            activation[j] = 1.0 if low[j] >= 0.0 else 0.0
+            total += g * activation[j]
+        elif whole[j] >= need[j] or left[j] < 0.5:
+            activation[j] = 1.0 if g > 0.0 else 0.0
+            total += max(g, 0.0)
+        else:
+            lifted = float(rest[j]) / float(left[j])
+            activation[j] = lifted if g > 0.0 else 1.0 - lifted
+            total += min(g, 0.0)
+            factor[j] = ROUNDED_UP * abs(g) / float(left[j])
+    part = np.empty((groups, r), dtype=np.float32)
+    for c in range(groups):
+        total -= _keep(e[c], width[c], limit, factor, base[c], sign, part[c])
+    for a in range(size):
+        coefficient[a] = _dot(moves[candidates[a]], part[group[a]])
+    return total
+
+
+@compiled
+def _add_scaled(total: Array, share: Any, row: Array) -> None:
+    for j in range(len(total)):
+        total[j] += share * row[j]
+
+
+@compiled
+def _dot(left: Array, right: Array) -> float:
+    total = 0.0
+    for j in range(len(left)):
+        total += float(left[j]) * float(right[j])
+    return total
+
+
+@compiled
+def _turn(e: Array, sign: Array, base: Array, whole: Array) -> None:
+    """Turn what a class adds into what it helps, and sum that."""
+    for j in range(len(e)):
+        here = sign[j] * e[j] - base[j]
+        e[j] = here
+        whole[j] += here
+
+
+@compiled
+def _leave_out(e: Array, width: Array, limit: Array, rest: Array, left: Array) -> None:
+    """Take a class out of the lines that are lower without it."""
+    zero = np.float32(0.0)
+    for j in range(len(e)):
+        here, wide = e[j], width[j]
+        leaves = here > limit[j] * wide
+        less, narrower = here if leaves else zero, wide if leaves else zero
+        rest[j] -= less
+        left[j] -= narrower
+
+
+@compiled
+def _keep(
+    e: Array, width: Array, limit: Array, factor: Array, base: Array, sign: Array, part: Array
+) -> float:
+    """Slopes of the lines that keep a class, with their sign; their sum at its base."""
+    zero = np.float32(0.0)
+    for j in range(len(e)):
+        here, wide, slope = e[j], width[j], factor[j]
+        part[j] = zero if here > limit[j] * wide else slope
+    total = _dot(part, base)
+    for j in range(len(e)):
+        part[j] *= sign[j]
     return total
 
 
@@ -224,62 +379,3 @@ def colour_bound(
             colour[a] = best
         reach[a] = total
     return classes
-
-
-@compiled
-def _relaxed(y: float, low: float, high: float, gain: float, share: float) -> tuple[float, float]:
-    """The mixture of lines at a surplus y, and the bound's derivative by `share`, 0 at its end."""
-    if gain > 0.0:
-        lifted = (y - low) / -low
-        value, derivative = 1.0 - share + share * lifted, gain * (lifted - 1.0)
-    else:
-        lifted = (y + 1.0) / (high + 1.0)
-        value, derivative = share * lifted, gain * lifted
-    if (derivative > 0.0 and share <= 0.0) or (derivative < 0.0 and share >= 1.0):
-        derivative = 0.0
-    return value, derivative
-
-
-@compiled
-def mixture_step(
-    terms: MarginTerms,
-    surplus: Array,
-    candidates: Array,
-    chosen: Array,
-    classes: int,
-    low: Array,
-    high: Array,
-    mixture: Array,
-    slope: Array,
-    excess: float,
-) -> bool:
-    """One Polyak step on the mixtures, aimed at lowering the bound by `excess`; False if none."""
-    change, weight, needed = terms.change, terms.weight, terms.needed
-    r = len(surplus)
-    layers = len(weight)
-    y = surplus.copy()
-    for c in range(classes):
-        row = change[candidates[chosen[c]]]
-        for j in range(r):
-            y[j] += row[j]
-    norm = 0.0
-    for at in range(layers + 1):
-        on = np.zeros(r)
-        for j in range(r):
-            if low[at, j] >= 0.0:
-                on[j] = 1.0
-            elif high[at, j] >= 0.0:
-                on[j], slope[at, j] = _relaxed(
-                    y[j], low[at, j], high[at, j], slope[at, j], mixture[at, j]
-                )
-                norm += slope[at, j] ** 2
-        if at < layers:
-            y = weight[at] @ on - needed[at]
-    if norm < 1e-12:
-        return False
-    length = excess / norm
-    for at in range(layers + 1):
-        for j in range(r):
-            if low[at, j] < 0.0 and high[at, j] >= 0.0:
-                mixture[at, j] = min(max(mixture[at, j] - length * slope[at, j], 0.0), 1.0)
-    return True

@@ -51,9 +51,9 @@ class MarginTerms(NamedTuple):
 
     Parameters
     ----------
-    surplus : array of float64, shape (r,)
+    surplus : array of float32, shape (r,)
         Of the second layer, without flips.
-    change : array of float64, shape (k, r)
+    change : array of float32, shape (k, r)
         Of that surplus, by each flip: ±1, and 0 where the layer is narrower than r.
     weight : array of float64, shape (layers, r, r)
         Of the third and further layers, with zeros where a layer is narrower.
@@ -121,7 +121,17 @@ def margin_terms(instance: AttackInstance, flips: Flips, target: int) -> MarginT
         needed[at, :out] = np.ceil((layer.threshold + total) / 2.0)
     gains = np.zeros(width)
     gains[: len(gain)] = 2.0 * gain
-    return MarginTerms(surplus, change, weight, needed, gains, constant)
+    if not further:  # a neuron that counts nothing need not be looked at
+        counts = np.flatnonzero(gains)
+        surplus, gains = surplus[counts], gains[counts]
+        change = np.ascontiguousarray(change[:, counts])
+        weight, needed = weight[:, counts][:, :, counts], needed[:, counts]
+    return MarginTerms(_small(surplus), _small(change), weight, needed, gains, constant)
+
+
+def _small(whole: Array) -> Array:
+    """Whole numbers in single precision, which is exact for them up to 2^24."""
+    return np.ascontiguousarray(whole, dtype=np.float32)
 
 
 def _one_layer(signs: Array, flips: Flips, gain: Array, constant: float) -> MarginTerms:
@@ -130,8 +140,8 @@ def _one_layer(signs: Array, flips: Flips, gain: Array, constant: float) -> Marg
     change = np.zeros((len(flips.neurons), len(signs)))
     change[np.arange(len(flips.neurons)), flips.neurons] = -flips.signs
     return MarginTerms(
-        surplus,
-        change,
+        _small(surplus),
+        _small(change),
         np.zeros((0, len(signs), len(signs))),
         np.ones((0, len(signs))),
         gain,

@@ -24,9 +24,10 @@ from bnnopt.search.bound import (
     cardinality_colours,
     colour_bound,
     compiled,
-    joint_bound,
+    deeper_lines,
     margin_of,
-    mixture_step,
+    orient,
+    second_lines,
     surplus_ranges,
 )
 from bnnopt.search.problem import MarginTerms, Region
@@ -35,17 +36,20 @@ from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
 __all__ = ["DONE", "FOUND", "PAUSED", "UNCLEAR", "Tree", "advance", "new_tree"]
 
 Array = Any
-Room = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]
+Room = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array, Array, Array, Array]
 
 DONE, PAUSED, FOUND, UNCLEAR = 0, 1, 2, 3
 MARGIN = 1e-6
 """Levels by which a sum must fail, as in `bnnopt.flips`; float64 is exact to far less."""
 
-STEPS = 8
-"""Subgradient steps of a joint bound."""
+STEPS, ROOT_STEPS = 16, 400
+"""Linear functions of a joint bound, at most."""
+
+INHERITED = 8.0
+"""As how many the parent's average counts."""
 
 STALL = 0.8
-"""Steps end where one leaves more than this share of what the bound exceeds `worth` by."""
+"""Steps end where four leave more than this share of what the bound exceeds `worth` by."""
 
 LEVELS = 48
 """Depths that keep conflicts of their own, which bounds the memory."""
@@ -78,13 +82,16 @@ class Tree(NamedTuple):
     start : array of float64, shape (k + 1,)
     coefficient : array of float64, shape (k + 1, k)
     colour : array of int64, shape (k + 1, k)
-        The joint bound's constant, and coefficients and classes of `order`.
+        The joint bound's constant, its coefficients by flips, and classes of `order`.
     position : array of int64, shape (k + 1,)
         The child at work.
     count : array of int64, shape (k + 1,)
         Number of candidates.
-    mixture : array of float64, shape (k + 1, 1 + layers, r)
-        See `joint_bound`.
+    share : array of float64, shape (k + 1, k)
+    activation : array of float64, shape (k + 1, 1 + layers, r)
+        The fractional set at which `linear_bound` is tight, by flips, and its activations.
+    steps : array of float64, shape (k + 1,)
+        How many linear functions the joint bound averages.
     conflict : array of bool, shape (levels, k, k)
         Which two candidates cannot both join the present set; deeper nodes use the last level.
     u : array of float64, shape (m,)
@@ -105,7 +112,9 @@ class Tree(NamedTuple):
     colour: Array
     position: Array
     count: Array
-    mixture: Array
+    share: Array
+    activation: Array
+    steps: Array
     conflict: Array
     u: Array
 
@@ -119,7 +128,7 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         entering=np.ones(1, dtype=np.bool_),
         falls=np.zeros((k + 1, m)),
         demand=np.zeros(k + 1),
-        surplus=np.zeros((k + 1, r)),
+        surplus=np.zeros((k + 1, r), dtype=np.float32),
         flipped=np.full(k + 1, -1),
         order=np.zeros((k + 1, k), dtype=np.int64),
         reach=np.full((k + 1, k), np.inf),
@@ -128,7 +137,9 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         colour=np.zeros((k + 1, k), dtype=np.int64),
         position=np.full(k + 1, -1),
         count=np.zeros(k + 1, dtype=np.int64),
-        mixture=np.full((k + 1, layers + 1, r), 0.5),
+        share=np.full((k + 1, k), 0.5),
+        activation=np.full((k + 1, layers + 1, r), 0.5),
+        steps=np.zeros(k + 1),
         conflict=np.zeros((min(k + 1, LEVELS), k, k), dtype=np.bool_),
         u=np.zeros(m),
     )
@@ -168,7 +179,7 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
         if not is_worth and tree.count[depth + 1] == 0:
             tree.position[depth] -= 1
             continue
-        _step_down(region, tree)
+        _step_down(tree)
         if is_worth:
             verdict = _settle(region, tree, k)
             if verdict == REACHED:
@@ -184,19 +195,20 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
 def _room(region: Region, terms: MarginTerms) -> Room:
     """Arrays for the work at one node."""
     k, layers, r = len(region.demand), len(terms.weight), len(terms.surplus)
-    whole = np.zeros(k, dtype=np.int64)
     shape = (layers + 1, r)
-    conflict = np.zeros((k, k), dtype=np.bool_)
     return (
-        np.zeros(shape),
-        np.zeros(shape),
-        np.zeros(shape),
-        np.zeros(k),
-        whole,
-        whole.copy(),
-        whole.copy(),
-        conflict,
-        np.zeros(k),
+        np.zeros(shape, dtype=np.float32),  # low
+        np.zeros(shape, dtype=np.float32),  # high
+        np.zeros((k, r), dtype=np.float32),  # least
+        np.zeros((k, r), dtype=np.float32),  # most
+        np.zeros(shape),  # slope
+        np.zeros(k),  # coefficient
+        np.zeros(k),  # fresh
+        np.zeros(k, dtype=np.int64),  # kept
+        np.zeros(k, dtype=np.int64),  # group
+        np.zeros(k, dtype=np.int64),  # chosen
+        np.zeros((k, k), dtype=np.bool_),  # conflict
+        np.zeros(k),  # spare
     )
 
 
@@ -206,12 +218,12 @@ def _child_bound(tree: Tree) -> float:
     depth = tree.depth[0]
     at = tree.position[depth]
     conflict = tree.conflict[min(depth, len(tree.conflict) - 1), tree.order[depth, at]]
-    total = tree.start[depth] + tree.coefficient[depth, at]
+    total = tree.start[depth] + tree.coefficient[depth, tree.order[depth, at]]
     largest = np.zeros(at + 1)
     for b in range(at):
-        c = tree.colour[depth, b]
-        if c >= 0 and not conflict[tree.order[depth, b]]:
-            largest[c] = max(largest[c], tree.coefficient[depth, b])
+        c, other = tree.colour[depth, b], tree.order[depth, b]
+        if c >= 0 and not conflict[other]:
+            largest[c] = max(largest[c], tree.coefficient[depth, other])
     return float(total + largest.sum())
 
 
@@ -236,14 +248,16 @@ def _add_child(terms: MarginTerms, tree: Tree) -> None:
 
 
 @compiled
-def _step_down(region: Region, tree: Tree) -> None:
+def _step_down(tree: Tree) -> None:
     """Make the child the present node."""
     depth = tree.depth[0]
     child = depth + 1
     new = tree.flipped[child]
-    tree.falls[child] = tree.falls[depth] + region.weight[new]
-    tree.demand[child] = tree.demand[depth] + region.demand[new]
-    tree.mixture[child] = tree.mixture[depth]
+    tree.start[child] = tree.start[depth] + tree.coefficient[depth, new]
+    tree.coefficient[child] = tree.coefficient[depth]
+    tree.share[child] = tree.share[depth]
+    tree.activation[child] = tree.activation[depth]
+    tree.steps[child] = min(tree.steps[depth], INHERITED)
     tree.position[child] = -1
     tree.depth[0] = child
     tree.entering[0] = True
@@ -254,6 +268,7 @@ def _settle(region: Region, tree: Tree, k: int) -> int:
     """Decide the present set; where its flips alone are refuted, its supersets are too."""
     depth = tree.depth[0]
     flipped = np.zeros(k, dtype=np.bool_)
+    _add_falls(region, tree)
     for d in range(1, depth + 1):
         flipped[tree.flipped[d]] = True
     multipliers = np.zeros(k)
@@ -271,11 +286,21 @@ def _settle(region: Region, tree: Tree, k: int) -> int:
 
 
 @compiled
-def _tolerated(region: Region, tree: Tree, kept: Array, spare: Array) -> int:
-    """The candidates whose sum with the present set does not fail; their number.
+def _add_falls(region: Region, tree: Tree) -> None:
+    """Sum the present set; only nodes that no inherited bound ends need it."""
+    depth = tree.depth[0]
+    if depth > 0:
+        new = tree.flipped[depth]
+        tree.falls[depth] = tree.falls[depth - 1] + region.weight[new]
+        tree.demand[depth] = tree.demand[depth - 1] + region.demand[new]
 
-    ``spare[a]`` gets by how much the sum of ``kept[a]`` and the present set does not fail. Sums s
-    of weights are whole, so ``|s + v| = |s| + v sign(s)`` for v in {-1, +1}, and 1 where s = 0.
+
+@compiled
+def _find_spare(region: Region, tree: Tree, kept: Array, size: int, spare: Array) -> float:
+    """By how much the sum of the present set and each candidate does not fail, and its own.
+
+    Sums s of weights are whole, so ``|s + v| = |s| + v sign(s)`` for v in {-1, +1}, and 1 where
+    s = 0; the 1 is in what is returned.
     """
     depth = tree.depth[0]
     falls = tree.falls[depth]
@@ -285,16 +310,13 @@ def _tolerated(region: Region, tree: Tree, kept: Array, spare: Array) -> int:
     for i in range(m):
         pull[i] = region.radius[i] * np.sign(falls[i])
         here += region.radius[i] * (abs(falls[i]) if falls[i] != 0.0 else 1.0)
-    size = 0
-    for a in range(tree.count[depth]):
-        c = tree.order[depth, a]
-        most = here - region.demand[c]
+    for a in range(size):
+        row = region.weight[kept[a]]
+        most = here - region.demand[kept[a]]
         for i in range(m):
-            most += region.weight[c, i] * pull[i]
-        if most >= -MARGIN:
-            kept[size], spare[size] = c, most
-            size += 1
-    return size
+            most += row[i] * pull[i]
+        spare[a] = most
+    return float(here)
 
 
 @compiled
@@ -320,9 +342,7 @@ def _find_conflicts(
     falls, even = tree.falls[depth], tree.depth[0] % 2 == 0
     near = np.flatnonzero(np.abs(falls) <= 1.0)
     sides, scaled = np.empty((size, len(near))), np.empty((size, len(near)))
-    here = -tree.demand[depth]
-    for i in range(len(falls)):
-        here += region.radius[i] * (abs(falls[i]) if falls[i] != 0.0 else 1.0)
+    here = _find_spare(region, tree, kept, size, spare)
     for a in range(size):
         row = region.weight[kept[a]]
         for b in range(len(near)):
@@ -343,70 +363,118 @@ def _find_conflicts(
 
 
 @compiled
-def _interval_bound(terms: MarginTerms, tree: Tree, size: int, room: Room) -> float:
-    """Ranges of all surpluses, by classes of which one member flips, and the margin's bound."""
-    low, high, _, _, chosen, kept, colour, conflict, _ = room
-    depth = tree.depth[0]
-    order = tree.order[depth]
-    classes = cardinality_colours(conflict, size, colour)
-    at = 0
-    for c in range(classes):
-        for a in range(size):
-            if colour[a] == c:
-                order[at] = kept[a]
-                chosen[at] = c
-                at += 1
-    surplus_ranges(terms, tree.surplus[depth], order, chosen, size, low, high)
+def _interval_bound(terms: MarginTerms, tree: Tree, size: int, room: Room) -> tuple[int, float]:
+    """Ranges of all surpluses, by classes of which one member flips: their number; the bound."""
+    low, high, least, most, _, _, _, kept, group, _, conflict, _ = room
+    classes = cardinality_colours(conflict, size, group)
+    surplus = tree.surplus[tree.depth[0]]
+    surplus_ranges(terms, surplus, kept, group, size, classes, least, most, low, high)
     total = terms.constant
     for j in range(len(terms.gain)):
         if low[-1, j] >= 0.0:
             total += terms.gain[j]
         elif high[-1, j] >= 0.0:
             total += max(terms.gain[j], 0.0)
-    return total
+    return classes, total
+
+
+@compiled
+def _joint_bound(
+    terms: MarginTerms, tree: Tree, size: int, groups: int, worth: float, steps: int, room: Room
+) -> float:
+    """Average linear functions above the margin until it is not worth it, or they stall.
+
+    Each is tight at the average of the sets that maximise the averages so far (fictitious play).
+    """
+    low, high, least, most, slope, coefficient, fresh, kept, group, chosen, conflict, _ = room
+    depth = tree.depth[0]
+    share, activation = np.empty(size), tree.activation[depth]
+    order, reach, colour = tree.order[depth], tree.reach[depth], tree.colour[depth]
+    for a in range(size):
+        share[a] = tree.share[depth, kept[a]]
+        coefficient[a] = tree.coefficient[depth, kept[a]]
+    deep = len(terms.weight) > 0
+    gain, on = terms.gain.copy(), activation[0].copy()
+    now = activation.copy()
+    sign = np.empty(len(gain), dtype=np.float32)
+    base, width = np.empty_like(least[:groups]), np.empty_like(most[:groups])
+    best = before = np.inf
+    for step in range(steps):
+        constant = terms.constant
+        if deep:
+            constant = deeper_lines(terms, low, high, now, slope)
+            gain[:] = slope[0]
+        if deep or step == 0:
+            orient(gain, groups, least, most, sign, base, width)
+        constant += second_lines(
+            gain,
+            terms.change,
+            kept,
+            group,
+            size,
+            groups,
+            sign,
+            base,
+            width,
+            low[0],
+            high[0],
+            share,
+            on,
+            fresh,
+        )
+        weight = 2.0 / (tree.steps[depth] + 2.0)
+        tree.steps[depth] += 1.0
+        tree.start[depth] += weight * (constant - tree.start[depth])
+        for a in range(size):
+            coefficient[a] += weight * (fresh[a] - coefficient[a])
+            share[a] -= weight * share[a]
+        if deep:
+            now[0] = on
+            activation += weight * (now - activation)
+            now[:] = activation
+        classes = colour_bound(coefficient, conflict, size, order, reach, colour, chosen)
+        for c in range(classes):
+            share[chosen[c]] += weight
+        best = tree.start[depth] + reach[size - 1]
+        if best < worth:
+            break
+        if step % 4 == 3:
+            if best - worth > STALL * before:
+                break
+            before = best - worth
+    for a in range(size):
+        tree.share[depth, kept[a]] = share[a]
+        tree.coefficient[depth, kept[a]] = coefficient[a]
+    return best
 
 
 @compiled
 def _bound_children(
     region: Region, terms: MarginTerms, tree: Tree, worth: float, room: Room
 ) -> None:
-    """Drop candidates that cannot join, order the rest, and bound what they may bring."""
-    low, high, slope, coefficient, chosen, kept, _, conflict, spare = room
+    """Order the candidates, and bound what each and those before it may bring."""
+    kept, conflict, spare = room[7], room[10], room[11]
     depth = tree.depth[0]
     tree.position[depth] = -1
-    size = _tolerated(region, tree, kept, spare)
+    size = tree.count[depth]
     if size == 0:
         return
-    surplus, mixture = tree.surplus[depth], tree.mixture[depth]
-    order, reach, colour = tree.order[depth], tree.reach[depth], tree.colour[depth]
-    start = interval = 0.0
-    # Most nodes end by inherited conflicts and mixtures; new ones cost far more.
-    for steps in (0, STEPS):
-        if steps == 0:
-            _inherit_conflicts(tree, kept, size, conflict)
-        else:
-            _find_conflicts(region, tree, kept, spare, size, conflict)
-        interval = _interval_bound(terms, tree, size, room)
-        if interval < worth:
-            return
-        before = np.inf
-        for step in range(steps + 1):
-            start = joint_bound(terms, surplus, kept, size, low, high, mixture, coefficient, slope)
-            classes = colour_bound(coefficient, conflict, size, order, reach, colour, chosen)
-            excess = start + reach[size - 1] - worth
-            if excess < 0.0:
-                return
-            if step == steps or excess > STALL * before:
-                break
-            before = excess
-            if not mixture_step(
-                terms, surplus, kept, chosen, classes, low, high, mixture, slope, excess
-            ):
-                break
-    tree.start[depth] = start
+    order, reach = tree.order[depth], tree.reach[depth]
+    kept[:size] = order[:size]
+    _inherit_conflicts(tree, kept, size, conflict)
+    groups, interval = _interval_bound(terms, tree, size, room)
+    if interval < worth or _joint_bound(terms, tree, size, groups, worth, 1, room) < worth:
+        return
+    # Most nodes end by inherited conflicts; new ones cost far more.
+    _add_falls(region, tree)
+    _find_conflicts(region, tree, kept, spare, size, conflict)
+    groups, interval = _interval_bound(terms, tree, size, room)
+    if interval < worth:
+        return
+    steps = STEPS if depth > 0 else ROOT_STEPS
+    if _joint_bound(terms, tree, size, groups, worth, steps, room) < worth:
+        return
     for a in range(size):
-        tree.coefficient[depth, a] = coefficient[order[a]]
         order[a] = kept[order[a]]
-        reach[a] = min(reach[a] + start, interval)
-    tree.count[depth] = size
+        reach[a] = min(reach[a] + tree.start[depth], interval)
     tree.position[depth] = size - 1

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.bound import compiled, joint_bound, margin_of, surplus_ranges
+from bnnopt.search.bound import compiled, deeper_lines, margin_of, surplus_ranges
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import REACHED, settle_pattern
 
@@ -69,10 +69,13 @@ def new_walk(region: Region, terms: MarginTerms, seed: int, floor: float) -> Wal
     """A walk from the empty set that looks for margins above `floor`."""
     (k, m), r = region.weight.shape, len(terms.surplus)
     shape = (len(terms.weight) + 1, r)
-    low, high, slope = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    low, high = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    least, most = np.zeros((k, r), dtype=np.float32), np.zeros((k, r), dtype=np.float32)
+    slope = np.zeros(shape)
     places = np.arange(k)
-    surplus_ranges(terms, terms.surplus, places, places, k, low, high)
-    joint_bound(terms, terms.surplus, places, k, low, high, np.full(shape, 0.5), np.zeros(k), slope)
+    surplus_ranges(terms, terms.surplus, places, places, k, k, least, most, low, high)
+    deeper_lines(terms, low, high, np.full(shape, 0.5), slope)
+    slope[0, (low[0] >= 0.0) | (high[0] < 0.0)] = 0.0
     return Walk(
         flipped=np.zeros(k, dtype=np.bool_),
         best=np.zeros(k, dtype=np.bool_),
@@ -166,7 +169,7 @@ def _best_move(region: Region, terms: MarginTerms, walk: Walk) -> tuple[int, int
     k, r = len(walk.flipped), len(walk.surplus)
     now = walk.clock[0]
     top, out, into = -np.inf, -1, -1
-    without, trial = np.empty(r), np.empty(r)
+    without, trial = np.empty(r, dtype=np.float32), np.empty(r, dtype=np.float32)
     for f in range(-1, k):
         if f >= 0 and (not walk.flipped[f] or walk.until[f] > now):
             continue
