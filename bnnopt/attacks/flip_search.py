@@ -15,7 +15,13 @@ from bnnopt.attacks.reachability import Reachability
 from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance
 from bnnopt.search.bound import margin_of
-from bnnopt.search.problem import MarginTerms, margin_terms, region_of, sorted_flips
+from bnnopt.search.problem import (
+    MarginTerms,
+    margin_terms,
+    region_of,
+    sorted_flips,
+    without_idle,
+)
 
 __all__ = ["FlipSearch"]
 
@@ -63,7 +69,9 @@ class FlipSearch:
         self.deadline = Deadline(limits.time_limit)
         self.flips = sorted_flips(instance)
         self.region = region_of(self.flips)
-        self.terms = {c: margin_terms(instance, self.flips, c) for c in instance.targets}
+        self.terms = {
+            c: without_idle(margin_terms(instance, self.flips, c)) for c in instance.targets
+        }
         self.findings = Findings(np.zeros((0, instance.network.num_inputs)))
         self.best = -np.inf
         self.closed = -np.inf

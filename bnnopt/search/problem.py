@@ -20,7 +20,7 @@ from bnnopt.bounds import interval_bounds
 from bnnopt.flips import Flips, first_layer_flips
 from bnnopt.instance import AttackInstance
 
-__all__ = ["MarginTerms", "Region", "margin_terms", "region_of", "sorted_flips"]
+__all__ = ["MarginTerms", "Region", "margin_terms", "region_of", "sorted_flips", "without_idle"]
 
 Array = npt.NDArray[Any]
 
@@ -121,12 +121,22 @@ def margin_terms(instance: AttackInstance, flips: Flips, target: int) -> MarginT
         needed[at, :out] = np.ceil((layer.threshold + total) / 2.0)
     gains = np.zeros(width)
     gains[: len(gain)] = 2.0 * gain
-    if not further:  # a neuron that counts nothing need not be looked at
-        counts = np.flatnonzero(gains)
-        surplus, gains = surplus[counts], gains[counts]
-        change = np.ascontiguousarray(change[:, counts])
-        weight, needed = weight[:, counts][:, :, counts], needed[:, counts]
     return MarginTerms(_small(surplus), _small(change), weight, needed, gains, constant)
+
+
+def without_idle(terms: MarginTerms) -> MarginTerms:
+    """Drop the neurons of a last hidden layer that count nothing, where it is the second."""
+    if len(terms.weight):
+        return terms
+    counts = np.flatnonzero(terms.gain)
+    return MarginTerms(
+        terms.surplus[counts],
+        np.ascontiguousarray(terms.change[:, counts]),
+        np.zeros((0, len(counts), len(counts))),
+        np.zeros((0, len(counts))),
+        terms.gain[counts],
+        terms.constant,
+    )
 
 
 def _small(whole: Array) -> Array:

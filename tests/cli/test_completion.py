@@ -11,8 +11,8 @@ import pytest
 
 from bnnopt import zoo
 from bnnopt.attacks import METHODS
-from bnnopt.cli.completion import OFFERS
 from bnnopt.cli.commands import commands
+from bnnopt.cli.completion import OFFERS
 
 HEAVY = ("torch", "pyomo", "numba", "matplotlib", "pandas", "scipy", "requests")
 

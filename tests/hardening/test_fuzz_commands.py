@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt.cli.completion import OFFERS
 from bnnopt.cli import main
 from bnnopt.cli.commands import commands
+from bnnopt.cli.completion import OFFERS
 from tests.hardening.conftest import tiny_network
 
 CODES = (0, 1, 2, 130)
