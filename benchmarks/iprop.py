@@ -32,6 +32,7 @@ import numpy.typing as npt
 from tabulate import tabulate
 
 import bnnopt
+from benchmarks.record import FOLDER, write
 from bnnopt import AttackInstance, IProp, datasets
 from bnnopt.attacks import METHODS, attack_class
 from bnnopt.attacks.base import Attack, Limits
@@ -42,6 +43,7 @@ from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.cli.images import parse_indices
 from bnnopt.datasets.catalog import COUNTS
 
+TITLE = (__doc__ or "").split("\n", 1)[0]
 SignArray = npt.NDArray[np.int8]
 Contestants = dict[str, tuple[Attack, float]]
 
@@ -126,7 +128,7 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=TITLE)
     parser.add_argument("--networks", default="mnist-2x100,mnist-2x200,mnist-3x100")
     parser.add_argument("--epsilons", default="0.01,0.03")
     parser.add_argument("--images", default="0:20")
@@ -135,9 +137,8 @@ def main() -> None:
     parser.add_argument("--paper-seconds", type=float, default=60.0)
     parser.add_argument("--milp-seconds", type=float, default=180.0)
     parser.add_argument("--ablation", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/iprop.json"))
+    parser.add_argument("--out", type=Path, default=FOLDER / "iprop.json")
     arguments = parser.parse_args()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     indices = parse_indices(arguments.images, COUNTS["test"])
     records: list[dict[str, Any]] = []
     for name in arguments.networks.split(","):
@@ -162,8 +163,7 @@ def main() -> None:
                     }
                     records.append(record)
                     print(json.dumps(record), file=sys.stderr, flush=True)
-                content = {"summary": summary(records), "records": records}
-                arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+                write(arguments.out, TITLE, arguments, summary(records), records)
     print(tabulate(summary(records), headers="keys"))
 
 
