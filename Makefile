@@ -19,7 +19,7 @@ lint: $(VENV)/.installed-test
 
 # The pages, into site/; whatever mkdocs warns of is an error.
 docs: $(VENV)/.installed-test
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Retrain the shipped networks; an interrupted run goes on where it stopped.
 zoo: $(VENV)/.installed-test

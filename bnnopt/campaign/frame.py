@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.store import Row, Store
 from bnnopt.errors import InputError, MissingDependencyError
+from bnnopt.goal import DISTANCES
 from bnnopt.network import BinarizedNetwork
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
     }
     record = json.loads(row.record) if row.record else {}
     values |= {name: record.get(name) for name in RESULTS}
-    values |= {name: record.get("distances", {}).get(name) for name in ("linf", "l1", "l0")}
+    values |= {name: record.get("distances", {}).get(name) for name in DISTANCES}
     values["normalized"] = None
     values["trace"] = json.dumps(record["trace"]) if record else None
     if record:
