@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: attack test lint zoo clean
+.PHONY: attack test lint docs zoo clean
 
 attack: $(VENV)/.installed-attack
 	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.006 \
@@ -17,6 +17,10 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The pages, into site/; whatever mkdocs warns of is an error.
+docs: $(VENV)/.installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # Retrain the shipped networks; an interrupted run goes on where it stopped.
 zoo: $(VENV)/.installed-test
 	$(BIN)/bnnopt train --zoo --workers 2 --out bnnopt/zoo/networks
@@ -29,8 +33,8 @@ $(VENV)/.installed-attack: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[all,dev]'
+	$(PIP) --editable '.[all,dev,docs]'
 	touch $@ $(VENV)/.installed-attack
 
 clean:
-	rm -rf $(VENV) attack.png
+	rm -rf $(VENV) site attack.png

@@ -24,6 +24,7 @@ import numpy as np
 from tabulate import tabulate
 
 import bnnopt
+from benchmarks.record import FOLDER, write
 from bnnopt import AttackInstance, Status, datasets
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.milp import MilpAttack
@@ -33,6 +34,7 @@ from bnnopt.formulations.attack import attack_model
 from bnnopt.formulations.names import STRENGTHENINGS
 
 SHORTEST_SECONDS = 0.001
+TITLE = (__doc__ or "").split("\n", 1)[0]
 
 
 def contestants(solver: str, ablation: bool) -> dict[str, MilpAttack]:
@@ -126,16 +128,15 @@ def building() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=TITLE)
     parser.add_argument("--networks", default="fashion-mnist-2x100")
     parser.add_argument("--epsilons", default="0.005")
     parser.add_argument("--images", default="0:20")
     parser.add_argument("--solver", default="highs")
     parser.add_argument("--time-limit", type=float, default=120.0)
     parser.add_argument("--ablation", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/formulations.json"))
+    parser.add_argument("--out", type=Path, default=FOLDER / "formulations.json")
     arguments = parser.parse_args()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     attacks = contestants(arguments.solver, arguments.ablation)
     limits, indices = Limits(arguments.time_limit), parse_indices(arguments.images, COUNTS["test"])
     records: list[dict[str, Any]] = []
@@ -152,13 +153,7 @@ def main() -> None:
             run = record(contestant, attacks[contestant], instance, limits)
             records.append({"network": name, "epsilon": epsilon, "image": index} | run)
             print(json.dumps(records[-1]), file=sys.stderr, flush=True)
-        content = {
-            "solver": arguments.solver,
-            "time_limit": arguments.time_limit,
-            "summary": summary(records, list(attacks)),
-            "records": records,
-        }
-        arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+        write(arguments.out, TITLE, arguments, summary(records, list(attacks)), records)
     print(tabulate(summary(records, list(attacks)), headers="keys"))
     differing = disagreements(records)
     print("\n".join(["", f"{len(differing)} images on which proofs disagree", *differing, ""]))

@@ -16,7 +16,6 @@ after every setting.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ import torch
 from tabulate import tabulate
 
 import bnnopt
+from benchmarks.record import FOLDER, write
 from bnnopt import AttackInstance, AttackResult, datasets
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.findings import Findings
@@ -41,6 +41,7 @@ from bnnopt.cli.images import parse_indices
 from bnnopt.datasets.catalog import COUNTS
 from bnnopt.surrogate import StraightThroughNetwork
 
+TITLE = (__doc__ or "").split("\n", 1)[0]
 OURS = "bnnopt pgd"
 Contestant = Callable[[Sequence[AttackInstance], int], list[AttackResult]]
 
@@ -153,17 +154,16 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=TITLE)
     parser.add_argument("--networks", default="mnist-2x100,mnist-2x200,mnist-3x100")
     parser.add_argument("--epsilons", default="0.01,0.03")
     parser.add_argument("--images", default="0:40")
     parser.add_argument("--restarts", type=int, default=20)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gradients.json"))
+    parser.add_argument("--out", type=Path, default=FOLDER / "gradients.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     attacks = contestants(arguments.restarts, arguments.steps)
     indices = parse_indices(arguments.images, COUNTS["test"])
     records: list[dict[str, Any]] = []
@@ -174,8 +174,7 @@ def main() -> None:
             instances = [AttackInstance(network, images.x(i), epsilon) for i in indices]
             setting = {"network": name, "epsilon": epsilon, "images": len(instances)}
             records += [setting | row for row in measure(attacks, instances, arguments.repeats)]
-            content = {key: str(value) for key, value in vars(arguments).items()}
-            arguments.out.write_text(json.dumps(content | {"records": records}, indent=1) + "\n")
+            write(arguments.out, TITLE, arguments, records)
     shown = [{k: v for k, v in record.items() if k != "objectives"} for record in records]
     print(tabulate(shown, headers="keys", floatfmt=".4g"))
 

@@ -34,6 +34,7 @@ import numpy.typing as npt
 from tabulate import tabulate
 
 import bnnopt
+from benchmarks.record import FOLDER, write
 from bnnopt import AttackInstance, IProp, datasets
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Attack, Limits
@@ -44,6 +45,7 @@ from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.cli.images import parse_indices
 from bnnopt.datasets.catalog import COUNTS
 
+TITLE = (__doc__ or "").split("\n", 1)[0]
 SignArray = npt.NDArray[np.int8]
 Contestants = dict[str, tuple[Attack, float]]
 Record = dict[str, Any]
@@ -162,12 +164,11 @@ def run(arguments: argparse.Namespace, records: list[Record]) -> None:
             record = dict(zip(KEYS, key, strict=True)) | measure(instance, *attacks[name])
             records.append(record)
             print(json.dumps(record), file=sys.stderr, flush=True)
-            content = {"summary": summary(records), "records": records}
-            arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+            write(arguments.out, TITLE, arguments, summary(records), records)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=TITLE)
     parser.add_argument("--networks", default="mnist-2x100,mnist-2x200,mnist-3x100")
     parser.add_argument("--epsilons", default="0.01,0.03")
     parser.add_argument("--images", default="0:20")
@@ -177,7 +178,7 @@ def main() -> None:
     parser.add_argument("--paper-seconds", type=float, default=60.0)
     parser.add_argument("--best-seconds", type=float, default=60.0)
     parser.add_argument("--ablation", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/iprop.json"))
+    parser.add_argument("--out", type=Path, default=FOLDER / "iprop.json")
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     records = json.loads(arguments.out.read_text())["records"] if arguments.out.exists() else []

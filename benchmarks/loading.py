@@ -9,7 +9,6 @@ target subproblem solved again with new objectives, in place against built anew.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -24,8 +23,10 @@ from tabulate import tabulate
 import bnnopt
 import solvers
 from benchmarks.instances import REGISTRY, attack_instance
+from benchmarks.record import FOLDER, write
 from bnnopt.formulations.attack import attack_model
 
+TITLE = (__doc__ or "").split("\n", 1)[0]
 LARGE = ("fashion-mnist-2x500", 0, 0.01)
 SMALL = "target/fashion-mnist-2x100/0"
 
@@ -86,17 +87,20 @@ def resolving(solves: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=TITLE)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--solves", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     bnnopt.zoo.load(LARGE[0])
     results = {"loading": loading(arguments.repeats), "resolving": resolving(arguments.solves)}
-    for title, row in results.items():
-        print(tabulate([{"": title} | {k: round(v, 4) for k, v in row.items()}], headers="keys"))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "loading.json").write_text(json.dumps(results, indent=1) + "\n")
+    rows = [
+        {"": title, "measured": name, "value": round(value, 4)}
+        for title, row in results.items()
+        for name, value in row.items()
+    ]
+    print(tabulate(rows, headers="keys"))
+    write(arguments.out / "loading.json", TITLE, arguments, rows)
 
 
 if __name__ == "__main__":

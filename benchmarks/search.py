@@ -23,6 +23,7 @@ import numpy as np
 from tabulate import tabulate
 
 import bnnopt
+from benchmarks.record import FOLDER, write
 from bnnopt import AttackInstance, AttackResult, Status, datasets
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Attack, Limits
@@ -36,6 +37,10 @@ from bnnopt.search.warm_up import warm_up
 SETTINGS = (
     "mnist-2x100:0.01,mnist-3x100:0.01,fashion-mnist-2x100:0.01,mnist-2x100:0.02,mnist-2x200:0.01"
 )
+PROOF = (
+    "Branch and bound beside the paper's MILP: how many optima each proves, in how much CPU time."
+)
+REACH = "Branch and bound: how many optima it proves; pattern search: how often it finds the best."
 
 
 def run(attack: Attack, instance: AttackInstance, limit: float) -> tuple[AttackResult, float]:
@@ -64,14 +69,8 @@ def instances(setting: str, images: str) -> list[tuple[int, AttackInstance]]:
     return [(i, AttackInstance(network, data.x(i), float(epsilon))) for i in indices]
 
 
-def save(mode: str, rows: list[dict[str, Any]]) -> None:
-    folder = Path("benchmarks/results")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"search-{mode}.json").write_text(json.dumps(rows, indent=1) + "\n")
-
-
 def proof(arguments: argparse.Namespace) -> None:
-    """Geometric mean of the ratio of CPU times over the images that both prove."""
+    """Both methods on every image, in alternating order."""
     # Imported here only: workers of `throughput` import this module, and need no Pyomo.
     milp = attack_class("milp")
     contestants = {"paper": milp(arguments.solver, "paper"), "bab": BranchAndBound()}
@@ -82,10 +81,15 @@ def proof(arguments: argparse.Namespace) -> None:
             for name in list(contestants)[:: 1 if turn % 2 else -1]:
                 row[name] = record(*run(contestants[name], instance, arguments.limit))
             rows.append(row)
-            save("proof", rows)
+            write(FOLDER / "search-proof.json", PROOF, arguments, proofs(rows), rows)
             print(json.dumps(row), file=sys.stderr, flush=True)
+    print(tabulate(proofs(rows), headers="keys"))
+
+
+def proofs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Geometric means of CPU times, and of their ratio, over the images that both prove."""
     table = []
-    for setting in arguments.settings.split(","):
+    for setting in dict.fromkeys(r["setting"] for r in rows):
         here = [r for r in rows if r["setting"] == setting]
         both = [r for r in here if r["paper"]["status"] == r["bab"]["status"] == Status.OPTIMAL]
         table.append(
@@ -100,7 +104,7 @@ def proof(arguments: argparse.Namespace) -> None:
                 "times": geometric_mean([r["paper"]["cpu"] / r["bab"]["cpu"] for r in both]),
             }
         )
-    print(tabulate(table, headers="keys"))
+    return table
 
 
 def geometric_mean(values: list[float]) -> float:
@@ -108,20 +112,26 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def reach(arguments: argparse.Namespace) -> None:
-    """How many images bab proves, and what pattern search reaches in one second."""
+    """Branch and bound, and pattern search for a second, on every image."""
     attacks = {"bab": (BranchAndBound(), arguments.limit), "pattern": (PatternAttack(), 1.0)}
     rows: list[dict[str, Any]] = []
-    table = []
     for setting in arguments.settings.split(","):
         for index, instance in instances(setting, arguments.images):
             row: dict[str, Any] = {"setting": setting, "image": index}
             for name, (attack, limit) in attacks.items():
                 row[name] = record(*run(attack, instance, limit))
             rows.append(row)
-            save("reach", rows)
+            write(FOLDER / "search-reach.json", REACH, arguments, reached(rows), rows)
             print(json.dumps(row), file=sys.stderr, flush=True)
+    print(tabulate(reached(rows), headers="keys"))
+
+
+def reached(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How many images bab proves, and how often pattern search is at the best known margin."""
+    table = []
+    for setting in dict.fromkeys(r["setting"] for r in rows):
         here = [r for r in rows if r["setting"] == setting]
-        best = [max(r[name]["objective"] for name in attacks) for r in here]
+        best = [max(r[name]["objective"] for name in ("bab", "pattern")) for r in here]
         hit = sum(r["pattern"]["objective"] == b for r, b in zip(here, best, strict=True))
         proved = [r for r in here if r["bab"]["status"] == Status.OPTIMAL]
         table.append(
@@ -133,7 +143,7 @@ def reach(arguments: argparse.Namespace) -> None:
                 "pattern at best known": f"{hit}/{len(here)}",
             }
         )
-    print(tabulate(table, headers="keys"))
+    return table
 
 
 def throughput(arguments: argparse.Namespace) -> None:

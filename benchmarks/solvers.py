@@ -8,7 +8,6 @@ prints a table and writes solvers.json, a performance profile and a cactus plot.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,9 @@ from tqdm import tqdm
 
 import solvers
 from benchmarks.instances import REGISTRY
+from benchmarks.record import FOLDER, write
 
+TITLE = (__doc__ or "").split("\n", 1)[0]
 SHIFT_SECONDS = 1.0
 DISAGREEMENT = 1e-3
 
@@ -140,10 +141,10 @@ def draw(records: list[dict[str, Any]], names: list[str], out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=TITLE)
     parser.add_argument("--time-limit", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     infos = [info for info in solvers.available() if info.available]
     names = [info.name for info in infos]
@@ -152,15 +153,7 @@ def main() -> None:
     print(tabulate(rows, headers="keys"))
     differing = disagreements(records)
     print("\n".join(["", f"{len(differing)} models on which proofs disagree", *differing]))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    content = {
-        "time_limit": arguments.time_limit,
-        "seed": arguments.seed,
-        "versions": {info.name: info.version for info in infos},
-        "summary": rows,
-        "records": records,
-    }
-    (arguments.out / "solvers.json").write_text(json.dumps(content, indent=1) + "\n")
+    write(arguments.out / "solvers.json", TITLE, arguments, rows, records)
     draw(records, names, arguments.out)
 
 

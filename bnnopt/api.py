@@ -90,8 +90,11 @@ def attack(
         Which class's margin over the predicted class is maximised.
     domain : {"continuous", "pixels"}
         Any real pixel value, or whole levels k/255 only.
-    mask, direction, max_pixels, max_l1
-        Budgets beside `epsilon`, and all of them hold together: see `AttackInstance`.
+    mask : array_like of bool, optional
+    direction : {"both", "lighten", "darken"}
+    max_pixels : int, optional
+    max_l1 : float, optional
+        These four are budgets beside `epsilon`, and all hold together: see `AttackInstance`.
     goal : str
         ``"margin"``, ``"flip"``, ``"linf"``, ``"l1"``, ``"l0"``, a weighted sum such as
         ``"margin+0.5*l1"``, or two in lexicographic order such as ``"l0,linf"``: see

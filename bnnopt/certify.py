@@ -110,8 +110,13 @@ def certify(
 
     Parameters
     ----------
-    network, image, epsilon, solver, domain, threads, seed, index, label
-        As for `bnnopt.attack`.
+    network : BinarizedNetwork, str or path
+    image : array_like
+    epsilon : float
+    solver, domain : str
+    threads, seed : int
+    index, label : int, optional
+        All of them as for `bnnopt.attack`.
     time_limit : float or None
         Wall-clock seconds for all classes together.
     **budget
@@ -220,8 +225,10 @@ def bracket_epsilon(
 
     Parameters
     ----------
-    network, image, domain
-        As for `certify`.
+    network : BinarizedNetwork, str or path
+    image : array_like
+    domain : str
+        These three as for `certify`.
     max_epsilon : float
         The largest epsilon to look at.
     tolerance : float

@@ -82,8 +82,6 @@ class SolveResult:
         size for rows and bounds.
     interrupted : bool
         Whether Ctrl-C came, even if the solver then ended by itself.
-    gap : float or None
-        ``|bound - objective|``.
     """
 
     termination: Termination

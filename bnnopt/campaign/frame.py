@@ -12,6 +12,7 @@ from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.store import Row, Store
 from bnnopt.errors import InputError, MissingDependencyError, StoreError
 from bnnopt.files import write_atomically
+from bnnopt.goal import DISTANCES
 from bnnopt.network import BinarizedNetwork
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
     }
     record = json.loads(row.record) if row.record else {}
     values |= {name: record.get(name) for name in RESULTS}
-    values |= {name: record.get("distances", {}).get(name) for name in ("linf", "l1", "l0")}
+    values |= {name: record.get("distances", {}).get(name) for name in DISTANCES}
     values["normalized"] = None
     values["trace"] = json.dumps(record["trace"]) if record else None
     if record:

@@ -241,14 +241,36 @@ def second_lines(
         rest[:], left[:] = whole, need
         for c in range(groups):
             _leave_out(e[c], width[c], limit, rest, left)
-    total = 0.0
     factor = np.zeros(r, dtype=np.float32)
-    for j in range(r):
+    total = _slopes(gain, low, high, whole, need, rest, left, activation, factor)
+    part = np.empty((groups, r), dtype=np.float32)
+    for c in range(groups):
+        total -= _keep(e[c], width[c], limit, factor, base[c], sign, part[c])
+    for a in range(size):
+        coefficient[a] = _dot(moves[candidates[a]], part[group[a]])
+    return total
+
+
+@compiled
+def _slopes(
+    gain: Array,
+    low: Array,
+    high: Array,
+    whole: Array,
+    need: Array,
+    rest: Array,
+    left: Array,
+    activation: Array,
+    factor: Array,
+) -> float:
+    """Of each neuron's line: its value and its slope, in the direction that helps."""
+    total = 0.0
+    for j in range(len(gain)):
         g = gain[j]
         if low[j] >= 0.0 or high[j] < 0.0:
             activation[j] = 1.0 if low[j] >= 0.0 else 0.0
             total += g * activation[j]
-        elif whole[j] >= need[j] or left[j] < 0.5:
+        elif whole[j] >= need[j] or left[j] < 0.5:  # nothing is lower than the constant
             activation[j] = 1.0 if g > 0.0 else 0.0
             total += max(g, 0.0)
         else:
@@ -256,11 +278,6 @@ def second_lines(
             activation[j] = lifted if g > 0.0 else 1.0 - lifted
             total += min(g, 0.0)
             factor[j] = ROUNDED_UP * abs(g) / float(left[j])
-    part = np.empty((groups, r), dtype=np.float32)
-    for c in range(groups):
-        total -= _keep(e[c], width[c], limit, factor, base[c], sign, part[c])
-    for a in range(size):
-        coefficient[a] = _dot(moves[candidates[a]], part[group[a]])
     return total
 
 
