@@ -229,7 +229,7 @@ def second_lines(
     for a in range(size):
         _add_scaled(e[group[a]], np.float32(share[a]), moves[candidates[a]])
     for c in range(groups):
-        _turn(e[c], sign, base[c], whole)
+        _turn(e[c], sign, base[c], width[c], whole)
     for j in range(r):
         if low[j] < 0.0 <= high[j]:
             need[j] = -low[j] if gain[j] > 0.0 else high[j] + 1.0
@@ -296,10 +296,13 @@ def _dot(left: Array, right: Array) -> float:
 
 
 @compiled
-def _turn(e: Array, sign: Array, base: Array, whole: Array) -> None:
-    """Turn what a class adds into what it helps, and sum that."""
+def _turn(e: Array, sign: Array, base: Array, width: Array, whole: Array) -> None:
+    """Turn what a class adds into what it helps, 0 to its width, and sum that."""
+    zero = np.float32(0.0)
     for j in range(len(e)):
-        here = sign[j] * e[j] - base[j]
+        here, wide = sign[j] * e[j] - base[j], width[j]
+        here = here if here > zero else zero
+        here = here if here < wide else wide
         e[j] = here
         whole[j] += here
 

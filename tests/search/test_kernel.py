@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from bnnopt import AttackInstance
 from bnnopt.flips import Flips
-from bnnopt.search.bound import colour_bound, joint_bound, margin_of, mixture_step, surplus_ranges
+from bnnopt.search.bound import (
+    cardinality_colours,
+    colour_bound,
+    deeper_lines,
+    margin_of,
+    orient,
+    second_lines,
+    surplus_ranges,
+)
 from bnnopt.search.problem import MarginTerms, Region, margin_terms, region_of, sorted_flips
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
 from bnnopt.search.tree import advance, new_tree
@@ -58,33 +66,53 @@ def test_the_margin_of_a_flip_set_is_that_of_the_network(
 
 @settings(max_examples=40, deadline=None)
 @given(seed=seeds, widths=shapes)
-def test_the_joint_bound_holds_for_every_subset_at_every_mixture(
+def test_the_joint_bound_holds_for_every_subset_wherever_it_is_tight(
     seed: int, widths: tuple[int, ...]
 ) -> None:
     _, flips, _, terms = problem(seed, widths)
-    k = len(flips.neurons)
+    k, r = len(flips.neurons), len(terms.surplus)
     rng = np.random.default_rng(seed)
     conflict = np.triu(rng.random((k, k)) < 0.3, 1)
     conflict |= conflict.T
-    places = np.arange(k)
-    shape = (len(terms.weight) + 1, len(terms.surplus))
-    low, high, slope = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    mixture, coefficient = rng.random(shape), np.zeros(k)
-    surplus_ranges(terms, terms.surplus, places, places, k, low, high)
+    places, group = np.arange(k), np.zeros(k, dtype=np.int64)
+    groups = cardinality_colours(conflict, k, group)
+    low, high, least, most, base, width = np.zeros((6, max(k, len(terms.weight) + 1), r), "float32")
+    surplus_ranges(terms, terms.surplus, places, group, k, groups, least, most, low, high)
     allowed = [s for s in subsets(k) if not conflict[np.ix_(s, s)].any()]
     for _ in range(4):
-        start = joint_bound(terms, terms.surplus, places, k, low, high, mixture, coefficient, slope)
+        activation, slope = (
+            rng.random((len(terms.weight) + 1, r)),
+            np.zeros((len(terms.weight) + 1, r)),
+        )
+        coefficient, sign = np.zeros(k), np.zeros(r, dtype=np.float32)
+        start = deeper_lines(terms, low, high, activation, slope)
+        orient(slope[0], groups, least, most, sign, base, width)
+        start += second_lines(
+            slope[0],
+            terms.change,
+            places,
+            group,
+            k,
+            groups,
+            sign,
+            base,
+            width,
+            low[0],
+            high[0],
+            rng.random(k),
+            activation[0],
+            coefficient,
+        )
         order, chosen, colour = places.copy(), places.copy(), places.copy()
         reach = np.zeros(k)
-        classes = colour_bound(coefficient, conflict, k, order, reach, colour, chosen)
+        colour_bound(coefficient, conflict, k, order, reach, colour, chosen)
         for members in allowed:
             value = margin(terms, members)
             assert value <= start + coefficient[list(members)].sum() + 1e-9
             last = max((int(np.flatnonzero(order == i)[0]) for i in members), default=-1)
             assert value <= start + (reach[last] if last >= 0 else 0.0) + 1e-9
-        mixture_step(terms, terms.surplus, places, chosen, classes, low, high, mixture, slope, 2.0)
-        assert mixture.min() >= 0.0
-        assert mixture.max() <= 1.0
+        assert activation.min() >= -1e-6
+        assert activation.max() <= 1.0 + 1e-6
 
 
 @settings(max_examples=40, deadline=None)
