@@ -1,14 +1,12 @@
 r"""Upper bounds on the margin over all flip sets between F and F plus some candidates.
 
 Compiled. Interval arithmetic first; then a *joint* bound: the indicator of each undecided neuron
-is replaced by a line that lies above it where more of it helps, below it where less does. Above
-``[y >= 0]`` on whole y in [lo, hi] lie the constant 1 and the line through (lo, 0) and (0, 1);
-below it lie 0 and the line through (-1, 0) and (hi, 1); so does every mixture of the two. Going
+is replaced by a line that lies above it where more of it helps, below it where less does. Going
 backward through the layers, the margin is at most a linear function of the flips, ``constant +
 sum of coefficient_i over the flips``, and its maximum over sets without a conflicting pair is at
 most the sum over colour classes of their largest coefficient, where every two neurons of a class
-conflict. The mixtures are improved by subgradient steps towards the threshold of pruning
-(docs/search.md).
+conflict. For the second layer the lines are those of the convex hull that are lowest at a
+fractional set; averages of such functions are the bound (docs/search.md).
 """
 
 from __future__ import annotations
