@@ -14,7 +14,8 @@ from bnnopt.attacks.flip_attack import FlipAttack
 from bnnopt.attacks.flip_search import FlipSearch
 from bnnopt.attacks.pattern import Walkers
 from bnnopt.instance import AttackInstance
-from bnnopt.search.tree import DONE, FOUND, UNCLEAR, Tree, advance, new_tree
+from bnnopt.search.tree import DONE, FOUND, UNCLEAR, advance
+from bnnopt.search.tree_state import Tree, new_tree
 
 __all__ = ["BranchAndBound"]
 

@@ -12,7 +12,8 @@ from bnnopt.search.cache import run_though_unsaved
 from bnnopt.search.neighbourhood import better_set, move_to, new_place, worth_of
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.targets import most_met
-from bnnopt.search.tree import advance, new_tree
+from bnnopt.search.tree import advance
+from bnnopt.search.tree_state import new_tree
 from bnnopt.search.walk import new_walk, walk
 
 __all__ = ["warm_up"]

@@ -21,7 +21,8 @@ from bnnopt.search.bound import (
 )
 from bnnopt.search.problem import MarginTerms, Region, margin_terms, region_of, sorted_flips
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
-from bnnopt.search.tree import advance, new_tree
+from bnnopt.search.tree import advance
+from bnnopt.search.tree_state import new_tree
 from bnnopt.search.walk import new_walk, walk
 from tests.helpers import random_image, random_network
 

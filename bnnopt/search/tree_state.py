@@ -1,0 +1,107 @@
+"""The state of a search over flip sets: the path from the root to the present node."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bnnopt.search.problem import MarginTerms, Region
+
+__all__ = ["Tree", "new_tree"]
+
+Array = Any
+
+LEVELS = 48
+"""Depths that keep conflicts of their own, which bounds the memory."""
+
+
+class Tree(NamedTuple):
+    """The path from the root to the present node; rows are depths, 0 the root.
+
+    Parameters
+    ----------
+    depth : array of int64, shape (1,)
+    nodes : array of int64, shape (1,)
+        Visited so far.
+    entering : array of bool, shape (1,)
+        Whether the present node is new: its candidates are not bounded yet.
+    falls : array of float64, shape (k + 1, m)
+        Sum of the weights of the flips.
+    demand : array of float64, shape (k + 1,)
+        Sum of their demands.
+    surplus : array of float64, shape (k + 1, r)
+    flipped : array of int64, shape (k + 1,)
+        The flip that each depth adds.
+    order : array of int64, shape (k + 1, k)
+        Candidates, by ascending use; children take them from the end.
+    reach : array of float64, shape (k + 1, k)
+        Bound on the margin over the subtrees of the children up to each.
+    start : array of float64, shape (k + 1,)
+    coefficient : array of float64, shape (k + 1, k)
+    colour : array of int64, shape (k + 1, k)
+        The joint bound's constant, its coefficients by flips, and classes of `order`.
+    position : array of int64, shape (k + 1,)
+        The child at work.
+    count : array of int64, shape (k + 1,)
+        Number of candidates.
+    share : array of float64, shape (k + 1, k)
+    activation : array of float64, shape (k + 1, 1 + layers, r)
+        The fractional set at which `linear_bound` is tight, by flips, and its activations.
+    steps : array of float64, shape (k + 1,)
+        How many linear functions the joint bound averages.
+    conflict : array of bool, shape (levels, k, k)
+        Which two candidates cannot both join the present set; deeper nodes use the last level.
+    u : array of float64, shape (m,)
+        The point of the last set found, in units of the radius.
+    """
+
+    depth: Array
+    nodes: Array
+    entering: Array
+    falls: Array
+    demand: Array
+    surplus: Array
+    flipped: Array
+    order: Array
+    reach: Array
+    start: Array
+    coefficient: Array
+    colour: Array
+    position: Array
+    count: Array
+    share: Array
+    activation: Array
+    steps: Array
+    conflict: Array
+    u: Array
+
+
+def new_tree(region: Region, terms: MarginTerms) -> Tree:
+    """A tree at its root, which stands for all flip sets."""
+    (k, m), (layers, r) = region.weight.shape, terms.needed.shape
+    tree = Tree(
+        depth=np.zeros(1, dtype=np.int64),
+        nodes=np.zeros(1, dtype=np.int64),
+        entering=np.ones(1, dtype=np.bool_),
+        falls=np.zeros((k + 1, m)),
+        demand=np.zeros(k + 1),
+        surplus=np.zeros((k + 1, r), dtype=np.float32),
+        flipped=np.full(k + 1, -1),
+        order=np.zeros((k + 1, k), dtype=np.int64),
+        reach=np.full((k + 1, k), np.inf),
+        start=np.zeros(k + 1),
+        coefficient=np.zeros((k + 1, k)),
+        colour=np.zeros((k + 1, k), dtype=np.int64),
+        position=np.full(k + 1, -1),
+        count=np.zeros(k + 1, dtype=np.int64),
+        share=np.full((k + 1, k), 0.5),
+        activation=np.full((k + 1, layers + 1, r), 0.5),
+        steps=np.zeros(k + 1),
+        conflict=np.zeros((min(k + 1, LEVELS), k, k), dtype=np.bool_),
+        u=np.zeros(m),
+    )
+    tree.surplus[0] = terms.surplus
+    tree.order[0] = np.arange(k)
+    tree.count[0] = k
+    return tree
