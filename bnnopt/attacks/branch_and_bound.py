@@ -24,8 +24,8 @@ FloatArray = npt.NDArray[np.float64]
 NODES = 2000
 """Visited between two looks at the clock."""
 
-FIRST_MOVES, LATER_MOVES = 40, 2000
-"""Of pattern search before the tree, and once the first `NODES` nodes were not enough."""
+MOVES, ROUNDS = 40, 30
+"""Of pattern search: moves before the tree, rounds once the first `NODES` nodes are not enough."""
 
 
 class BranchAndBound(FlipAttack):
@@ -68,13 +68,15 @@ class _Run:
             self._check_root(target)
         walkers = Walkers(search)
         if len(search.flips.neurons):
-            walkers.run(FIRST_MOVES * len(search.terms))
+            walkers.run(MOVES * len(search.terms))
         for target, terms in search.terms.items():
             self._trees[target] = new_tree(search.region, terms)
         for target in self._trees:  # easy ones end here, and all get a bound
             self._visit(target)
-        if self._finished != set(self._trees) and not search.is_over:
-            walkers.run(LATER_MOVES)
+        for _ in range(ROUNDS):
+            if self._finished == set(self._trees) or search.is_over:
+                break
+            walkers.walk_and_search()
         for target in sorted(self._trees, key=self._open_bound):
             while target not in self._finished and not search.is_over:
                 self._visit(target)

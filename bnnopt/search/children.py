@@ -112,7 +112,7 @@ def _find_conflicts(
     s = 0, less the 1 that each counted, and 2 where |s| = 1 and v = w = -sign(s).
     """
     depth = tree.depth[0]
-    falls, even = tree.falls[depth], tree.depth[0] % 2 == 0
+    falls, even = tree.falls[depth], (tree.base.sum() + depth) % 2 == 0
     near = np.flatnonzero(np.abs(falls) <= 1.0)
     sides, scaled = np.empty((size, len(near))), np.empty((size, len(near)))
     here = _find_spare(region, tree, kept, size, spare)
@@ -243,7 +243,7 @@ def bound_children(
     groups, interval = _interval_bound(terms, tree, size, room)
     if interval < worth:
         return
-    steps = STEPS if depth > 0 else ROOT_STEPS
+    steps = ROOT_STEPS if depth == 0 and not tree.base.any() else STEPS
     if _joint_bound(terms, tree, size, groups, worth, steps, room) < worth:
         return
     for a in range(size):

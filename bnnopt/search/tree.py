@@ -136,7 +136,7 @@ def _step_down(tree: Tree) -> None:
 def _settle(region: Region, tree: Tree, k: int) -> int:
     """Decide the present set; where its flips alone are refuted, its supersets are too."""
     depth = tree.depth[0]
-    flipped = np.zeros(k, dtype=np.bool_)
+    flipped = tree.base.copy()
     add_falls(region, tree)
     for d in range(1, depth + 1):
         flipped[tree.flipped[d]] = True
