@@ -43,11 +43,11 @@ def claim(instance: AttackInstance, solver: str, limit: float) -> dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=TITLE)
-    parser.add_argument("--network", default="mnist-2x100")
-    parser.add_argument("--epsilon", type=float, default=0.01)
-    parser.add_argument("--images", default="0:8")
+    parser.add_argument("--network", default="fashion-mnist-2x100")
+    parser.add_argument("--epsilon", type=float, default=0.003)
+    parser.add_argument("--images", default="0:10")
     parser.add_argument("--solver", default="highs")
-    parser.add_argument("--limit", type=float, default=60.0)
+    parser.add_argument("--limit", type=float, default=20.0)
     parser.add_argument("--out", type=Path, default=FOLDER / "ties.json")
     arguments = parser.parse_args()
     network = bnnopt.zoo.load(arguments.network)
