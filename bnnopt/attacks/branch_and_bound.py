@@ -25,7 +25,7 @@ NODES = 2000
 """Visited between two looks at the clock."""
 
 MOVES, ROUNDS = 40, 30
-"""Of pattern search: moves before the tree, rounds once the first `NODES` nodes are not enough."""
+"""Of pattern search: moves before the tree, and rounds in turn with its further visits."""
 
 
 class BranchAndBound(FlipAttack):
@@ -73,12 +73,12 @@ class _Run:
             self._trees[target] = new_tree(search.region, terms)
         for target in self._trees:  # easy ones end here, and all get a bound
             self._visit(target)
-        for _ in range(ROUNDS):
-            if self._finished == set(self._trees) or search.is_over:
-                break
-            walkers.walk_and_search()
+        rounds = ROUNDS
         for target in sorted(self._trees, key=self._open_bound):
             while target not in self._finished and not search.is_over:
+                if rounds > 0:
+                    walkers.walk_and_search()
+                    rounds -= 1
                 self._visit(target)
 
     def _check_root(self, target: int) -> None:
