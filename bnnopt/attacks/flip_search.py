@@ -75,6 +75,7 @@ class FlipSearch:
         self.findings = Findings(np.zeros((0, instance.network.num_inputs)))
         self.best = -np.inf
         self.closed = -np.inf
+        self._decided: set[tuple[int, bytes]] = set()
         self._moving = np.flatnonzero(self.flips.radius > 0)
         low, high = instance.box
         self._centre = (low + high) / 2.0
@@ -133,10 +134,15 @@ class FlipSearch:
         """Settle a set that the kernel could not, by linear programs and for pixels a MILP.
 
         What stays open, or belongs to the closure of the box's patterns only, goes into
-        `closed`, below which the bound never falls.
+        `closed`, below which the bound never falls. Searches that meet a set again, as those
+        near the best one do, cost nothing.
         """
         flipped = np.zeros(len(self.flips.neurons), dtype=bool)
         flipped[list(members)] = True
+        key = target, flipped.tobytes()
+        if key in self._decided:
+            return
+        self._decided.add(key)
         signs = np.where(flipped, -self.flips.signs, self.flips.signs).astype(np.int8)
         pixels = self.instance.domain == "pixels"
         for whole in (False, True) if pixels else (False,):
