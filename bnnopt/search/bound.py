@@ -1,51 +1,29 @@
 r"""Upper bounds on the margin over all flip sets between F and F plus some candidates.
 
-Compiled. Interval arithmetic first; then a *joint* bound: the indicator of each undecided neuron
-is replaced by a line that lies above it where more of it helps, below it where less does. Going
-backward through the layers, the margin is at most a linear function of the flips, ``constant +
-sum of coefficient_i over the flips``, and its maximum over sets without a conflicting pair is at
-most the sum over colour classes of their largest coefficient, where every two neurons of a class
-conflict. For the second layer the lines are those of the convex hull that are lowest at a
-fractional set; averages of such functions are the bound (docs/search.md).
+Compiled. Interval arithmetic first; then functions of the second layer's surplus that lie above
+the margin. Going backward through the deeper layers, each neuron is replaced by a line that lies
+above it where more of it helps, below it where less does; each neuron of the second layer by a
+line or a parabola in its surplus (docs/search.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numba import njit
 
+from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms
 
 __all__ = [
     "cardinality_colours",
-    "colour_bound",
-    "compiled",
     "deeper_lines",
     "margin_of",
-    "orient",
-    "second_lines",
+    "second_curves",
     "surplus_ranges",
 ]
 
 Array = Any
-
-PASSES = 2
-"""Over the classes, in search of those to leave out of a line."""
-
-ROUNDED_UP = 1.0 + 4e-7
-"""Keeps a slope in single precision above the exact one."""
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-compiled: Callable[[Function], Function] = njit(
-    cache=True,
-    nogil=True,
-    fastmath={"reassoc", "contract", "nsz", "arcp"},  # sums in any order; no NaN is assumed away
-    error_model="numpy",
-)
 
 
 @compiled
@@ -156,180 +134,81 @@ def deeper_lines(
 
 
 @compiled
-def orient(
-    gain: Array, groups: int, least: Array, most: Array, sign: Array, base: Array, width: Array
-) -> None:
-    """What classes do to each neuron, in the direction in which it helps.
-
-    A class adds ``sign * change - base``, 0 to `width`; `sign`, shape (r,), and `base` and
-    `width`, shape (groups, r), are written.
-    """
-    for j in range(len(gain)):
-        sign[j] = 1.0 if gain[j] > 0.0 else -1.0
-    half = np.float32(0.5)
-    for c in range(groups):
-        under, over, lower, wide = least[c], most[c], base[c], width[c]
-        for j in range(len(gain)):
-            low, high, side = under[j], over[j], sign[j]
-            wide[j] = high - low
-            lower[j] = half * (side * (low + high) - (high - low))
-
-
-@compiled
-def second_lines(
+def second_curves(
     gain: Array,
-    moves: Array,
-    candidates: Array,
-    group: Array,
-    size: int,
-    groups: int,
-    sign: Array,
-    base: Array,
-    width: Array,
+    mean: Array,
+    square: Array,
     low: Array,
     high: Array,
-    share: Array,
+    bends: bool,
     activation: Array,
-    coefficient: Array,
+    slope: Array,
+    curve: Array,
 ) -> float:
-    """Replace the neurons of the second layer by lines that are lowest at a fractional set.
+    """Replace each neuron of the second layer by the parabola that is lowest on average.
 
-    A neuron helps where the sum over classes of ``e_c``, 0 to ``width_c``, is at least `need`;
-    for any classes S, ``sum_{c in S} e_c / (need - sum_{c not in S} width_c)`` is at least 1
-    there, and never negative. Left out are the classes whose share of their width exceeds that
-    quotient (docs/search.md).
+    It helps where x >= 0: x is its surplus y where its gain is positive, else -1 - y. At whole x
+    from the least on, the line ``1 + x / -least`` and, for whole t from 2 to -least, the parabola
+    ``(x + t) (x + t - 1) / (t (t - 1))`` are at least 0, and from x = 0 on at least 1. For real t
+    the parabola's mean is lowest at a root of a quadratic equation (docs/search.md).
 
     Parameters
     ----------
-    gain, low, high : array, shape (r,)
-        What each neuron's activation counts for, and the range of its surplus.
-    moves : array, shape (k, r)
-        Change of the surplus by each flip.
-    candidates, group : array of int, shape (size,)
-        The flips and their classes; of each class at most one flips.
-    sign, base, width : array
-        As in `orient`.
-    share : array, shape (size,)
-        The set: how far each candidate flips, 0 to 1.
-    activation : array, shape (r,)
-        Gets the lines' values at the set.
-    coefficient : array, shape (size,)
-        Gets the coefficients of the sum of all lines.
+    gain, mean, square, low, high : array, shape (r,)
+        What each neuron's activation counts for; of its surplus.
+    bends : bool
+        Whether parabolas are allowed beside lines.
+    activation, slope, curve : array, shape (r,)
+        Get the means, and the coefficients of y and y^2.
 
     Returns
     -------
     float
-        The constant of that sum.
+        The sum of the constants.
     """
-    r = len(gain)
-    e = np.zeros((groups, r), dtype=np.float32)
-    whole, need = np.zeros(r, dtype=np.float32), np.ones(r, dtype=np.float32)
-    for a in range(size):
-        _add_scaled(e[group[a]], np.float32(share[a]), moves[candidates[a]])
-    for c in range(groups):
-        _turn(e[c], sign, base[c], width[c], whole)
-    for j in range(r):
-        if low[j] < 0.0 <= high[j]:
-            need[j] = -low[j] if gain[j] > 0.0 else high[j] + 1.0
-    limit = whole / need
-    rest, left = np.empty(r, dtype=np.float32), np.empty(r, dtype=np.float32)
-    for again in range(PASSES):
-        if again > 0:
-            limit[:] = rest / left
-        rest[:], left[:] = whole, need
-        for c in range(groups):
-            _leave_out(e[c], width[c], limit, rest, left)
-    factor = np.zeros(r, dtype=np.float32)
-    total = _slopes(gain, low, high, whole, need, rest, left, activation, factor)
-    part = np.empty((groups, r), dtype=np.float32)
-    for c in range(groups):
-        total -= _keep(e[c], width[c], limit, factor, base[c], sign, part[c])
-    for a in range(size):
-        coefficient[a] = _dot(moves[candidates[a]], part[group[a]])
-    return total
+    level = 0.0
+    for j in range(len(gain)):
+        g, helps = abs(gain[j]), gain[j] > 0.0
+        least = float(low[j] if helps else -1.0 - high[j])
+        most = float(high[j] if helps else -1.0 - low[j])
+        x = mean[j] if helps else -1.0 - mean[j]
+        x_square = square[j] if helps else square[j] + 2.0 * mean[j] + 1.0
+        height, line, bend = 1.0, 0.0, 0.0
+        if most < 0.0:
+            height = 0.0
+        elif least < 0.0 and x < 0.0:
+            height, line, bend = _lowest_curve(least, x, max(x_square, x * x), bends)
+        activation[j] = height if helps else 1.0 - height
+        top = g if most >= 0.0 else 0.0  # the curve's value at x = 0
+        # In y: x is y, or -1 - y.
+        curve[j] = g * bend
+        slope[j] = g * line if helps else g * (2.0 * bend - line)
+        level += top if helps else top + g * (bend - line) - g
+    return level
 
 
 @compiled
-def _slopes(
-    gain: Array,
-    low: Array,
-    high: Array,
-    whole: Array,
-    need: Array,
-    rest: Array,
-    left: Array,
-    activation: Array,
-    factor: Array,
-) -> float:
-    """Of each neuron's line: its value and its slope, in the direction that helps."""
-    total = 0.0
-    for j in range(len(gain)):
-        g = gain[j]
-        if low[j] >= 0.0 or high[j] < 0.0:
-            activation[j] = 1.0 if low[j] >= 0.0 else 0.0
-            total += g * activation[j]
-        elif whole[j] >= need[j] or left[j] < 0.5:  # nothing is lower than the constant
-            activation[j] = 1.0 if g > 0.0 else 0.0
-            total += max(g, 0.0)
-        else:
-            lifted = float(rest[j]) / float(left[j])
-            activation[j] = lifted if g > 0.0 else 1.0 - lifted
-            total += min(g, 0.0)
-            factor[j] = ROUNDED_UP * abs(g) / float(left[j])
-    return total
+def _lowest_curve(
+    least: float, x: float, x_square: float, bends: bool
+) -> tuple[float, float, float]:
+    """Of the curves ``1 + line x + bend x^2`` the lowest mean, its line and its bend."""
+    height, line, bend = 1.0 + x / -least, -1.0 / least, 0.0
+    if bends and least <= -2.0:
+        root = np.sqrt(max(x_square * x_square - x * x, 0.0))
+        t = min(max(np.floor((x_square + root) / (-2.0 * x) + 1.0), 2.0), -least)
+        parabola = 1.0 / (t * (t - 1.0))
+        lifted = 1.0 + parabola * ((2.0 * t - 1.0) * x + x_square)
+        if lifted < height:
+            height, line, bend = lifted, parabola * (2.0 * t - 1.0), parabola
+    if height >= 1.0:
+        return 1.0, 0.0, 0.0
+    return height, line, bend
 
 
 @compiled
 def _add_scaled(total: Array, share: Any, row: Array) -> None:
     for j in range(len(total)):
         total[j] += share * row[j]
-
-
-@compiled
-def _dot(left: Array, right: Array) -> float:
-    total = 0.0
-    for j in range(len(left)):
-        total += float(left[j]) * float(right[j])
-    return total
-
-
-@compiled
-def _turn(e: Array, sign: Array, base: Array, width: Array, whole: Array) -> None:
-    """Turn what a class adds into what it helps, 0 to its width, and sum that."""
-    zero = np.float32(0.0)
-    for j in range(len(e)):
-        here, wide = sign[j] * e[j] - base[j], width[j]
-        here = here if here > zero else zero
-        here = here if here < wide else wide
-        e[j] = here
-        whole[j] += here
-
-
-@compiled
-def _leave_out(e: Array, width: Array, limit: Array, rest: Array, left: Array) -> None:
-    """Take a class out of the lines that are lower without it."""
-    zero = np.float32(0.0)
-    for j in range(len(e)):
-        here, wide = e[j], width[j]
-        leaves = here > limit[j] * wide
-        less, narrower = here if leaves else zero, wide if leaves else zero
-        rest[j] -= less
-        left[j] -= narrower
-
-
-@compiled
-def _keep(
-    e: Array, width: Array, limit: Array, factor: Array, base: Array, sign: Array, part: Array
-) -> float:
-    """Slopes of the lines that keep a class, with their sign; their sum at its base."""
-    zero = np.float32(0.0)
-    for j in range(len(e)):
-        here, wide, slope = e[j], width[j], factor[j]
-        part[j] = zero if here > limit[j] * wide else slope
-    total = _dot(part, base)
-    for j in range(len(e)):
-        part[j] *= sign[j]
-    return total
 
 
 @compiled
@@ -347,53 +226,4 @@ def cardinality_colours(conflict: Array, count: int, colour: Array) -> int:
             at += 1
         colour[a] = at
         classes = max(classes, at + 1)
-    return classes
-
-
-@compiled
-def colour_bound(
-    coefficient: Array,
-    conflict: Array,
-    count: int,
-    order: Array,
-    reach: Array,
-    colour: Array,
-    chosen: Array,
-) -> int:
-    """The most that a set without a conflicting pair adds, over growing sets of candidates.
-
-    `order`, shape (k,), gets the candidates' places by ascending coefficient; ``reach[a]`` the
-    bound over the first a + 1 of them; ``colour[a]`` the class of ``order[a]``, -1 where its
-    coefficient is not positive; `chosen` the largest member of each class. Returns the number of
-    classes.
-    """
-    for a in range(count):  # insertion sort: the lists are short
-        b = a
-        while b > 0 and coefficient[order[b - 1]] > coefficient[a]:
-            order[b] = order[b - 1]
-            b -= 1
-        order[b] = a
-    fits = np.empty(count, dtype=np.bool_)
-    classes = 0
-    total = 0.0
-    for a in range(count):
-        i = order[a]
-        value = coefficient[i]
-        colour[a] = -1
-        if value > 0.0:
-            fits[:classes] = True
-            for b in range(a):
-                if colour[b] >= 0 and not conflict[order[b], i]:
-                    fits[colour[b]] = False
-            best, best_value = -1, 0.0
-            for c in range(classes):
-                if fits[c] and coefficient[chosen[c]] > best_value:
-                    best, best_value = c, coefficient[chosen[c]]
-            if best < 0:
-                best = classes
-                classes += 1
-            total += value - best_value
-            chosen[best] = i
-            colour[a] = best
-        reach[a] = total
     return classes

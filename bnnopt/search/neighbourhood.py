@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.bound import compiled
+from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
 from bnnopt.search.targets import add_row, turning

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.bound import compiled
+from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import Region
 
 __all__ = ["OPEN", "REACHED", "REFUTED", "settle_pattern"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.bound import compiled
+from bnnopt.search.compiled import compiled
 
 __all__ = ["add_row", "most_met", "turning"]
 

@@ -20,10 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.bound import compiled, margin_of
-from bnnopt.search.children import add_falls, bound_children, new_room
+from bnnopt.search.bound import margin_of
+from bnnopt.search.children import bound_children
+from bnnopt.search.compiled import compiled
+from bnnopt.search.conflicts import add_falls
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
+from bnnopt.search.room import new_room
 from bnnopt.search.tree_state import Tree
 
 __all__ = ["DONE", "FOUND", "PAUSED", "UNCLEAR", "advance"]
@@ -31,9 +34,6 @@ __all__ = ["DONE", "FOUND", "PAUSED", "UNCLEAR", "advance"]
 Array = Any
 
 DONE, PAUSED, FOUND, UNCLEAR = 0, 1, 2, 3
-
-INHERITED = 8.0
-"""As how many the parent's average counts."""
 
 SLACK, ENOUGH = 0.5, 0.05
 """Levels that a point's slacks aim at, and levels that suffice."""
@@ -61,7 +61,7 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
             if depth > 0:
                 tree.position[depth - 1] -= 1
             continue
-        if _child_bound(tree) < worth:
+        if tree.most[depth, at] < worth:
             tree.position[depth] -= 1
             continue
         _add_child(terms, tree)
@@ -79,21 +79,6 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
         if tree.nodes[0] >= end:
             return PAUSED
     return DONE
-
-
-@compiled
-def _child_bound(tree: Tree) -> float:
-    """The parent's joint bound over the child at work and what it tolerates."""
-    depth = tree.depth[0]
-    at = tree.position[depth]
-    conflict = tree.conflict[min(depth, len(tree.conflict) - 1), tree.order[depth, at]]
-    total = tree.start[depth] + tree.coefficient[depth, tree.order[depth, at]]
-    largest = np.zeros(at + 1)
-    for b in range(at):
-        c, other = tree.colour[depth, b], tree.order[depth, b]
-        if c >= 0 and not conflict[other]:
-            largest[c] = max(largest[c], tree.coefficient[depth, other])
-    return float(total + largest.sum())
 
 
 @compiled
@@ -121,12 +106,11 @@ def _step_down(tree: Tree) -> None:
     """Make the child the present node."""
     depth = tree.depth[0]
     child = depth + 1
-    new = tree.flipped[child]
-    tree.start[child] = tree.start[depth] + tree.coefficient[depth, new]
-    tree.coefficient[child] = tree.coefficient[depth]
-    tree.share[child] = tree.share[depth]
+    tree.level[child] = tree.level[depth]
+    tree.slope[child] = tree.slope[depth]
+    tree.curve[child] = tree.curve[depth]
     tree.activation[child] = tree.activation[depth]
-    tree.steps[child] = min(tree.steps[depth], INHERITED)
+    tree.fitted[child] = True
     tree.position[child] = -1
     tree.depth[0] = child
     tree.entering[0] = True

@@ -39,19 +39,20 @@ class Tree(NamedTuple):
         Candidates, by ascending use; children take them from the end.
     reach : array of float64, shape (k + 1, k)
         Bound on the margin over the subtrees of the children up to each.
-    start : array of float64, shape (k + 1,)
-    coefficient : array of float64, shape (k + 1, k)
-    colour : array of int64, shape (k + 1, k)
-        The joint bound's constant, its coefficients by flips, and classes of `order`.
+    most : array of float64, shape (k + 1, k)
+        Bound on the margin over the subtree of each child.
+    level : array of float64, shape (k + 1,)
+    slope, curve : array of float64, shape (k + 1, r)
+        ``level + sum of slope_j y_j + curve_j y_j^2`` is at least the margin where the second
+        layer has surplus y.
     position : array of int64, shape (k + 1,)
         The child at work.
     count : array of int64, shape (k + 1,)
         Number of candidates.
-    share : array of float64, shape (k + 1, k)
     activation : array of float64, shape (k + 1, 1 + layers, r)
-        The fractional set at which `linear_bound` is tight, by flips, and its activations.
-    steps : array of float64, shape (k + 1,)
-        How many linear functions the joint bound averages.
+        Mean activations over the distribution of sets to which the function is fitted.
+    fitted : array of bool, shape (k + 1,)
+        Whether there is a function: the root has none before its first visit.
     conflict : array of bool, shape (levels, k, k)
         Which two candidates cannot both join the present set; deeper nodes use the last level.
     u : array of float64, shape (m,)
@@ -68,14 +69,14 @@ class Tree(NamedTuple):
     flipped: Array
     order: Array
     reach: Array
-    start: Array
-    coefficient: Array
-    colour: Array
+    most: Array
+    level: Array
+    slope: Array
+    curve: Array
     position: Array
     count: Array
-    share: Array
     activation: Array
-    steps: Array
+    fitted: Array
     conflict: Array
     u: Array
 
@@ -106,14 +107,14 @@ def new_tree(
         flipped=np.full(k + 1, -1),
         order=np.zeros((k + 1, k), dtype=np.int64),
         reach=np.full((k + 1, k), np.inf),
-        start=np.zeros(k + 1),
-        coefficient=np.zeros((k + 1, k)),
-        colour=np.zeros((k + 1, k), dtype=np.int64),
+        most=np.full((k + 1, k), np.inf),
+        level=np.zeros(k + 1),
+        slope=np.zeros((k + 1, r)),
+        curve=np.zeros((k + 1, r)),
         position=np.full(k + 1, -1),
         count=np.zeros(k + 1, dtype=np.int64),
-        share=np.full((k + 1, k), 0.5),
         activation=np.full((k + 1, layers + 1, r), 0.5),
-        steps=np.zeros(k + 1),
+        fitted=np.zeros(k + 1, dtype=np.bool_),
         conflict=np.zeros((min(k + 1, LEVELS), k, k), dtype=np.bool_),
         u=np.zeros(m),
     )

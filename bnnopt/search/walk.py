@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.bound import compiled, deeper_lines, margin_of, surplus_ranges
+from bnnopt.search.bound import deeper_lines, margin_of, surplus_ranges
+from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import REACHED, settle_pattern
 

@@ -12,11 +12,9 @@ from bnnopt import AttackInstance
 from bnnopt.flips import Flips
 from bnnopt.search.bound import (
     cardinality_colours,
-    colour_bound,
     deeper_lines,
     margin_of,
-    orient,
-    second_lines,
+    second_curves,
     surplus_ranges,
 )
 from bnnopt.search.problem import MarginTerms, Region, margin_terms, region_of, sorted_flips
@@ -67,7 +65,7 @@ def test_the_margin_of_a_flip_set_is_that_of_the_network(
 
 @settings(max_examples=40, deadline=None)
 @given(seed=seeds, widths=shapes)
-def test_the_joint_bound_holds_for_every_subset_wherever_it_is_tight(
+def test_lines_and_parabolas_lie_above_the_margin_of_every_set_wherever_they_are_low(
     seed: int, widths: tuple[int, ...]
 ) -> None:
     _, flips, _, terms = problem(seed, widths)
@@ -77,41 +75,22 @@ def test_the_joint_bound_holds_for_every_subset_wherever_it_is_tight(
     conflict |= conflict.T
     places, group = np.arange(k), np.zeros(k, dtype=np.int64)
     groups = cardinality_colours(conflict, k, group)
-    low, high, least, most, base, width = np.zeros((6, max(k, len(terms.weight) + 1), r), "float32")
+    low, high, least, most = np.zeros((4, max(k, len(terms.weight) + 1), r), "float32")
     surplus_ranges(terms, terms.surplus, places, group, k, groups, least, most, low, high)
     allowed = [s for s in subsets(k) if not conflict[np.ix_(s, s)].any()]
-    for _ in range(4):
-        activation, slope = (
-            rng.random((len(terms.weight) + 1, r)),
-            np.zeros((len(terms.weight) + 1, r)),
-        )
-        coefficient, sign = np.zeros(k), np.zeros(r, dtype=np.float32)
-        start = deeper_lines(terms, low, high, activation, slope)
-        orient(slope[0], groups, least, most, sign, base, width)
-        start += second_lines(
-            slope[0],
-            terms.change,
-            places,
-            group,
-            k,
-            groups,
-            sign,
-            base,
-            width,
-            low[0],
-            high[0],
-            rng.random(k),
-            activation[0],
-            coefficient,
-        )
-        order, chosen, colour = places.copy(), places.copy(), places.copy()
-        reach = np.zeros(k)
-        colour_bound(coefficient, conflict, k, order, reach, colour, chosen)
+    layers = len(terms.weight) + 1
+    for bends in (False, True, False, True):
+        activation, gains = rng.random((layers, r)), np.zeros((layers, r))
+        level = deeper_lines(terms, low, high, activation, gains)
+        slope, curve = np.zeros((2, r))
+        drawn = [allowed[i] for i in rng.integers(len(allowed), size=4)]
+        sums = np.array([terms.surplus + terms.change[list(s)].sum(axis=0) for s in drawn])
+        mean, square = sums.mean(axis=0), (sums**2).mean(axis=0)
+        level += second_curves(gains[0], mean, square, low[0], high[0], activation[0], slope, curve)
         for members in allowed:
-            value = margin(terms, members)
-            assert value <= start + coefficient[list(members)].sum() + 1e-9
-            last = max((int(np.flatnonzero(order == i)[0]) for i in members), default=-1)
-            assert value <= start + (reach[last] if last >= 0 else 0.0) + 1e-9
+            y = terms.surplus + terms.change[list(members)].sum(axis=0)
+            assert bends or not curve.any()
+            assert margin(terms, members) <= level + slope @ y + curve @ y**2 + 1e-9
         assert activation.min() >= -1e-6
         assert activation.max() <= 1.0 + 1e-6
 

@@ -1,0 +1,218 @@
+r"""A function above the margin that is quadratic in the second layer's surplus, for one node.
+
+Compiled. Each neuron of the second layer gets the line or parabola above its activation whose
+mean over a distribution of sets is lowest; deeper layers get lines. The distribution is that of
+the sets at which the functions so far are large, which pushes the next one down there
+(fictitious play; docs/search.md). Any distribution gives a valid function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bnnopt.search.bound import deeper_lines, second_curves
+from bnnopt.search.compiled import compiled
+from bnnopt.search.problem import MarginTerms
+from bnnopt.search.room import Room
+from bnnopt.search.sets import find_set, sort_candidates
+from bnnopt.search.tree_state import Tree
+
+__all__ = ["by_flips", "fit", "fit_lines", "is_worth_it"]
+
+Array = Any
+
+STEPS, LINEAR_STEPS = 12, 200
+"""Functions that are averaged at a node, at most; linear ones."""
+
+PROGRESS = 0.8
+"""Steps end, after the first two, where one leaves more than this share of the children."""
+
+LIMIT = 1000
+"""Sets seen before a search for one gives up."""
+
+
+@compiled
+def fit(terms: MarginTerms, tree: Tree, size: int, groups: int, worth: float, room: Room) -> int:
+    """Fit the node's function: the number of children that have a set worth it by the function.
+
+    ``tree.most`` gets the bounds of the children, by places in ``tree.order``.
+    """
+    _spread(terms, tree, size, groups, room)
+    before = size
+    for step in range(STEPS):
+        _average(terms, tree, 3.0 / (step + 3.0), True, room)
+        alive = _bound_by_sets(terms, tree, size, worth, 1.0 / (step + 3.0), room)
+        if alive == 0 or (step >= 2 and alive > PROGRESS * before):
+            return alive
+        before = alive
+    return before
+
+
+@compiled
+def fit_lines(terms: MarginTerms, tree: Tree, size: int, groups: int, room: Room) -> float:
+    """Fit a linear function, whose maximum is easily bounded: its value, ``room.by_single``.
+
+    The distribution moves to the largest candidates of the classes.
+    """
+    _spread(terms, tree, size, groups, room)
+    depth, largest, value = tree.depth[0], np.empty(groups, dtype=np.int64), 0.0
+    for a in range(size):
+        tree.order[depth, a] = a
+    for step in range(LINEAR_STEPS):
+        _average(terms, tree, 2.0 / (step + 2.0), False, room)
+        value = by_flips(terms, tree, size, room)
+        largest[:] = -1
+        for a in range(size):
+            c, single = room.group[a], room.by_single[a]
+            if single > 0.0 and (largest[c] < 0 or single > room.by_single[largest[c]]):
+                largest[c] = a
+        chosen = largest[largest >= 0]
+        room.path[: len(chosen)] = chosen
+        room.seen[:] = 0.0
+        room.seen_square[:] = 0.0
+        _add_moments(terms, tree, len(chosen), room)
+        _move_moments(2.0 / (step + 2.0), 1, room)
+    return value
+
+
+@compiled
+def is_worth_it(terms: MarginTerms, tree: Tree, size: int, worth: float, room: Room) -> bool:
+    """Whether the function that the node has from its parent leaves a set that is worth it."""
+    order = tree.order[tree.depth[0]]
+    value = by_flips(terms, tree, size, room)
+    sort_candidates(size, order, room)
+    for last in range(size - 1, -1, -1):
+        if value + room.reach[0, last] < worth:
+            return False
+        if find_set(value, last, worth, LIMIT, room) != 0:
+            return True
+    return False
+
+
+@compiled
+def by_flips(terms: MarginTerms, tree: Tree, size: int, room: Room) -> float:
+    """State the node's function in the flips: ``room.by_single``, ``room.by_pair``, its value."""
+    depth = tree.depth[0]
+    surplus, slope, curve = tree.surplus[depth], tree.slope[depth], tree.curve[depth]
+    rows, scaled, by_single, kept = room.rows, room.scaled, room.by_single, room.kept
+    r = len(surplus)
+    value = tree.level[depth]
+    for j in range(r):
+        value += surplus[j] * (slope[j] + curve[j] * surplus[j])
+    for a in range(size):
+        change = terms.change[kept[a]]
+        total = 0.0
+        for j in range(r):
+            step = float(change[j])
+            rows[a, j] = step
+            scaled[a, j] = 2.0 * curve[j] * step
+            total += step * (slope[j] + curve[j] * (2.0 * surplus[j] + step))
+        by_single[a] = total
+    room.by_pair[:size, :size] = np.dot(rows[:size], scaled[:size].T)
+    return float(value)
+
+
+@compiled
+def _spread(terms: MarginTerms, tree: Tree, size: int, groups: int, room: Room) -> None:
+    """Moments where classes flip independently, and the members of one equally likely."""
+    mean, square, part = room.mean, room.square, room.rows
+    count = np.ones(groups)
+    for a in range(size):
+        count[room.group[a]] += 1.0
+    mean[:] = tree.surplus[tree.depth[0]]
+    square[:] = 0.0
+    part[:groups] = 0.0
+    for a in range(size):
+        c = room.group[a]
+        change, own, share = terms.change[room.kept[a]], part[c], 1.0 / count[c]
+        for j in range(len(mean)):
+            own[j] += share * change[j]
+            square[j] += share * change[j] * change[j]
+    for c in range(groups):
+        own = part[c]
+        for j in range(len(mean)):
+            mean[j] += own[j]
+            square[j] -= own[j] * own[j]
+    for j in range(len(mean)):
+        square[j] += mean[j] * mean[j]
+
+
+@compiled
+def _average(terms: MarginTerms, tree: Tree, weight: float, bends: bool, room: Room) -> None:
+    """Average the function that is lowest at the present moments into the node's."""
+    depth = tree.depth[0]
+    activation = tree.activation[depth]
+    level, gain = terms.constant, terms.gain
+    if len(terms.weight) > 0:
+        room.activation[:] = activation
+        level = deeper_lines(terms, room.low, room.high, room.activation, room.deep)
+        gain = room.deep[0]
+    level += second_curves(
+        gain,
+        room.mean,
+        room.square,
+        room.low[0],
+        room.high[0],
+        bends,
+        room.activation[0],
+        room.slope,
+        room.curve,
+    )
+    tree.level[depth] += weight * (level - tree.level[depth])
+    tree.slope[depth] += weight * (room.slope - tree.slope[depth])
+    tree.curve[depth] += weight * (room.curve - tree.curve[depth])
+    if len(terms.weight) > 0:
+        activation += weight * (room.activation - activation)
+
+
+@compiled
+def _bound_by_sets(
+    terms: MarginTerms, tree: Tree, size: int, worth: float, weight: float, room: Room
+) -> int:
+    """Bound the children, and average the moments of a set of each into those so far."""
+    depth = tree.depth[0]
+    order, most = tree.order[depth], tree.most[depth]
+    value = by_flips(terms, tree, size, room)
+    sort_candidates(size, order, room)
+    most[:size] = -np.inf
+    room.seen[:] = 0.0
+    room.seen_square[:] = 0.0
+    alive = found = 0
+    for last in range(size - 1, -1, -1):
+        most_of_all = value + room.reach[0, last]
+        if most_of_all < worth:
+            break
+        members = find_set(value, last, worth, LIMIT, room)
+        if members != 0:
+            most[last] = most_of_all
+            alive += 1
+        if members > 0:
+            found += 1
+            _add_moments(terms, tree, members, room)
+    if found > 0:
+        _move_moments(weight, found, room)
+    return alive
+
+
+@compiled
+def _add_moments(terms: MarginTerms, tree: Tree, members: int, room: Room) -> None:
+    """Of the set in ``room.path``."""
+    depth = tree.depth[0]
+    surplus = tree.surplus[depth].copy()
+    for b in range(members):
+        change = terms.change[room.kept[tree.order[depth, room.path[b]]]]
+        for j in range(len(surplus)):
+            surplus[j] += change[j]
+    for j in range(len(surplus)):
+        room.seen[j] += surplus[j]
+        room.seen_square[j] += surplus[j] * surplus[j]
+
+
+@compiled
+def _move_moments(weight: float, found: int, room: Room) -> None:
+    """Move the distribution towards the sets found last."""
+    for j in range(len(room.mean)):
+        room.mean[j] += weight * (room.seen[j] / found - room.mean[j])
+        room.square[j] += weight * (room.seen_square[j] / found - room.square[j])

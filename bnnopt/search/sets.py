@@ -1,0 +1,109 @@
+r"""Search for sets of candidates at which a quadratic function is large.
+
+Compiled. The function is ``value + sum of single_i + sum of pair_ij`` over the members and the
+pairs of members. Depth first over sets without a conflicting pair, the last member in the order
+first; a branch ends where it is not worth it even if every candidate left adds what it adds at
+most: itself, and all pairs with those before it that it gains from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bnnopt.search.compiled import compiled
+from bnnopt.search.room import Room
+
+__all__ = ["find_set", "sort_candidates"]
+
+Array = Any
+
+CONFLICT = -1e12
+"""What a conflicting pair counts for: no set with one is worth anything."""
+
+
+@compiled
+def sort_candidates(size: int, order: Array, room: Room) -> None:
+    """Sort places by what they could add into `order`, shape (k,), and state the function by it.
+
+    Half of each pair counts for either of its members. ``room.reach[0]`` gets what the
+    candidates up to each could add together.
+    """
+    single, pair, conflict = room.by_single, room.by_pair, room.conflict
+    sorted_pair, gain = room.pair, room.gain
+    key = gain  # before it gets its own values
+    for a in range(size):
+        total = single[a]
+        for b in range(size):
+            if not conflict[a, b] and pair[a, b] > 0.0:
+                total += 0.5 * pair[a, b]
+        key[a] = total
+    for a in range(size):  # insertion sort: the lists are short
+        b = a
+        while b > 0 and key[order[b - 1]] > key[a]:
+            order[b] = order[b - 1]
+            b -= 1
+        order[b] = a
+    total = 0.0
+    for a in range(size):
+        i, gains = order[a], 0.0
+        for b in range(a):
+            value = CONFLICT if conflict[i, order[b]] else pair[i, order[b]]
+            sorted_pair[a, b] = value
+            gains += value if value > 0.0 else 0.0
+        gain[a] = gains
+        room.single[0, a] = single[i]
+        most = single[i] + gains
+        total += most if most > 0.0 else 0.0
+        room.reach[0, a] = total
+
+
+@compiled
+def find_set(value: float, last: int, worth: float, limit: int, room: Room) -> int:
+    """Find a set that is worth it and has its last member at place `last` of the order.
+
+    Returns the number of its members, whose places are in ``room.path``; 0 if there is none; -1
+    if `limit` sets were seen before that is known.
+    """
+    single, reach, pair, gain, path = room.single, room.reach, room.pair, room.gain, room.path
+    values, places = np.empty(len(path)), np.empty(len(path), dtype=np.int64)
+    path[0] = last
+    values[1], places[1] = value + single[0, last], last - 1
+    if values[1] >= worth:
+        return 1
+    _add_member(single[0], pair[last], gain, last, single[1], reach[1])
+    depth, seen = 1, 0
+    while depth >= 1:
+        at = places[depth]
+        if at < 0 or values[depth] + reach[depth, at] < worth:
+            depth -= 1
+            continue
+        places[depth] -= 1
+        if single[depth, at] < 0.5 * CONFLICT:
+            continue
+        path[depth] = at
+        new = values[depth] + single[depth, at]
+        if new >= worth:
+            return depth + 1
+        seen += 1
+        if seen == limit:
+            return -1
+        _add_member(single[depth], pair[at], gain, at, single[depth + 1], reach[depth + 1])
+        depth += 1
+        values[depth], places[depth] = new, at - 1
+    return 0
+
+
+@compiled
+def _add_member(
+    single: Array, pair: Array, gain: Array, new: int, after: Array, reach: Array
+) -> None:
+    """What the candidates before `new` add beside it: `after`, and together `reach`."""
+    total = 0.0
+    for b in range(new):
+        value = single[b] + pair[b]
+        after[b] = value
+        most = value + gain[b]
+        total += most if most > 0.0 else 0.0
+        reach[b] = total
