@@ -22,14 +22,17 @@ __all__ = ["BranchAndBound"]
 FloatArray = npt.NDArray[np.float64]
 
 NODES = 2000
-"""Visited between two looks at the clock."""
+"""Visited before pattern search has its turn."""
+
+PAIRS = 200_000
+"""Pairs of neurons at the nodes visited between two looks at the clock, at most, but for one."""
 
 MOVES, ROUNDS = 40, 30
 """Of pattern search: moves before the tree, and rounds in turn with its further visits."""
 
 
 class BranchAndBound(FlipAttack):
-    """Depth-first search over flip sets with closed-form and joint bounds.
+    """Depth-first search over flip sets with certificates, intervals and a quadratic bound.
 
     A set is ruled out by a certificate or by a bound on its margin and that of all its
     supersets only (docs/search.md).
@@ -93,8 +96,9 @@ class _Run:
         search, tree = self._search, self._trees[target]
         terms = search.terms[target]
         end = tree.nodes[0] + NODES
+        slice_ = max(PAIRS // max(len(search.flips.neurons), 1) ** 2, 1)
         while tree.nodes[0] < end and not search.is_over:
-            budget = int(end - tree.nodes[0])
+            budget = min(int(end - tree.nodes[0]), slice_)
             code = advance(search.region, terms, tree, search.worth(target), budget)
             if code == DONE:
                 self._finished.add(target)

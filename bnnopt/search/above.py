@@ -19,7 +19,7 @@ from bnnopt.search.room import Room
 from bnnopt.search.sets import find_set, sort_candidates
 from bnnopt.search.tree_state import Tree
 
-__all__ = ["by_flips", "fit", "fit_lines", "is_worth_it"]
+__all__ = ["fit", "fit_lines", "is_worth_it"]
 
 Array = Any
 
@@ -29,8 +29,8 @@ STEPS, LINEAR_STEPS = 12, 200
 PROGRESS = 0.8
 """Steps end, after the first two, where one leaves more than this share of the children."""
 
-LIMIT = 1000
-"""Sets seen before a search for one gives up."""
+LIMIT, ALL = 1000, 30_000
+"""Sets seen before a search for one gives up, and before those of all children do together."""
 
 
 @compiled
@@ -62,7 +62,7 @@ def fit_lines(terms: MarginTerms, tree: Tree, size: int, groups: int, room: Room
         tree.order[depth, a] = a
     for step in range(LINEAR_STEPS):
         _average(terms, tree, 2.0 / (step + 2.0), False, room)
-        value = by_flips(terms, tree, size, room)
+        value = _by_flips(terms, tree, size, False, room)
         largest[:] = -1
         for a in range(size):
             c, single = room.group[a], room.by_single[a]
@@ -81,19 +81,22 @@ def fit_lines(terms: MarginTerms, tree: Tree, size: int, groups: int, room: Room
 def is_worth_it(terms: MarginTerms, tree: Tree, size: int, worth: float, room: Room) -> bool:
     """Whether the function that the node has from its parent leaves a set that is worth it."""
     order = tree.order[tree.depth[0]]
-    value = by_flips(terms, tree, size, room)
+    value = _by_flips(terms, tree, size, True, room)
     sort_candidates(size, order, room)
     for last in range(size - 1, -1, -1):
         if value + room.reach[0, last] < worth:
             return False
-        if find_set(value, last, worth, LIMIT, room) != 0:
+        if find_set(value, last, worth, min(LIMIT, ALL // size), room) != 0:
             return True
     return False
 
 
 @compiled
-def by_flips(terms: MarginTerms, tree: Tree, size: int, room: Room) -> float:
-    """State the node's function in the flips: ``room.by_single``, ``room.by_pair``, its value."""
+def _by_flips(terms: MarginTerms, tree: Tree, size: int, bends: bool, room: Room) -> float:
+    """State the node's function in the flips: its value, ``room.by_single``, ``room.by_pair``.
+
+    Without `bends`, it has no pairs, and `room.by_pair` is left alone.
+    """
     depth = tree.depth[0]
     surplus, slope, curve = tree.surplus[depth], tree.slope[depth], tree.curve[depth]
     rows, scaled, by_single, kept = room.rows, room.scaled, room.by_single, room.kept
@@ -110,7 +113,8 @@ def by_flips(terms: MarginTerms, tree: Tree, size: int, room: Room) -> float:
             scaled[a, j] = 2.0 * curve[j] * step
             total += step * (slope[j] + curve[j] * (2.0 * surplus[j] + step))
         by_single[a] = total
-    room.by_pair[:size, :size] = np.dot(rows[:size], scaled[:size].T)
+    if bends:
+        room.by_pair[:size, :size] = np.dot(rows[:size], scaled[:size].T)
     return float(value)
 
 
@@ -174,7 +178,7 @@ def _bound_by_sets(
     """Bound the children, and average the moments of a set of each into those so far."""
     depth = tree.depth[0]
     order, most = tree.order[depth], tree.most[depth]
-    value = by_flips(terms, tree, size, room)
+    value = _by_flips(terms, tree, size, True, room)
     sort_candidates(size, order, room)
     most[:size] = -np.inf
     room.seen[:] = 0.0
@@ -184,7 +188,7 @@ def _bound_by_sets(
         most_of_all = value + room.reach[0, last]
         if most_of_all < worth:
             break
-        members = find_set(value, last, worth, LIMIT, room)
+        members = find_set(value, last, worth, min(LIMIT, ALL // size), room)
         if members != 0:
             most[last] = most_of_all
             alive += 1
