@@ -29,6 +29,9 @@ STEPS, LINEAR_STEPS = 12, 200
 PROGRESS = 0.8
 """Steps end, after the first two, where one leaves more than this share of the children."""
 
+ROUNDING = 1e-9
+"""By which the function is raised: more than its sums in double precision are off."""
+
 LIMIT, ALL = 1000, 30_000
 """Sets seen before a search for one gives up, and before those of all children do together."""
 
@@ -101,7 +104,7 @@ def _by_flips(terms: MarginTerms, tree: Tree, size: int, bends: bool, room: Room
     surplus, slope, curve = tree.surplus[depth], tree.slope[depth], tree.curve[depth]
     rows, scaled, by_single, kept = room.rows, room.scaled, room.by_single, room.kept
     r = len(surplus)
-    value = tree.level[depth]
+    value = tree.level[depth] + ROUNDING
     for j in range(r):
         value += surplus[j] * (slope[j] + curve[j] * surplus[j])
     for a in range(size):

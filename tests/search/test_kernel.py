@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bnnopt import AttackInstance
@@ -86,7 +86,9 @@ def test_lines_and_parabolas_lie_above_the_margin_of_every_set_wherever_they_are
         drawn = [allowed[i] for i in rng.integers(len(allowed), size=4)]
         sums = np.array([terms.surplus + terms.change[list(s)].sum(axis=0) for s in drawn])
         mean, square = sums.mean(axis=0), (sums**2).mean(axis=0)
-        level += second_curves(gains[0], mean, square, low[0], high[0], activation[0], slope, curve)
+        level += second_curves(
+            gains[0], mean, square, low[0], high[0], bends, activation[0], slope, curve
+        )
         for members in allowed:
             y = terms.surplus + terms.change[list(members)].sum(axis=0)
             assert bends or not curve.any()
@@ -153,6 +155,7 @@ def test_conflicts_of_a_node_are_those_of_its_sums(seed: int, epsilon: float) ->
 
 @settings(max_examples=40, deadline=None)
 @given(seed=seeds, widths=shapes, epsilon=st.floats(0.1, 0.6), floor=st.integers(-8, 8))
+@example(seed=21786, widths=(5, 5, 5, 5), epsilon=0.453125, floor=0)  # a bound that is tight
 def test_the_tree_stops_at_every_reachable_set_of_the_margin_that_is_sought(
     seed: int, widths: tuple[int, ...], epsilon: float, floor: int
 ) -> None:
