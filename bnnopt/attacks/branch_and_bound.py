@@ -25,7 +25,7 @@ NODES = 2000
 """Visited before pattern search has its turn."""
 
 PAIRS = 200_000
-"""Pairs of neurons at the nodes visited between two looks at the clock, at most, but for one."""
+"""Visits times squared unstable neurons between two looks at the clock; a visit costs as much."""
 
 MOVES, ROUNDS = 40, 30
 """Of pattern search: moves before the tree, and rounds in turn with its further visits."""
@@ -96,9 +96,9 @@ class _Run:
         search, tree = self._search, self._trees[target]
         terms = search.terms[target]
         end = tree.nodes[0] + NODES
-        slice_ = max(PAIRS // max(len(search.flips.neurons), 1) ** 2, 1)
+        visits = max(PAIRS // max(len(search.flips.neurons), 1) ** 2, 1)
         while tree.nodes[0] < end and not search.is_over:
-            budget = min(int(end - tree.nodes[0]), slice_)
+            budget = min(int(end - tree.nodes[0]), visits)
             code = advance(search.region, terms, tree, search.worth(target), budget)
             if code == DONE:
                 self._finished.add(target)
