@@ -12,8 +12,9 @@ from bnnopt.attacks.base import Limits
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.flip_attack import FlipAttack
 from bnnopt.attacks.flip_search import FlipSearch
-from bnnopt.attacks.pattern import Walkers
+from bnnopt.attacks.pattern import Climber
 from bnnopt.instance import AttackInstance
+from bnnopt.search.problem import MarginTerms, without_idle
 from bnnopt.search.tree import DONE, FOUND, UNCLEAR, advance
 from bnnopt.search.tree_state import Tree, new_tree
 
@@ -27,8 +28,8 @@ NODES = 2000
 PAIRS = 200_000
 """Visits times squared unstable neurons between two looks at the clock; a visit costs as much."""
 
-MOVES, ROUNDS = 40, 30
-"""Of pattern search: moves before the tree, and rounds in turn with its further visits."""
+FEW, CLIMBS = 40, 30
+"""Unstable neurons up to which the tree comes before any climb; climbs in turn with its visits."""
 
 
 class BranchAndBound(FlipAttack):
@@ -58,6 +59,9 @@ class _Run:
 
     def __init__(self, search: FlipSearch) -> None:
         self._search = search
+        self._terms: dict[int, MarginTerms] = {
+            target: without_idle(terms) for target, terms in search.terms.items()
+        }
         self._trees: dict[int, Tree] = {}
         self._finished: set[int] = set()
 
@@ -69,19 +73,17 @@ class _Run:
         search = self._search
         for target in search.terms:
             self._check_root(target)
-        walkers = Walkers(search)
-        if len(search.flips.neurons):
-            walkers.run(MOVES * len(search.terms))
-        for target, terms in search.terms.items():
+        climber = Climber(search)
+        if len(search.flips.neurons) > FEW:
+            climber.climb()
+        for target, terms in self._terms.items():
             self._trees[target] = new_tree(search.region, terms)
         for target in self._trees:  # easy ones end here, and all get a bound
             self._visit(target)
-        rounds = ROUNDS
         for target in sorted(self._trees, key=self._open_bound):
             while target not in self._finished and not search.is_over:
-                if rounds > 0:
-                    walkers.walk_and_search()
-                    rounds -= 1
+                if climber.climbs <= CLIMBS:
+                    climber.climb()
                 self._visit(target)
 
     def _check_root(self, target: int) -> None:
@@ -94,7 +96,7 @@ class _Run:
     def _visit(self, target: int) -> None:
         """Advance one tree by some nodes."""
         search, tree = self._search, self._trees[target]
-        terms = search.terms[target]
+        terms = self._terms[target]
         end = tree.nodes[0] + NODES
         visits = max(PAIRS // max(len(search.flips.neurons), 1) ** 2, 1)
         while tree.nodes[0] < end and not search.is_over:
@@ -110,7 +112,7 @@ class _Run:
 
     def _open_bound(self, target: int) -> float:
         """A bound on the sets that a tree has not visited."""
-        terms = self._search.terms[target]
+        terms = self._terms[target]
         tree = self._trees.get(target)
         if target in self._finished:
             return -np.inf

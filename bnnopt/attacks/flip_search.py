@@ -20,7 +20,6 @@ from bnnopt.search.problem import (
     margin_terms,
     region_of,
     sorted_flips,
-    without_idle,
 )
 
 __all__ = ["FlipSearch"]
@@ -69,9 +68,7 @@ class FlipSearch:
         self.deadline = Deadline(limits.time_limit)
         self.flips = sorted_flips(instance)
         self.region = region_of(self.flips)
-        self.terms = {
-            c: without_idle(margin_terms(instance, self.flips, c)) for c in instance.targets
-        }
+        self.terms = {c: margin_terms(instance, self.flips, c) for c in instance.targets}
         self.findings = Findings(np.zeros((0, instance.network.num_inputs)))
         self.best = -np.inf
         self.closed = -np.inf
@@ -123,6 +120,20 @@ class FlipSearch:
         z = self._centre.copy()
         z[self._moving] += self.region.radius * u
         return z
+
+    def unit(self, z: FloatArray) -> FloatArray:
+        """Levels in units of the radius, shape (n,) to (m,): what `point` takes."""
+        return np.asarray((z - self._centre)[self._moving] / self.region.radius)
+
+    def pattern(self, u: FloatArray) -> BoolArray:
+        """Which unstable neurons flip at a point in units of the radius, shape (k,)."""
+        signs = self.instance.network.hidden[0](self.point(u)[None])[0]
+        return np.asarray(signs[self.flips.neurons] != self.flips.signs)
+
+    def distance(self, u: FloatArray) -> FloatArray:
+        """Levels between each unstable neuron's sum and its threshold there, shape (k,)."""
+        falls = self.region.weight @ (self.region.radius * u)
+        return np.abs(falls + self.region.demand)
 
     def margin(self, target: int, members: Iterable[int]) -> float:
         """The margin of a target where these neurons, places in `flips`, flip."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.attacks.draws import weighted
 from bnnopt.attacks.iprop_enumeration import MOST_MOVING, EnumeratedProblem
 from bnnopt.attacks.iprop_layer import LayerProblem
 from bnnopt.attacks.iprop_letter import perturb
 from bnnopt.attacks.iprop_patterns import Patterns
 from bnnopt.attacks.iprop_state import State, ideal_target, state_at
-from bnnopt.attacks.iprop_steps import weighted
 from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import interval_bounds

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.attacks.draws import weighted
 from bnnopt.attacks.iprop_state import State
 from bnnopt.errors import InputError
 
-__all__ = ["PATIENCE", "Sampler", "StepSize", "easy_first", "uniform", "weighted"]
+__all__ = ["PATIENCE", "Sampler", "StepSize", "easy_first", "uniform"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -98,14 +99,3 @@ def easy_first(rng: np.random.Generator, state: State, candidates: IntArray, siz
     """Neurons near their thresholds with a higher probability, falling as 1 / (1 + distance)."""
     distance = np.abs(state.slacks[-1][candidates])
     return weighted(rng, candidates, -np.log1p(distance), size)
-
-
-def weighted(
-    rng: np.random.Generator, candidates: IntArray, log_weight: FloatArray, size: int
-) -> IntArray:
-    """Draw without replacement, each next one with a probability in proportion to its weight.
-
-    The largest sums of logarithms and Gumbel noise are such a draw.
-    """
-    keys = log_weight + rng.gumbel(size=len(candidates))
-    return candidates[np.argsort(-keys)[:size]]

@@ -45,9 +45,8 @@ def bound_children(
     groups, interval = _interval_bound(terms, tree, size, room)
     if interval < worth:
         return
-    is_root = depth == 0 and not tree.base.any()
     linear, single = interval, np.zeros(size)
-    if is_root:
+    if depth == 0:
         linear = fit_lines(terms, tree, size, groups, room)
         single[:] = room.by_single[:size]
     if fit(terms, tree, size, groups, worth, room) == 0:

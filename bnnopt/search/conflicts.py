@@ -75,7 +75,7 @@ def find_conflicts(
     s = 0, less the 1 that each counted, and 2 where |s| = 1 and v = w = -sign(s).
     """
     depth = tree.depth[0]
-    falls, even = tree.falls[depth], (tree.base.sum() + depth) % 2 == 0
+    falls, even = tree.falls[depth], depth % 2 == 0
     near = np.flatnonzero(np.abs(falls) <= 1.0)
     sides, scaled = np.empty((size, len(near))), np.empty((size, len(near)))
     here = _find_spare(region, tree, kept, size, spare)

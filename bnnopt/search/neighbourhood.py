@@ -18,7 +18,7 @@ from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
 from bnnopt.search.targets import add_row, turning
 
-__all__ = ["Place", "Worth", "better_set", "move_to", "new_place", "worth_of"]
+__all__ = ["Place", "Worth", "better_set", "exclude", "move_to", "new_place", "worth_of"]
 
 Array = Any
 Scalar = Any
@@ -47,8 +47,6 @@ class Worth(NamedTuple):
 
     Parameters
     ----------
-    falls : array of float32, shape (k, m)
-        The weights of `Region`.
     surplus : array of float32, shape (r,)
     change : array of float32, shape (k, r)
     weight : array of float32, shape (layers, r, r)
@@ -58,7 +56,6 @@ class Worth(NamedTuple):
     constant : array of float64, shape (targets,)
     """
 
-    falls: Array
     surplus: Array
     change: Array
     weight: Array
@@ -73,8 +70,6 @@ class Place(NamedTuple):
     Parameters
     ----------
     flipped : array of bool, shape (k,)
-    falls : array of float32, shape (m,)
-        Sum of the weights of the flips.
     demand : array of float64, shape (1,)
         Sum of their demands.
     surplus : array of float32, shape (1 + layers, r)
@@ -90,7 +85,6 @@ class Place(NamedTuple):
     """
 
     flipped: Array
-    falls: Array
     demand: Array
     surplus: Array
     margin: Array
@@ -100,11 +94,10 @@ class Place(NamedTuple):
     turned: Array
 
 
-def worth_of(region: Region, terms: Sequence[MarginTerms]) -> Worth:
+def worth_of(terms: Sequence[MarginTerms]) -> Worth:
     """Collect the terms of all targets."""
     first = terms[0]
     return Worth(
-        region.weight.astype(np.float32),
         first.surplus.astype(np.float32),
         first.change.astype(np.float32),
         np.ascontiguousarray(first.weight.transpose(0, 2, 1), dtype=np.float32),
@@ -116,10 +109,9 @@ def worth_of(region: Region, terms: Sequence[MarginTerms]) -> Worth:
 
 def new_place(worth: Worth) -> Place:
     """The empty flip set."""
-    (k, m), (layers, r) = worth.falls.shape, worth.needed.shape
+    k, (layers, r) = len(worth.change), worth.needed.shape
     place = Place(
         flipped=np.zeros(k, dtype=np.bool_),
-        falls=np.zeros(m, dtype=np.float32),
         demand=np.zeros(1),
         surplus=np.empty((1 + layers, r), dtype=np.float32),
         margin=worth.constant.copy(),
@@ -142,9 +134,8 @@ def _switches(surplus: Array, row: Array, sign: Scalar, turned: Array) -> int:
     add_row(surplus, row, sign)
     count = 0
     for j in range(len(surplus)):
-        if (surplus[j] >= 0.0) != (surplus[j] - sign * row[j] >= 0.0):
-            turned[count] = j
-            count += 1
+        turned[count] = j
+        count += (surplus[j] >= 0.0) != (surplus[j] - sign * row[j] >= 0.0)
     return count
 
 
@@ -155,7 +146,6 @@ def _turn(region: Region, worth: Worth, place: Place, i: int) -> None:
     place.flipped[i] = not place.flipped[i]
     place.demand[0] += sign * region.demand[i]
     place.key[0] ^= place.key[1 + i]
-    add_row(place.falls, worth.falls[i], sign)
     turned, layers = place.turned, len(worth.needed)
     count = _switches(place.surplus[0], worth.change[i], sign, turned)
     for at in range(layers):
@@ -173,22 +163,19 @@ def _turn(region: Region, worth: Worth, place: Place, i: int) -> None:
 
 
 @compiled
-def _clashes(pairs: Array, place: Place, i: int) -> int:
-    """How many flips neuron i conflicts with."""
-    count = 0
-    for j in range(len(place.flipped)):
-        count += pairs[i, j] and place.flipped[j]
-    return count
-
-
-@compiled
-def _may_have_point(region: Region, place: Place) -> bool:
-    """Whether neither the test of sums nor memory excludes the present set."""
+def _may_have_point(region: Region, place: Place, moving: Array, pairs: Array) -> bool:
+    """Whether neither memory nor the tests of pairs and of sums exclude the present set."""
     if place.without[place.key[0] % MEMORY] == place.key[0]:
         return False
-    reach = 0.0
-    for i in range(len(place.falls)):
-        reach += region.radius[i] * abs(place.falls[i])
+    for i in moving:
+        if place.flipped[i] and np.any(pairs[i] & place.flipped):
+            return False
+    falls, reach = np.zeros(len(region.radius)), 0.0
+    for i in range(len(place.flipped)):
+        if place.flipped[i]:
+            add_row(falls, region.weight[i], 1.0)
+    for i in range(len(falls)):
+        reach += region.radius[i] * abs(falls[i])
     return bool(reach >= place.demand[0] - MARGIN)
 
 
@@ -200,17 +187,14 @@ def _promise(
     promise = np.zeros(1 << len(moving))
     floor = place.margin.max() + GAIN
     moved = np.zeros(len(moving), dtype=np.bool_)
-    conflicts, effort = 0, EASY
+    effort = EASY
     for turn in range(1, len(promise) + 1):
         at = turning(turn) if turn < len(promise) else len(moving) - 1  # the last one closes
-        i = moving[at]
-        clashes = _clashes(pairs, place, i)
-        conflicts += -clashes if place.flipped[i] else clashes
-        effort += -distance[i] if moved[at] else distance[i]
+        effort += -distance[moving[at]] if moved[at] else distance[moving[at]]
         moved[at] = not moved[at]
-        _turn(region, worth, place, i)
+        _turn(region, worth, place, moving[at])
         gain = place.margin.max() - floor
-        if gain > 0.0 and conflicts == 0 and _may_have_point(region, place):
+        if gain > 0.0 and _may_have_point(region, place, moving, pairs):
             promise[turn % len(promise)] = gain / effort
     return promise
 
@@ -232,13 +216,18 @@ def move_to(region: Region, worth: Worth, place: Place, flipped: Array) -> None:
 
 
 @compiled
+def exclude(place: Place) -> None:
+    """Remember that the present set has no point."""
+    place.without[place.key[0] % MEMORY] = place.key[0]
+
+
+@compiled
 def _settle(region: Region, place: Place, slack: float, enough: float, u: Array) -> int:
     """Settle the present set, and remember it if it has no point."""
-    u[:] = -np.sign(place.falls)
     multipliers = np.zeros(len(place.flipped))
     status = settle_pattern(region, place.flipped, slack, enough, u, multipliers)
     if status == REFUTED:
-        place.without[place.key[0] % MEMORY] = place.key[0]
+        exclude(place)
     return status
 
 

@@ -75,15 +75,13 @@ def settle_pattern(
     slack, enough : float
         Levels aimed at, and levels that suffice.
     u : array, shape (m,)
-        Where to begin; becomes the point.
+        Becomes the point.
     multipliers : array, shape (k,)
         Becomes the certificate.
     """
     radius, demand, stay_demand = region.radius, region.demand, region.stay_demand
     curvature, m = region.curvature, len(region.radius)
-    ahead = u.copy()
-    before = u.copy()
-    gradient = np.zeros(m)
+    ahead, before, gradient = np.zeros(m), np.zeros(m), np.zeros(m)
     momentum = 1.0
     for iteration in range(ITERATIONS):
         least, largest = _violations(region, flipped, slack, ahead, gradient, multipliers)

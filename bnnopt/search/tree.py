@@ -23,7 +23,6 @@ import numpy as np
 from bnnopt.search.bound import margin_of
 from bnnopt.search.children import bound_children
 from bnnopt.search.compiled import compiled
-from bnnopt.search.conflicts import add_falls
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
 from bnnopt.search.room import new_room
@@ -120,13 +119,9 @@ def _step_down(tree: Tree) -> None:
 def _settle(region: Region, tree: Tree, k: int) -> int:
     """Decide the present set; where its flips alone are refuted, its supersets are too."""
     depth = tree.depth[0]
-    flipped = tree.base.copy()
-    add_falls(region, tree)
+    flipped, multipliers = np.zeros(k, dtype=np.bool_), np.zeros(k)
     for d in range(1, depth + 1):
         flipped[tree.flipped[d]] = True
-    multipliers = np.zeros(k)
-    for i in range(len(tree.u)):
-        tree.u[i] = -np.sign(tree.falls[depth, i])
     verdict = settle_pattern(region, flipped, SLACK, ENOUGH, tree.u, multipliers)
     if verdict == REFUTED:
         by_flips = True

@@ -31,8 +31,6 @@ class Tree(NamedTuple):
     demand : array of float64, shape (k + 1,)
         Sum of their demands.
     surplus : array of float64, shape (k + 1, r)
-    base : array of bool, shape (k,)
-        The flips that every set of the tree has.
     flipped : array of int64, shape (k + 1,)
         The flip that each depth adds.
     order : array of int64, shape (k + 1, k)
@@ -65,7 +63,6 @@ class Tree(NamedTuple):
     falls: Array
     demand: Array
     surplus: Array
-    base: Array
     flipped: Array
     order: Array
     reach: Array
@@ -81,20 +78,8 @@ class Tree(NamedTuple):
     u: Array
 
 
-def new_tree(
-    region: Region, terms: MarginTerms, base: Array | None = None, free: Array | None = None
-) -> Tree:
-    """A tree at its root, which stands for the flip sets between two.
-
-    Parameters
-    ----------
-    region : Region
-    terms : MarginTerms
-    base : array of bool, shape (k,), optional
-        The smallest of the sets; without, the empty one.
-    free : array of bool, shape (k,), optional
-        What they may have beside it; without, everything.
-    """
+def new_tree(region: Region, terms: MarginTerms) -> Tree:
+    """A tree at its root, the empty set."""
     (k, m), (layers, r) = region.weight.shape, terms.needed.shape
     tree = Tree(
         depth=np.zeros(1, dtype=np.int64),
@@ -103,7 +88,6 @@ def new_tree(
         falls=np.zeros((k + 1, m)),
         demand=np.zeros(k + 1),
         surplus=np.zeros((k + 1, r), dtype=np.float32),
-        base=np.zeros(k, dtype=np.bool_) if base is None else base,
         flipped=np.full(k + 1, -1),
         order=np.zeros((k + 1, k), dtype=np.int64),
         reach=np.full((k + 1, k), np.inf),
@@ -118,10 +102,7 @@ def new_tree(
         conflict=np.zeros((min(k + 1, LEVELS), k, k), dtype=np.bool_),
         u=np.zeros(m),
     )
-    tree.surplus[0] = terms.surplus + terms.change[tree.base].sum(axis=0)
-    tree.falls[0] = region.weight[tree.base].sum(axis=0)
-    tree.demand[0] = region.demand[tree.base].sum()
-    candidates = np.arange(k) if free is None else np.flatnonzero(free)
-    tree.order[0, : len(candidates)] = candidates
-    tree.count[0] = len(candidates)
+    tree.surplus[0] = terms.surplus
+    tree.order[0] = np.arange(k)
+    tree.count[0] = k
     return tree

@@ -9,12 +9,11 @@ from functools import cache
 import numpy as np
 
 from bnnopt.search.cache import run_though_unsaved
-from bnnopt.search.neighbourhood import better_set, move_to, new_place, worth_of
+from bnnopt.search.neighbourhood import better_set, exclude, move_to, new_place, worth_of
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.targets import most_met
 from bnnopt.search.tree import advance
 from bnnopt.search.tree_state import new_tree
-from bnnopt.search.walk import new_walk, walk
 
 __all__ = ["warm_up"]
 
@@ -44,10 +43,10 @@ def _run_on_one_neuron() -> None:
     small = one.astype(np.float32)
     terms = MarginTerms(small[0], small, np.zeros((0, 1, 1)), np.zeros((0, 1)), np.ones(1), 0.0)
     advance(region, terms, new_tree(region, terms), 0.0, 1)
-    walk(region, terms, new_walk(region, terms, 0, 0.0), 1)
-    worth = worth_of(region, [terms])
+    worth = worth_of([terms])
     place = new_place(worth)
     no, zero = np.zeros((1, 1), dtype=np.bool_), np.zeros((1, 1), dtype=np.int64)
     move_to(region, worth, place, no[0])
     better_set(region, worth, place, zero[0], no, np.ones(1), 1, True, np.zeros(1))
+    exclude(place)
     most_met(small[0], small, zero[0], zero)

@@ -21,7 +21,6 @@ from bnnopt.search.problem import MarginTerms, Region, margin_terms, region_of, 
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
 from bnnopt.search.tree import advance
 from bnnopt.search.tree_state import new_tree
-from bnnopt.search.walk import new_walk, walk
 from tests.helpers import random_image, random_network
 
 shapes = st.sampled_from([(6,), (6, 4), (7, 5, 4), (5, 5, 5, 5), (5, 4, 4, 4, 4)])
@@ -172,18 +171,3 @@ def test_the_tree_stops_at_every_reachable_set_of_the_margin_that_is_sought(
     while advance(region, terms, tree, float(floor), 10**6) != 0:
         found.add(tuple(sorted(tree.flipped[1 : tree.depth[0] + 1].tolist())))
     assert reachable <= found
-
-
-def test_a_walk_repeats_itself_with_its_seed_and_never_gets_worse() -> None:
-    _, _, region, terms = problem(3, (9, 6, 5), 0.5, inputs=9)
-    traces = []
-    for _ in range(2):
-        state, trace = new_walk(region, terms, 5, -100.0), []
-        for _ in range(30):
-            walk(region, terms, state, 10)
-            trace.append((float(state.value[0]), state.best.tolist()))
-        traces.append(trace)
-    assert traces[0] == traces[1]
-    values = [value for value, _ in traces[0]]
-    assert values == sorted(values)
-    assert values[-1] > -100.0
