@@ -105,10 +105,8 @@ class _Run:
             if code == DONE:
                 self._finished.add(target)
                 return
-            if code == FOUND and search.offer(search.point(tree.u)[None]):
-                continue
             if code in (FOUND, UNCLEAR):
-                search.decide(target, tree.flipped[1 : tree.depth[0] + 1])
+                search.take(target, np.flatnonzero(tree.found), tree.u if code == FOUND else None)
 
     def _open_bound(self, target: int) -> float:
         """A bound on the sets that a tree has not visited."""

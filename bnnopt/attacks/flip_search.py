@@ -25,6 +25,7 @@ from bnnopt.search.problem import (
 __all__ = ["FlipSearch"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 TOLERANCE = 1e-7
@@ -141,6 +142,31 @@ class FlipSearch:
         surplus = terms.surplus + terms.change[list(members)].sum(axis=0)
         return float(margin_of(terms, surplus))
 
+    def take(self, target: int, members: IntArray, u: FloatArray | None) -> bool:
+        """Replay a point of a flip set; decide the set where the replay has less than its margin.
+
+        Rounding to whole pixels can change the pattern: to one that is better than the best so
+        far, yet not the one that was found.
+
+        Parameters
+        ----------
+        target : int
+        members : array of int, shape (size,)
+        u : array of float, shape (m,), optional
+            The point in units of the radius, if there is one.
+
+        Returns
+        -------
+        bool
+            Whether there is a better point than before.
+        """
+        before = self.best
+        if u is not None:
+            self.offer(self.point(u)[None])
+        if self.best < self.margin(target, members) - GAP:
+            self.decide(target, members)
+        return self.best > before
+
     def decide(self, target: int, members: Iterable[int]) -> None:
         """Settle a set that the kernel could not, by linear programs and for pixels a MILP.
 
@@ -154,6 +180,7 @@ class FlipSearch:
         if key in self._decided:
             return
         self._decided.add(key)
+        margin = self.margin(target, np.flatnonzero(flipped))
         signs = np.where(flipped, -self.flips.signs, self.flips.signs).astype(np.int8)
         pixels = self.instance.domain == "pixels"
         for whole in (False, True) if pixels else (False,):
@@ -164,11 +191,13 @@ class FlipSearch:
                 reached = reachability.test(signs, self.deadline.left)
             if reached.interrupted:
                 raise KeyboardInterrupt
-            if reached.point is not None and self.offer(reached.point[None]):
-                return
+            if reached.point is not None:
+                self.offer(reached.point[None])
+                if self.best >= margin - GAP:
+                    return
             if whole and reached.slack is not None and reached.slack <= -0.5:
                 return  # slacks are whole there: no image has the pattern
             below = not whole and reached.slack is not None and reached.slack < -TOLERANCE
             if below and self.flips.refutes(flipped, reached.multipliers):
                 return
-        self.closed = max(self.closed, self.margin(target, np.flatnonzero(flipped)))
+        self.closed = max(self.closed, margin)

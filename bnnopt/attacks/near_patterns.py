@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from bnnopt.attacks.draws import weighted
 from bnnopt.flips import Flips, pair_conflicts
-from bnnopt.search.neighbourhood import better_set, exclude, move_to, new_place, worth_of
+from bnnopt.search.neighbourhood import better_set
+from bnnopt.search.place import exclude, move_to, new_place, worth_of
 from bnnopt.search.problem import MarginTerms, Region
 
 __all__ = ["NearPatterns", "draw_neighbours"]

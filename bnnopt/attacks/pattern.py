@@ -61,7 +61,10 @@ class Climber:
             if status == REACHED:
                 u, flipped, failures = found, near.flipped, 0
             if status in (OPEN, REACHED) and near.margin.max() > search.best:
-                self._take(found, status == REACHED)
+                target = list(search.terms)[int(np.argmax(near.margin))]
+                point = found if status == REACHED else None
+                if search.take(target, np.flatnonzero(near.flipped), point):
+                    self.improved_at = self.climbs
             if status == OPEN:
                 near.exclude()
 
@@ -72,15 +75,6 @@ class Climber:
             return best
         vertex = self._rng.choice([-1.0, 1.0], len(best))
         return np.asarray(best + self._rng.uniform(0.0, MOST_SHIFT) * (vertex - best))
-
-    def _take(self, u: FloatArray, is_point: bool) -> None:
-        """Replay a point of a set that is better than the best; without one, decide the set."""
-        search = self._search
-        if is_point and search.offer(search.point(u)[None]):
-            self.improved_at = self.climbs
-        elif not is_point or search.instance.domain == "pixels":
-            target = list(search.terms)[int(np.argmax(self._near.margin))]
-            search.decide(target, np.flatnonzero(self._near.flipped))
 
 
 class PatternAttack(FlipAttack):

@@ -85,6 +85,8 @@ def is_worth_it(terms: MarginTerms, tree: Tree, size: int, worth: float, room: R
     """Whether the function that the node has from its parent leaves a set that is worth it."""
     order = tree.order[tree.depth[0]]
     value = _by_flips(terms, tree, size, True, room)
+    if value >= worth:
+        return True
     sort_candidates(size, order, room)
     for last in range(size - 1, -1, -1):
         if value + room.reach[0, last] < worth:

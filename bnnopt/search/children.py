@@ -1,4 +1,4 @@
-r"""What the children of a node may bring: bounds by intervals and by a quadratic function.
+r"""What a node and its children may bring: bounds by intervals and by a quadratic function.
 
 Compiled. What the parent knew is tried first; it ends most nodes.
 """
@@ -17,7 +17,7 @@ from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.room import Room
 from bnnopt.search.tree_state import Tree
 
-__all__ = ["bound_children"]
+__all__ = ["bound_children", "may_be_worth_it"]
 
 Array = Any
 
@@ -29,17 +29,9 @@ def bound_children(
     """Order the candidates, and bound what each and those before it may bring."""
     depth = tree.depth[0]
     tree.position[depth] = -1
-    size = tree.count[depth]
-    if size == 0:
-        return
-    order, kept = tree.order[depth], room.kept
+    order, kept, size = tree.order[depth], room.kept, tree.count[depth]
     kept[:size] = order[:size]
     inherit_conflicts(tree, kept, size, room.conflict)
-    _, interval = _interval_bound(terms, tree, size, room)
-    if interval < worth:
-        return
-    if tree.fitted[depth] and not is_worth_it(terms, tree, size, worth, room):
-        return
     add_falls(region, tree)
     find_conflicts(region, tree, kept, room.spare, size, room.conflict)
     groups, interval = _interval_bound(terms, tree, size, room)
@@ -51,7 +43,6 @@ def bound_children(
         single[:] = room.by_single[:size]
     if fit(terms, tree, size, groups, worth, room) == 0:
         return
-    tree.fitted[depth] = True
     most, reach, so_far = tree.most[depth], tree.reach[depth], -np.inf
     gained = np.zeros(groups)
     for a in range(size):
@@ -64,6 +55,20 @@ def bound_children(
         so_far = max(so_far, most[a])
         reach[a] = so_far
     tree.position[depth] = size - 1
+
+
+@compiled
+def may_be_worth_it(terms: MarginTerms, tree: Tree, worth: float, room: Room) -> bool:
+    """Whether what the parent knew leaves a set of the present node's subtree."""
+    depth = tree.depth[0]
+    order, kept, size = tree.order[depth], room.kept, tree.count[depth]
+    kept[:size] = order[:size]
+    inherit_conflicts(tree, kept, size, room.conflict)
+    _, interval = _interval_bound(terms, tree, size, room)
+    if interval < worth or not is_worth_it(terms, tree, size, worth, room):
+        return False
+    order[:size] = kept[:size]
+    return True
 
 
 @compiled

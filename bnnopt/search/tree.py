@@ -10,6 +10,8 @@ proofs:
 - *certificate*: a set worth having that `settle_pattern` refutes by its flips alone;
 - *value*: no set of the subtree has a margin of at least `worth`.
 
+Where few candidates are left, their sets are enumerated instead (`bnnopt.search.leaves`).
+
 The search stops at every set of that margin that it cannot refute, so that its caller can replay
 a point, and goes on where it stopped.
 """
@@ -21,12 +23,13 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.bound import margin_of
-from bnnopt.search.children import bound_children
+from bnnopt.search.children import bound_children, may_be_worth_it
 from bnnopt.search.compiled import compiled
+from bnnopt.search.leaves import next_set
 from bnnopt.search.problem import MarginTerms, Region
-from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
-from bnnopt.search.room import new_room
-from bnnopt.search.tree_state import Tree
+from bnnopt.search.reach import REACHED, REFUTED, settle_pattern
+from bnnopt.search.room import Room, new_room
+from bnnopt.search.tree_state import OVER, Tree
 
 __all__ = ["DONE", "FOUND", "PAUSED", "UNCLEAR", "advance"]
 
@@ -44,50 +47,64 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
 
     Returns
     -------
-    DONE, PAUSED, FOUND (``tree.u`` has the pattern) or UNCLEAR (neither point nor certificate)
+    DONE, PAUSED, FOUND (``tree.u`` has the set ``tree.found``) or UNCLEAR (neither a point of that
+    set nor a certificate)
     """
-    k = len(region.demand)
     end = tree.nodes[0] + budget
     room = new_room(region, terms)
     while tree.depth[0] >= 0:
+        if tree.nodes[0] >= end:
+            return PAUSED
+        if tree.step[0] != OVER:
+            if next_set(region, tree, worth):
+                verdict = _settle(region, tree, tree.place.flipped, np.zeros(len(tree.found)))
+                if verdict != REFUTED:
+                    return FOUND if verdict == REACHED else UNCLEAR
+            else:
+                _step_up(tree)
+            continue
         depth = tree.depth[0]
         if tree.entering[0]:
             tree.entering[0] = False
             bound_children(region, terms, tree, worth, room)
         at = tree.position[depth]
         if at < 0 or tree.reach[depth, at] < worth:
-            tree.depth[0] -= 1
-            if depth > 0:
-                tree.position[depth - 1] -= 1
-            continue
-        if tree.most[depth, at] < worth:
+            _step_up(tree)
+        elif tree.most[depth, at] < worth:
             tree.position[depth] -= 1
-            continue
-        _add_child(terms, tree)
-        is_worth = margin_of(terms, tree.surplus[depth + 1]) >= worth
-        if not is_worth and tree.count[depth + 1] == 0:
-            tree.position[depth] -= 1
-            continue
-        _step_down(tree)
-        if is_worth:
-            verdict = _settle(region, tree, k)
-            if verdict == REACHED:
-                return FOUND
-            if verdict == OPEN:
-                return UNCLEAR
-        if tree.nodes[0] >= end:
-            return PAUSED
+        else:
+            verdict = _visit(region, terms, tree, worth, room)
+            if verdict != REFUTED:
+                return FOUND if verdict == REACHED else UNCLEAR
     return DONE
 
 
 @compiled
-def _add_child(terms: MarginTerms, tree: Tree) -> None:
-    """State the child at work; its candidates are those before it that it tolerates."""
+def _visit(region: Region, terms: MarginTerms, tree: Tree, worth: float, room: Room) -> int:
+    """Go to the child at work, unless it is not worth it; settle its own set where that is."""
+    _step_down(tree)
+    count = tree.count[tree.depth[0]]
+    if count > tree.few[0]:
+        _inherit(terms, tree)
+        if not may_be_worth_it(terms, tree, worth, room):
+            _step_up(tree)
+            return REFUTED
+    if count <= tree.few[1]:
+        tree.step[0] = 0
+        return REFUTED
+    tree.entering[0] = True
+    if margin_of(terms, tree.surplus[tree.depth[0]]) < worth:
+        return REFUTED
+    return _settle_node(region, tree)
+
+
+@compiled
+def _step_down(tree: Tree) -> None:
+    """Make the child at work the present node; its candidates are those that it tolerates."""
     depth = tree.depth[0]
     child = depth + 1
     at = tree.position[depth]
     new = tree.order[depth, at]
-    tree.surplus[child] = tree.surplus[depth] + terms.change[new]
     tree.flipped[child] = new
     conflict = tree.conflict[min(depth, len(tree.conflict) - 1), new]
     size = 0
@@ -97,37 +114,45 @@ def _add_child(terms: MarginTerms, tree: Tree) -> None:
             tree.order[child, size] = other
             size += 1
     tree.count[child] = size
+    tree.depth[0] = child
     tree.nodes[0] += 1
 
 
 @compiled
-def _step_down(tree: Tree) -> None:
-    """Make the child the present node."""
-    depth = tree.depth[0]
-    child = depth + 1
+def _step_up(tree: Tree) -> None:
+    """Make the parent the present node, and its next child the one at work."""
+    tree.depth[0] -= 1
+    if tree.depth[0] >= 0:
+        tree.position[tree.depth[0]] -= 1
+
+
+@compiled
+def _inherit(terms: MarginTerms, tree: Tree) -> None:
+    """State the present node as far as its parent's state tells."""
+    child = tree.depth[0]
+    depth = child - 1
+    tree.surplus[child] = tree.surplus[depth] + terms.change[tree.flipped[child]]
     tree.level[child] = tree.level[depth]
     tree.slope[child] = tree.slope[depth]
     tree.curve[child] = tree.curve[depth]
     tree.activation[child] = tree.activation[depth]
-    tree.fitted[child] = True
-    tree.position[child] = -1
-    tree.depth[0] = child
-    tree.entering[0] = True
 
 
 @compiled
-def _settle(region: Region, tree: Tree, k: int) -> int:
+def _settle_node(region: Region, tree: Tree) -> int:
     """Decide the present set; where its flips alone are refuted, its supersets are too."""
-    depth = tree.depth[0]
-    flipped, multipliers = np.zeros(k, dtype=np.bool_), np.zeros(k)
-    for d in range(1, depth + 1):
+    flipped, multipliers = np.zeros_like(tree.found), np.zeros(len(tree.found))
+    for d in range(1, tree.depth[0] + 1):
         flipped[tree.flipped[d]] = True
-    verdict = settle_pattern(region, flipped, SLACK, ENOUGH, tree.u, multipliers)
-    if verdict == REFUTED:
-        by_flips = True
-        for j in range(k):
-            if multipliers[j] > 0.0 and not flipped[j]:
-                by_flips = False
-        if by_flips:
-            tree.entering[0] = False  # no children
+    verdict = _settle(region, tree, flipped, multipliers)
+    if verdict == REFUTED and not np.any(multipliers[~flipped] > 0.0):
+        tree.entering[0] = False  # no children
+        tree.position[tree.depth[0]] = -1
     return verdict
+
+
+@compiled
+def _settle(region: Region, tree: Tree, flipped: Array, multipliers: Array) -> int:
+    """Decide a set; keep it, and its point."""
+    tree.found[:] = flipped
+    return settle_pattern(region, flipped, SLACK, ENOUGH, tree.u, multipliers)

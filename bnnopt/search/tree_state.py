@@ -6,11 +6,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bnnopt.search.place import Place, Worth, new_place, worth_of
 from bnnopt.search.problem import MarginTerms, Region
 
-__all__ = ["Tree", "new_tree"]
+__all__ = ["OVER", "Tree", "new_tree"]
 
 Array = Any
+
+FEW, FEW_DEEP = 3, 11
+"""Candidates whose sets are enumerated, in networks of two hidden layers and of more, where bounds
+are weak."""
+
+OVER = -1
+"""The step of no enumeration."""
 
 LEVELS = 48
 """Depths that keep conflicts of their own, which bounds the memory."""
@@ -49,12 +57,20 @@ class Tree(NamedTuple):
         Number of candidates.
     activation : array of float64, shape (k + 1, 1 + layers, r)
         Mean activations over the distribution of sets to which the function is fitted.
-    fitted : array of bool, shape (k + 1,)
-        Whether there is a function: the root has none before its first visit.
     conflict : array of bool, shape (levels, k, k)
         Which two candidates cannot both join the present set; deeper nodes use the last level.
+    few : array of int64, shape (2,)
+        Candidates whose sets are enumerated at once; and unless what the parent knew rules them
+        out.
+    step : array of int64, shape (1,)
+        Of the enumeration of the present node's sets (`bnnopt.search.leaves`), or OVER.
+    worth : Worth
+    place : Place
+        For that enumeration.
+    found : array of bool, shape (k,)
+        The last set found.
     u : array of float64, shape (m,)
-        The point of the last set found, in units of the radius.
+        Its point, in units of the radius.
     """
 
     depth: Array
@@ -73,14 +89,19 @@ class Tree(NamedTuple):
     position: Array
     count: Array
     activation: Array
-    fitted: Array
     conflict: Array
+    few: Array
+    step: Array
+    worth: Worth
+    place: Place
+    found: Array
     u: Array
 
 
 def new_tree(region: Region, terms: MarginTerms) -> Tree:
     """A tree at its root, the empty set."""
     (k, m), (layers, r) = region.weight.shape, terms.needed.shape
+    worth = worth_of([terms])
     tree = Tree(
         depth=np.zeros(1, dtype=np.int64),
         nodes=np.zeros(1, dtype=np.int64),
@@ -98,8 +119,12 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         position=np.full(k + 1, -1),
         count=np.zeros(k + 1, dtype=np.int64),
         activation=np.full((k + 1, layers + 1, r), 0.5),
-        fitted=np.zeros(k + 1, dtype=np.bool_),
         conflict=np.zeros((min(k + 1, LEVELS), k, k), dtype=np.bool_),
+        few=np.array([FEW, FEW_DEEP if layers else FEW]),
+        step=np.full(1, OVER),
+        worth=worth,
+        place=new_place(worth),
+        found=np.zeros(k, dtype=np.bool_),
         u=np.zeros(m),
     )
     tree.surplus[0] = terms.surplus

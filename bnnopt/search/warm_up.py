@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 
 from bnnopt.search.cache import run_though_unsaved
-from bnnopt.search.neighbourhood import better_set, exclude, move_to, new_place, worth_of
+from bnnopt.search.neighbourhood import better_set
+from bnnopt.search.place import exclude, move_to, new_place, worth_of
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.targets import most_met
 from bnnopt.search.tree import advance

@@ -48,6 +48,22 @@ def test_branch_and_bound_in_pixels_gives_the_optimum_of_enumeration(
     assert result.verified
 
 
+@pytest.mark.parametrize(("seed", "epsilon"), [(98, 0.3), (262, 0.3), (288, 0.45)])
+@pytest.mark.parametrize("goal", ["margin", "flip"])
+def test_a_set_whose_point_rounds_to_a_better_one_of_another_set_is_still_decided(
+    seed: int, epsilon: float, goal: str
+) -> None:
+    network = random_network(seed, inputs=4, widths=(5, 3))
+    image = random_image(network, seed)
+    instance = AttackInstance(network, image, epsilon, "untargeted", "pixels", goal=goal)
+    best = best_pixel_margin(instance)
+    result = BranchAndBound()(instance)
+    assert result.status is Status.OPTIMAL
+    assert (result.objective > 0.0) == (best > 0.0)
+    if goal == "margin":
+        assert result.objective == best
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=seeds, widths=shapes, head=heads, target=targets, epsilon=st.floats(0.03, 0.5))
 def test_its_bound_holds_for_every_pattern_of_the_closed_box(

@@ -133,6 +133,7 @@ def test_points_and_certificates_hold_in_exact_arithmetic(seed: int, epsilon: fl
 def test_conflicts_of_a_node_are_those_of_its_sums(seed: int, epsilon: float) -> None:
     _, flips, region, terms = problem(seed, (9, 5), epsilon, inputs=9)
     tree = new_tree(region, terms)
+    tree.few[:] = -1  # a tree to its leaves
     visited = 0
     while advance(region, terms, tree, -np.inf, 1) != 0 and visited < 200:
         visited += 1
@@ -167,7 +168,10 @@ def test_the_tree_stops_at_every_reachable_set_of_the_margin_that_is_sought(
         verdict = settle_pattern(region, flipped, 0.5, 0.05, np.zeros(m), np.zeros(k))
         if verdict == REACHED and margin(terms, members) >= floor:
             reachable.add(members)
-    tree, found = new_tree(region, terms), set()
-    while advance(region, terms, tree, float(floor), 10**6) != 0:
-        found.add(tuple(sorted(tree.flipped[1 : tree.depth[0] + 1].tolist())))
-    assert reachable <= found
+    for few in ((-1, -1), (0, 2), (3, 3), (3, 11)):  # enumerated: nothing, some, all
+        tree, found = new_tree(region, terms), list[tuple[int, ...]]()
+        tree.few[:] = few
+        while advance(region, terms, tree, float(floor), 10**6) != 0:
+            found.append(tuple(np.flatnonzero(tree.found).tolist()))
+        assert reachable <= set(found)
+        assert len(found) == len(set(found))

@@ -5,7 +5,7 @@ import pytest
 
 from bnnopt import AttackInstance
 from bnnopt.search.bound import margin_of
-from bnnopt.search.neighbourhood import move_to, new_place, worth_of
+from bnnopt.search.place import move_to, new_place, worth_of
 from bnnopt.search.problem import margin_terms, region_of, sorted_flips
 from tests.helpers import random_image, random_network
 

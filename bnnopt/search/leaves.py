@@ -1,0 +1,59 @@
+r"""Subtrees of a few candidates, set by set: there that costs less than any bound.
+
+Compiled. Subsets of the candidates are visited in Gray code order, which can stop and go on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bnnopt.search.compiled import compiled
+from bnnopt.search.place import move_to, passes_sum_test, turn
+from bnnopt.search.problem import Region
+from bnnopt.search.targets import turning
+from bnnopt.search.tree_state import OVER, Tree
+
+__all__ = ["next_set"]
+
+Array = Any
+
+ROUNDING = 1e-9
+"""More than what a margin in double precision is off."""
+
+
+@compiled
+def next_set(region: Region, tree: Tree, worth: float) -> bool:
+    """Go to the next set of the present node's subtree that is worth it: ``tree.place``.
+
+    Sets that fail the tests of pairs and of sums are left out. ``tree.step`` is OVER after the
+    last one.
+    """
+    depth, place = tree.depth[0], tree.place
+    order, count = tree.order[depth], tree.count[depth]
+    if tree.step[0] == 0:
+        flipped = np.zeros(len(place.flipped), dtype=np.bool_)
+        for d in range(1, depth + 1):
+            flipped[tree.flipped[d]] = True
+        move_to(region, tree.worth, place, flipped)
+    for step in range(tree.step[0], 1 << count):
+        if step > 0:
+            turn(region, tree.worth, place, order[turning(step)])
+        if place.margin[0] >= worth - ROUNDING and _may_have_point(region, tree, order[:count]):
+            tree.step[0] = step + 1
+            return True
+    tree.step[0] = OVER
+    return False
+
+
+@compiled
+def _may_have_point(region: Region, tree: Tree, candidates: Array) -> bool:
+    """Whether the tests of pairs and of sums let the candidates that flip join."""
+    flipped = tree.place.flipped
+    conflict = tree.conflict[min(tree.depth[0] - 1, len(tree.conflict) - 1)]
+    for i in candidates:
+        for j in candidates:
+            if flipped[i] and flipped[j] and conflict[i, j]:
+                return False
+    return passes_sum_test(region, tree.place)
