@@ -46,7 +46,7 @@ class AutoAttack(Attack):
     def __init__(self, solver: str = "highs", formulation: str = "tight") -> None:
         check_names(formulation)
         self._adapter = solvers.get(solver)
-        self._tree, self._walk = BranchAndBound(), PatternAttack()
+        self._tree, self._pattern = BranchAndBound(), PatternAttack()
         self.solver = solver
         self.formulation: str = formulation
 
@@ -74,7 +74,8 @@ class AutoAttack(Attack):
         # A flip somewhere in the box is a good point of many budgets once it is brought inside.
         whole = replace(instance, goal="margin", max_pixels=None, max_l1=None)
         seconds = min(START_SECONDS, START_SHARE * (limits.time_limit or np.inf))
-        first = self._walk.run(whole, replace(limits, time_limit=seconds), starts)
+        quick = replace(limits, time_limit=seconds, on_incumbent=None)  # of another goal
+        first = self._pattern.run(whole, quick, starts)
         if first.interrupted:
             return first
         left = replace(limits, time_limit=deadline.left)

@@ -113,7 +113,9 @@ class FlipSearch:
             return False
         self.best = float(margins[at])
         self.findings.points = snapped[at][None]
-        self.findings.trace.append((self.deadline.elapsed, self.best))
+        seconds = self.deadline.elapsed
+        self.findings.trace.append((seconds, self.best))
+        self.limits.tell(seconds, self.best)
         return True
 
     def point(self, u: FloatArray) -> FloatArray:

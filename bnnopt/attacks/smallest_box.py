@@ -52,7 +52,9 @@ def smallest_box(
     result = Findings(starts, goal_bounds=[_beyond(instance, 0.0)], iterations=0)
     while epsilon > empty and not deadline.passed:
         box = replace(instance, epsilon=epsilon, goal="flip")
-        found = seek(box, replace(limits, time_limit=deadline.left), result.points)
+        # A margin of a box is no objective here, so that nobody is told.
+        inside = replace(limits, time_limit=deadline.left, on_incumbent=None)
+        found = seek(box, inside, result.points)
         result.iterations = (result.iterations or 0) + (found.iterations or 0)
         result.interrupted, result.message = found.interrupted, found.message
         flips = found.points[instance.margins(found.points) > 0.0]

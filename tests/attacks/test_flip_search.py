@@ -234,3 +234,35 @@ print("pyomo" in sys.modules)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("method", ["bab", "pattern", "auto"])
+def test_better_points_are_told_as_they_come(method: str) -> None:
+    told: list[tuple[float, float]] = []
+    image = bnnopt.datasets.embedded().x(4)
+    result = bnnopt.attack(
+        "fashion-mnist-2x100",
+        image,
+        epsilon=0.005,
+        method=method,
+        time_limit=20,
+        on_incumbent=lambda *point: told.append(point),
+    )
+    assert [margin for _, margin in told][-1] == result.objective
+    assert told == sorted(told)
+    assert len({margin for _, margin in told}) == len(told) > 1
+
+
+def test_the_margins_of_smaller_boxes_are_not_told_as_distances() -> None:
+    told: list[float] = []
+    result = bnnopt.attack(
+        "fashion-mnist-2x100",
+        bnnopt.datasets.embedded().x(4),
+        epsilon=0.01,
+        goal="linf",
+        method="bab",
+        time_limit=20,
+        on_incumbent=lambda _, objective: told.append(objective),
+    )
+    assert result.verified
+    assert told == []
