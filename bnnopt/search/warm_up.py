@@ -28,7 +28,7 @@ def warm_up() -> None:
     notice = threading.Timer(
         NOTICE_SECONDS,
         logging.getLogger(__name__).warning,
-        ["bnnopt: compiling the search kernel; this happens once and takes up to a minute"],
+        ["bnnopt: compiling the search kernel; this happens once and takes a minute or two"],
     )
     notice.daemon = True
     notice.start()
