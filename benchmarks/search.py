@@ -2,6 +2,7 @@
 
     python benchmarks/search.py proof --images 0:20      # bab against the paper's model on HiGHS
     python benchmarks/search.py reach --limit 60         # what bab proves; pattern in 1 s
+    python benchmarks/search.py wide --images 0:3        # the same on wider and deeper networks
     python benchmarks/search.py throughput               # one worker against two
 
 Times of ``proof`` are CPU seconds of one thread; loading the compiled kernel comes before and is
@@ -36,6 +37,10 @@ from bnnopt.search.warm_up import warm_up
 
 SETTINGS = (
     "mnist-2x100:0.01,mnist-3x100:0.01,fashion-mnist-2x100:0.01,mnist-2x100:0.02,mnist-2x200:0.01"
+)
+WIDE = (
+    "mnist-4x100:0.01,mnist-5x100:0.01,mnist-2x300:0.01,mnist-2x500:0.01,mnist-2x100:0.03,"
+    "mnist-3x100:0.03,mnist-2x100:0.05"
 )
 PROOF = (
     "Branch and bound beside the paper's MILP: how many optima each proves, in how much CPU time."
@@ -127,7 +132,7 @@ def reach(arguments: argparse.Namespace) -> None:
             for name, (attack, limit) in attacks.items():
                 row[name] = record(*run(attack, instance, limit))
             rows.append(row)
-            write(FOLDER / "search-reach.json", REACH, arguments, reached(rows), rows)
+            write(FOLDER / f"search-{arguments.mode}.json", REACH, arguments, reached(rows), rows)
             print(json.dumps(row), file=sys.stderr, flush=True)
     print(tabulate(reached(rows), headers="keys"))
 
@@ -171,7 +176,7 @@ def throughput(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("mode", choices=("proof", "reach", "throughput"))
+    parser.add_argument("mode", choices=("proof", "reach", "wide", "throughput"))
     parser.add_argument("--settings", help="network:epsilon,network:epsilon")
     parser.add_argument("--images", default="0:20")
     parser.add_argument("--solver", default="highs")
@@ -181,8 +186,10 @@ def main() -> None:
     warm_up()
     print(f"kernel loaded in {time.process_time() - began:.1f} CPU s", file=sys.stderr)
     if arguments.settings is None:
-        arguments.settings = "mnist-2x100:0.01" if arguments.mode == "proof" else SETTINGS
-    {"proof": proof, "reach": reach, "throughput": throughput}[arguments.mode](arguments)
+        settings = {"proof": "mnist-2x100:0.01", "wide": WIDE}
+        arguments.settings = settings.get(arguments.mode, SETTINGS)
+    modes = {"proof": proof, "reach": reach, "wide": reach, "throughput": throughput}
+    modes[arguments.mode](arguments)
 
 
 if __name__ == "__main__":
