@@ -107,7 +107,7 @@ def attack(
     time_limit : float or None
         Wall-clock seconds, the start included.
     threads : int
-        For the solver.
+        Of the solver, and of branch and bound.
     seed : int
     index, label : int, optional
         Test-set index and true class, for the record.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from functools import partial
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +19,7 @@ from bnnopt.attacks.flip_search import FlipSearch
 from bnnopt.attacks.pattern import Climber
 from bnnopt.instance import AttackInstance
 from bnnopt.search.problem import MarginTerms, without_idle
+from bnnopt.search.split import split
 from bnnopt.search.tree import DONE, FOUND, UNCLEAR, advance
 from bnnopt.search.tree_state import Tree, new_tree
 
@@ -55,33 +60,45 @@ class BranchAndBound(FlipAttack):
 
 
 class _Run:
-    """The trees of one instance, one a target."""
+    """The trees of one instance: for each target one, with several threads up to one a thread."""
 
     def __init__(self, search: FlipSearch) -> None:
         self._search = search
         self._terms: dict[int, MarginTerms] = {
             target: without_idle(terms) for target, terms in search.terms.items()
         }
-        self._trees: dict[int, Tree] = {}
-        self._finished: set[int] = set()
+        self._trees: dict[int, list[Tree]] = {
+            target: [new_tree(search.region, terms)] for target, terms in self._terms.items()
+        }
+        self._past_nodes = 0
+        self._map: Callable[..., Iterable[int]] = map
 
     @property
     def nodes(self) -> int:
-        return int(sum(tree.nodes[0] for tree in self._trees.values()))
+        """Visited by all trees."""
+        trees = chain.from_iterable(self._trees.values())
+        return self._past_nodes + int(sum(tree.nodes[0] for tree in trees))
 
     def prove(self) -> None:
+        """Visit all trees to their ends, as many at once as there are threads."""
+        with ExitStack() as stack:
+            if self._search.limits.threads > 1:
+                # Its end leaves no visit running, so that bounds can be read.
+                pool = stack.enter_context(ThreadPoolExecutor(self._search.limits.threads))
+                self._map = pool.map
+            self._prove()
+
+    def _prove(self) -> None:
         search = self._search
         for target in search.terms:
             self._check_root(target)
         climber = Climber(search)
         if len(search.flips.neurons) > FEW:
             climber.climb()
-        for target, terms in self._terms.items():
-            self._trees[target] = new_tree(search.region, terms)
         for target in self._trees:  # easy ones end here, and all get a bound
             self._visit(target)
         for target in sorted(self._trees, key=self._open_bound):
-            while target not in self._finished and not search.is_over:
+            while self._trees[target] and not search.is_over:
                 if climber.climbs <= CLIMBS:
                     climber.climb()
                 self._visit(target)
@@ -94,30 +111,42 @@ class _Run:
             search.decide(target, ())
 
     def _visit(self, target: int) -> None:
-        """Advance one tree by some nodes."""
-        search, tree = self._search, self._trees[target]
-        terms = self._terms[target]
-        end = tree.nodes[0] + NODES
+        """Advance the trees of one target by some nodes."""
+        search, trees = self._search, self._trees[target]
+        end = self.nodes + NODES
+        while trees and self.nodes < end and not search.is_over:
+            codes = list(self._map(partial(self._advance, target), trees))
+            visited = list(zip(trees, codes, strict=True))
+            for tree, code in visited:
+                if code in (FOUND, UNCLEAR):
+                    found = np.flatnonzero(tree.found)
+                    search.take(target, found, tree.u if code == FOUND else None)
+            self._past_nodes += int(sum(tree.nodes[0] for tree, code in visited if code == DONE))
+            trees[:] = [tree for tree, code in visited if code != DONE]
+            self._share(target)
+
+    def _advance(self, target: int, tree: Tree) -> int:
+        search = self._search
         visits = max(PAIRS // max(len(search.flips.neurons), 1) ** 2, 1)
-        while tree.nodes[0] < end and not search.is_over:
-            budget = min(int(end - tree.nodes[0]), visits)
-            code = advance(search.region, terms, tree, search.worth(target), budget)
-            if code == DONE:
-                self._finished.add(target)
-                return
-            if code in (FOUND, UNCLEAR):
-                search.take(target, np.flatnonzero(tree.found), tree.u if code == FOUND else None)
+        terms, worth = self._terms[target], search.worth(target)
+        return int(advance(search.region, terms, tree, worth, visits))
+
+    def _share(self, target: int) -> None:
+        """Split trees until there is one a thread."""
+        trees, worth = self._trees[target], self._search.worth(target)
+        for tree in list(trees):
+            while len(trees) < self._search.limits.threads:
+                other = split(tree, worth)
+                if other is None:
+                    break
+                trees.append(other)
 
     def _open_bound(self, target: int) -> float:
-        """A bound on the sets that a tree has not visited."""
-        terms = self._terms[target]
-        tree = self._trees.get(target)
-        if target in self._finished:
-            return -np.inf
-        if tree is None or tree.nodes[0] == 0:
-            return float(terms.constant + np.maximum(terms.gain, 0.0).sum())
-        at = max(int(tree.position[0]), 0)
-        return float(tree.reach[0, at])
+        """A bound on the sets of a target that are not visited."""
+        terms, most = self._terms[target], -np.inf
+        for tree in self._trees[target]:
+            most = max(most, float(tree.reach[0, max(int(tree.position[0]), 0)]))
+        return min(most, float(terms.constant + np.maximum(terms.gain, 0.0).sum()))
 
     def bound(self) -> float:
         """No point of the box has a larger margin."""

@@ -48,7 +48,9 @@ __all__ = ["attack"]
     "--start", default="none", show_default=True, help="A method whose point to begin from."
 )
 @click.option("--time-limit", default=180.0, show_default=True, help="Seconds an image.")
-@click.option("--threads", default=1, show_default=True, help="For the solver.")
+@click.option(
+    "--threads", default=1, show_default=True, help="Of the solver, and of branch and bound."
+)
 @click.option("--workers", default=1, show_default=True, help="Processes, an image each.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "json_file", help="Write a JSON line an attack; - for stdout.")

@@ -28,7 +28,9 @@ __all__ = ["verify"]
 @click.option("--bisect", is_flag=True, help="Bisect up to epsilon for what each image withstands.")
 @click.option("--solver", default="highs", show_default=True, help="See bnnopt solvers.")
 @click.option("--time-limit", default=180.0, show_default=True, help="Seconds a verdict.")
-@click.option("--threads", default=1, show_default=True, help="For the solver.")
+@click.option(
+    "--threads", default=1, show_default=True, help="Of the solver, and of branch and bound."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "json_file", help="Write a JSON line an image; - for stdout.")
 def verify(network: str, images: str, bisect: bool, json_file: str | None, **options: Any) -> None:

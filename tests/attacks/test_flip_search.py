@@ -48,6 +48,26 @@ def test_branch_and_bound_in_pixels_gives_the_optimum_of_enumeration(
     assert result.verified
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds, widths=shapes, target=targets, domain=st.sampled_from(["continuous", "pixels"]))
+def test_threads_do_not_change_the_result(
+    seed: int, widths: tuple[int, ...], target: str, domain: Any
+) -> None:
+    instance = instance_of(seed, widths, "integer", target, domain)
+    one = BranchAndBound()(instance)
+    three = BranchAndBound()(instance, Limits(threads=3))
+    assert (one.status, one.objective, one.bound) == (three.status, three.objective, three.bound)
+
+
+def test_threads_share_the_tree_of_a_real_image() -> None:
+    options: dict[str, Any] = {"epsilon": 0.01, "method": "bab", "time_limit": 60}
+    image = bnnopt.datasets.embedded().x(4)
+    one = bnnopt.attack("fashion-mnist-3x100", image, **options)
+    two = bnnopt.attack("fashion-mnist-3x100", image, threads=2, **options)
+    assert one.status is two.status is Status.OPTIMAL
+    assert one.objective == two.objective
+
+
 @pytest.mark.parametrize(("seed", "epsilon"), [(98, 0.3), (262, 0.3), (288, 0.45)])
 @pytest.mark.parametrize("goal", ["margin", "flip"])
 def test_a_set_whose_point_rounds_to_a_better_one_of_another_set_is_still_decided(

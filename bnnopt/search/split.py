@@ -1,0 +1,45 @@
+"""Giving a part of a tree's open subtrees to another tree, so that two can go on at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bnnopt.search.place import Place, Worth
+from bnnopt.search.tree_state import OVER, Tree
+
+__all__ = ["split"]
+
+
+def split(tree: Tree, worth: float) -> Tree | None:
+    """Take from a tree the children that it has not visited, at the smallest depth with such.
+
+    Parameters
+    ----------
+    tree : Tree
+        Keeps the rest.
+    worth : float
+        Children that cannot reach this margin do not count.
+
+    Returns
+    -------
+    Tree or None
+        None if there are no such children.
+    """
+    for depth in range(int(tree.depth[0])):
+        at = int(tree.position[depth])
+        if at < 1 or tree.reach[depth, at - 1] < worth:
+            continue
+        other = Tree(*map(_copy, tree))
+        other.depth[0], other.position[depth] = depth, at - 1
+        other.entering[0], other.step[0], other.nodes[0] = False, OVER, 0
+        tree.reach[depth, :at] = -np.inf
+        return other
+    return None
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Worth):
+        return value  # never changes
+    return Place(*map(np.copy, value)) if isinstance(value, Place) else np.copy(value)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnnopt.search.problem import MarginTerms, Region
+from bnnopt.search.split import split
+from bnnopt.search.tree import advance
+from bnnopt.search.tree_state import Tree, new_tree
+from tests.search.test_kernel import problem
+
+
+def all_found(region: Region, terms: MarginTerms, tree: Tree, floor: float) -> list[bytes]:
+    found = []
+    while advance(region, terms, tree, floor, 10**6) != 0:
+        found.append(tree.found.tobytes())
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    widths=st.sampled_from([(9, 5), (9, 5, 4), (8, 5, 5, 4)]),
+    floor=st.integers(-8, 8),
+    nodes=st.integers(1, 12),
+    few=st.sampled_from([-1, 2]),
+)
+def test_two_trees_find_what_one_finds_and_nothing_twice(
+    seed: int, widths: tuple[int, ...], floor: float, nodes: int, few: int
+) -> None:
+    _, _, region, terms = problem(seed, widths, 0.5, inputs=9)
+    whole = new_tree(region, terms)
+    whole.few[:] = few
+    expected = all_found(region, terms, whole, floor)
+    trees, found = [new_tree(region, terms)], []
+    trees[0].few[:] = few
+    while trees:
+        for tree in list(trees):
+            code = advance(region, terms, tree, floor, nodes)
+            if code > 1:
+                found.append(tree.found.tobytes())
+            if code == 0:
+                trees = [other for other in trees if other is not tree]
+        for tree in list(trees):
+            if len(trees) < 3 and (other := split(tree, floor)) is not None:
+                trees.append(other)
+    assert sorted(found) == sorted(expected)
+
+
+def test_the_root_bounds_of_both_parts_hold_for_what_they_keep() -> None:
+    _, _, region, terms = problem(3, (9, 6, 5), 0.6, inputs=9)
+    tree = new_tree(region, terms)
+    tree.few[:] = -1
+    advance(region, terms, tree, -100.0, 1)
+    before = float(tree.reach[0, tree.position[0]])
+    other = split(tree, -100.0)
+    assert other is not None
+    assert tree.reach[0, tree.position[0]] == before
+    assert other.reach[0, other.position[0]] <= before
+    assert np.all(tree.reach[0, : tree.position[0]] == -np.inf)
+    assert other.position[0] == tree.position[0] - 1
+
+
+@pytest.mark.parametrize("worth", [np.inf])
+def test_a_tree_without_children_worth_it_stays_whole(worth: float) -> None:
+    _, _, region, terms = problem(3, (9, 6, 5), 0.6, inputs=9)
+    tree = new_tree(region, terms)
+    advance(region, terms, tree, -100.0, 1)
+    assert split(tree, worth) is None
