@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from typing import ClassVar
 
 import numpy as np
@@ -33,8 +33,11 @@ NODES = 2000
 PAIRS = 200_000
 """Visits times squared unstable neurons between two looks at the clock; a visit costs as much."""
 
-FEW, CLIMBS = 40, 30
-"""Unstable neurons up to which the tree comes before any climb; climbs in turn with its visits."""
+FEW = 40
+"""Unstable neurons up to which the tree comes before any climb of pattern search."""
+
+CLIMBS, LATER = 20, 3
+"""Climbs in turn with visits of the tree; after those, one in so many visits."""
 
 
 class BranchAndBound(FlipAttack):
@@ -97,9 +100,11 @@ class _Run:
             climber.climb()
         for target in self._trees:  # easy ones end here, and all get a bound
             self._visit(target)
+        turns = count()
         for target in sorted(self._trees, key=self._open_bound):
             while self._trees[target] and not search.is_over:
-                if climber.climbs <= CLIMBS:
+                turn = next(turns)
+                if turn < CLIMBS or turn % LATER == 0:
                     climber.climb()
                 self._visit(target)
 

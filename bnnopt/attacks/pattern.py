@@ -23,13 +23,13 @@ FloatArray = npt.NDArray[np.float64]
 TURNING = 10
 """Neurons of a neighbourhood."""
 
-PATIENCE = 30
+PATIENCE = 60
 """Neighbourhoods in a row without a better set that end a climb."""
 
 MOST_SHIFT = 0.5
 """Most of the way from the best point to a random vertex of the box that the next climb starts."""
 
-IDLE_CLIMBS, IDLE_SHARE = 100, 3.0
+IDLE_CLIMBS, IDLE_SHARE = 60, 3.0
 """The search ends after this many climbs, and this many times those so far, without success."""
 
 
@@ -80,7 +80,7 @@ class Climber:
 class PatternAttack(FlipAttack):
     """Local search over reachable sign patterns: no proof, but near the best within a second.
 
-    It ends at its time limit, or after a hundred climbs or more that found nothing better.
+    It ends at its time limit, or after sixty climbs or more that found nothing better.
     """
 
     method: ClassVar[str] = "pattern"
