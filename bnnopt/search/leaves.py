@@ -19,8 +19,8 @@ __all__ = ["next_set"]
 
 Array = Any
 
-ROUNDING = 1e-9
-"""More than what a margin in double precision is off."""
+ROUNDING = 1e-6
+"""More than what thousands of turns in double precision are off."""
 
 
 @compiled
