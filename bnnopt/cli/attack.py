@@ -171,8 +171,8 @@ def results_table(results: list[AttackResult]) -> str:
     flipped = sum(result.flipped for result in results)
     verified = sum(result.verified for result in results)
     counts = (
-        f"{len(results)} attacks: {flipped} flipped, {optimal} proved optimal, "
-        f"{verified} replayed exactly"
+        f"{len(results)} {'attack' if len(results) == 1 else 'attacks'}: {flipped} flipped, "
+        f"{optimal} proved optimal, {verified} replayed exactly"
     )
     errors = [f"image {r.image}: {r.message}" for r in results if r.message]
     return "\n".join([table, "", counts, *errors])
