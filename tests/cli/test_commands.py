@@ -54,7 +54,7 @@ def test_json_on_stdout_is_nothing_but_json(bnnopt_cli: Any, no_data: Path) -> N
     )
     assert code == 0
     assert [json.loads(line)["image"] for line in out.splitlines()] == [1]
-    assert "1 attacks" in err
+    assert "1 attack:" in err
 
 
 def test_a_mistaken_command_does_not_empty_an_older_file(bnnopt_cli: Any, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_130(tmp_path: Path, workers: st
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert records
     assert all(record["verified"] for record in records)
-    assert f"{len(records)} attacks" in out
+    assert f"{len(records)} attack" in out
 
 
 @given(data=st.data())
