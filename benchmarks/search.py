@@ -2,7 +2,7 @@
 
     python benchmarks/search.py proof --images 0:20      # bab against the paper's model on HiGHS
     python benchmarks/search.py reach --limit 60         # what bab proves; pattern in 1 s
-    python benchmarks/search.py wide --images 0:3        # the same on wider and deeper networks
+    python benchmarks/search.py wide --images 0:2        # the same on wider and deeper networks
     python benchmarks/search.py throughput               # one worker against two
 
 Times of ``proof`` are CPU seconds of one thread; loading the compiled kernel comes before and is

@@ -126,5 +126,5 @@ class NearPatterns:
         return int(status), u
 
     def exclude(self) -> None:
-        """Remember that the set of the last call has no point."""
+        """Pass over the set of the last call from now on, as one that has no point."""
         exclude(self._place)

@@ -66,7 +66,7 @@ class Climber:
                 if search.take(target, np.flatnonzero(near.flipped), point):
                     self.improved_at = self.climbs
             if status == OPEN:
-                near.exclude()
+                near.exclude()  # settled as far as it goes; not again
 
     def _start(self) -> FloatArray:
         """The best point at first, then points ever anew between it and the box's vertices."""

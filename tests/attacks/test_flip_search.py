@@ -16,6 +16,8 @@ from bnnopt.attacks.branch_and_bound import BranchAndBound
 from bnnopt.attacks.milp import MilpAttack
 from bnnopt.attacks.pattern import PatternAttack
 from bnnopt.errors import InputError
+from bnnopt.search.split import split
+from bnnopt.search.tree_state import Tree
 from tests.helpers import (
     best_continuous_margins,
     best_pixel_margin,
@@ -59,11 +61,19 @@ def test_threads_do_not_change_the_result(
     assert (one.status, one.objective, one.bound) == (three.status, three.objective, three.bound)
 
 
-def test_threads_share_the_tree_of_a_real_image() -> None:
-    options: dict[str, Any] = {"epsilon": 0.01, "method": "bab", "time_limit": 60}
-    image = bnnopt.datasets.embedded().x(4)
-    one = bnnopt.attack("fashion-mnist-3x100", image, **options)
-    two = bnnopt.attack("fashion-mnist-3x100", image, threads=2, **options)
+def test_threads_share_the_tree_of_a_real_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"epsilon": 0.01, "method": "bab", "time_limit": 120}
+    image, parts = bnnopt.datasets.embedded().x(0), []
+
+    def counted(tree: Tree, worth: float) -> Tree | None:
+        parts.append(split(tree, worth))
+        return parts[-1]
+
+    monkeypatch.setattr("bnnopt.attacks.branch_and_bound.split", counted)
+    one = bnnopt.attack("fashion-mnist-2x100", image, **options)
+    assert parts == []
+    two = bnnopt.attack("fashion-mnist-2x100", image, threads=2, **options)
+    assert any(part is not None for part in parts)
     assert one.status is two.status is Status.OPTIMAL
     assert one.objective == two.objective
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,9 +62,8 @@ def test_the_root_bounds_of_both_parts_hold_for_what_they_keep() -> None:
     assert other.position[0] == tree.position[0] - 1
 
 
-@pytest.mark.parametrize("worth", [np.inf])
-def test_a_tree_without_children_worth_it_stays_whole(worth: float) -> None:
+def test_a_tree_without_children_worth_it_stays_whole() -> None:
     _, _, region, terms = problem(3, (9, 6, 5), 0.6, inputs=9)
     tree = new_tree(region, terms)
     advance(region, terms, tree, -100.0, 1)
-    assert split(tree, worth) is None
+    assert split(tree, np.inf) is None
