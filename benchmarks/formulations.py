@@ -5,8 +5,8 @@
 attacks each image with both formulations in alternating order, one thread, and prints, per
 setting, how many each proved and the geometric mean of the ratio of their times (building
 included) over the images that both proved. ``--ablation`` compares the tight formulation with
-itself less one strengthening each. Results go to benchmarks/results/formulations.json after every
-image, so that an interrupted run keeps what it has.
+itself less one strengthening each. Records are added to the file ``--out`` one by one; what it
+already has is not run again, so that an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import argparse
 import json
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
+import numpy.typing as npt
 from tabulate import tabulate
 
 import bnnopt
@@ -35,6 +37,10 @@ from bnnopt.formulations.names import STRENGTHENINGS
 
 SHORTEST_SECONDS = 0.001
 TITLE = (__doc__ or "").split("\n", 1)[0]
+Record = dict[str, Any]
+
+SETTING = ("network", "epsilon", "solver", "limit")
+KEYS = (*SETTING, "image", "formulation")
 
 
 def contestants(solver: str, ablation: bool) -> dict[str, MilpAttack]:
@@ -52,10 +58,9 @@ def contestants(solver: str, ablation: bool) -> dict[str, MilpAttack]:
     return {"tight": tight, **less, "without decomposition": whole}
 
 
-def record(name: str, attack: MilpAttack, instance: AttackInstance, limits: Limits) -> Any:
-    result = attack(instance, limits)
+def measure(attack: MilpAttack, instance: AttackInstance, limit: float) -> Record:
+    result = attack(instance, Limits(limit))
     return {
-        "formulation": name,
         "status": result.status.value,
         "objective": result.objective,
         "bound": result.bound,
@@ -65,52 +70,71 @@ def record(name: str, attack: MilpAttack, instance: AttackInstance, limits: Limi
     }
 
 
-def summary(records: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
-    """A row a setting and formulation."""
+def summary(records: list[Record], names: list[str]) -> list[Record]:
+    """A row a setting and formulation; images that all of them have attacked count."""
     rows = []
-    for setting in dict.fromkeys((r["network"], r["epsilon"]) for r in records):
-        here = [r for r in records if (r["network"], r["epsilon"]) == setting]
+    for setting in dict.fromkeys(tuple(r[key] for key in SETTING) for r in records):
+        here = [r for r in records if tuple(r[key] for key in SETTING) == setting]
         runs = {name: {r["image"]: r for r in here if r["formulation"] == name} for name in names}
         images = set.intersection(*(set(of) for of in runs.values()))
+        proved = {
+            name: {i for i in images if runs[name][i]["status"] == Status.OPTIMAL} for name in names
+        }
         for name in names:
-            both = [
-                image
-                for image in images
-                if all(runs[n][image]["status"] == Status.OPTIMAL for n in (names[0], name))
-            ]
-            ratios = [
-                max(runs[names[0]][i]["seconds"], SHORTEST_SECONDS)
-                / max(runs[name][i]["seconds"], SHORTEST_SECONDS)
-                for i in both
-            ]
-            seconds = [max(runs[name][i]["seconds"], SHORTEST_SECONDS) for i in both]
-            proved = sum(runs[name][i]["status"] == Status.OPTIMAL for i in images)
+            both = proved[names[0]] & proved[name]
+            seconds = {
+                n: [max(runs[n][i]["seconds"], SHORTEST_SECONDS) for i in both] for n in names
+            }
             rows.append(
-                {
-                    "network": setting[0],
-                    "epsilon": setting[1],
+                dict(zip(SETTING, setting, strict=True))
+                | {
                     "formulation": name,
-                    "proved": f"{proved}/{len(images)}",
+                    "images": len(images),
+                    "proved": len(proved[name]),
                     "both": len(both),
-                    "geo. mean (s)": round(_geometric_mean(seconds), 3),
-                    "times faster": round(_geometric_mean(ratios), 2),
-                    "median nodes": float(np.median([runs[name][i]["nodes"] or 0 for i in images])),
+                    "geo. mean (s)": geometric_mean(seconds[name]),
+                    "times faster": geometric_mean(np.divide(seconds[names[0]], seconds[name])),
+                    "median nodes": median([runs[name][i]["nodes"] or 0 for i in images]),
                 }
             )
     return rows
 
 
-def _geometric_mean(values: list[float]) -> float:
-    return float(np.exp(np.log(values).mean())) if values else float("nan")
+def geometric_mean(values: npt.ArrayLike) -> float:
+    return float(np.exp(np.log(values).mean())) if np.size(values) else np.nan
 
 
-def disagreements(records: list[dict[str, Any]]) -> list[str]:
-    """Images on which two formulations proved different optima."""
+def median(values: list[int]) -> float:
+    return float(np.median(values)) if values else np.nan
+
+
+def disagreements(records: list[Record]) -> list[str]:
+    """Images on which two formulations, or two solvers, proved different optima."""
     proved: dict[tuple[Any, ...], set[float]] = {}
     for r in records:
         if r["status"] == Status.OPTIMAL:
             proved.setdefault((r["network"], r["epsilon"], r["image"]), set()).add(r["objective"])
     return [f"{key}: {sorted(optima)}" for key, optima in proved.items() if len(optima) > 1]
+
+
+def run(arguments: argparse.Namespace, records: list[Record]) -> None:
+    """Add the records that are missing, image by image."""
+    attacks = contestants(arguments.solver, arguments.ablation)
+    indices = parse_indices(arguments.images, COUNTS["test"])
+    networks = [bnnopt.zoo.load(name) for name in arguments.networks.split(",")]
+    epsilons = [float(epsilon) for epsilon in arguments.epsilons.split(",")]
+    known = {tuple(r[key] for key in KEYS) for r in records}
+    for turn, (network, epsilon, index) in enumerate(product(networks, epsilons, indices)):
+        image = datasets.for_indices(network.dataset, indices).x(index)
+        instance = AttackInstance(network, image, epsilon)
+        for name in list(attacks)[:: 1 if turn % 2 else -1]:
+            key = (network.name, epsilon, arguments.solver, arguments.time_limit, index, name)
+            if key in known:
+                continue
+            measured = measure(attacks[name], instance, arguments.time_limit)
+            records.append(dict(zip(KEYS, key, strict=True)) | measured)
+            print(json.dumps(records[-1]), file=sys.stderr, flush=True)
+            write(arguments.out, TITLE, arguments, summary(records, list(attacks)), records)
 
 
 def building() -> list[dict[str, Any]]:
@@ -135,26 +159,15 @@ def main() -> None:
     parser.add_argument("--solver", default="highs")
     parser.add_argument("--time-limit", type=float, default=120.0)
     parser.add_argument("--ablation", action="store_true")
-    parser.add_argument("--out", type=Path, default=FOLDER / "formulations.json")
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    attacks = contestants(arguments.solver, arguments.ablation)
-    limits, indices = Limits(arguments.time_limit), parse_indices(arguments.images, COUNTS["test"])
-    records: list[dict[str, Any]] = []
-    settings = [
-        (name, float(epsilon))
-        for name in arguments.networks.split(",")
-        for epsilon in arguments.epsilons.split(",")
-    ]
-    for turn, (name, epsilon, index) in enumerate((*s, i) for s in settings for i in indices):
-        network = bnnopt.zoo.load(name)
-        images = datasets.for_indices(network.dataset, indices)
-        instance = AttackInstance(network, images.x(index), epsilon)
-        for contestant in list(attacks)[:: 1 if turn % 2 else -1]:
-            run = record(contestant, attacks[contestant], instance, limits)
-            records.append({"network": name, "epsilon": epsilon, "image": index} | run)
-            print(json.dumps(records[-1]), file=sys.stderr, flush=True)
-        write(arguments.out, TITLE, arguments, summary(records, list(attacks)), records)
-    print(tabulate(summary(records, list(attacks)), headers="keys"))
+    if arguments.out is None:
+        suffix = "-ablation" if arguments.ablation else ""
+        arguments.out = FOLDER / f"formulations{suffix}.json"
+    records = json.loads(arguments.out.read_text())["records"] if arguments.out.exists() else []
+    run(arguments, records)
+    names = list(contestants(arguments.solver, arguments.ablation))
+    print(tabulate(summary(records, names), headers="keys"))
     differing = disagreements(records)
     print("\n".join(["", f"{len(differing)} images on which proofs disagree", *differing, ""]))
     print(tabulate(building(), headers="keys"))

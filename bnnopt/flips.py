@@ -137,14 +137,15 @@ def pair_conflicts(flips: Flips) -> BoolArray:
 def _clique_cover(adjacent: BoolArray) -> list[list[int]]:
     """Greedy cliques that cover every edge."""
     left = np.triu(adjacent)
-    degree = adjacent.sum(axis=1)
+    links = adjacent.astype(np.float32)  # a product counts faster than a sum of booleans
+    degree = links.sum(axis=1)
     score = degree[:, None] + degree
     cliques = []
     while left.any():
         i, j = divmod(int(np.argmax(np.where(left, score, -1))), len(score))
         members, candidates = [i, j], adjacent[i] & adjacent[j]
         while candidates.any():
-            new = int(np.argmax(np.where(candidates, adjacent[:, candidates].sum(axis=1), -1)))
+            new = int(np.argmax(np.where(candidates, links @ candidates.astype(np.float32), -1)))
             members.append(new)
             candidates &= adjacent[new]
         cliques.append(sorted(members))

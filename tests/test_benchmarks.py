@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import formulations
 from benchmarks.page import PAGE, page
 from benchmarks.record import write
 
@@ -45,3 +46,38 @@ def test_sections_come_in_the_order_of_their_names(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.json", "Title.", Namespace(), [{"seconds": 1}])
     headings = [line for line in page(tmp_path).splitlines() if line.startswith("## ")]
     assert headings == ["## a", "## b", "## c"]
+
+
+def test_the_formulations_benchmark_counts_proofs_and_does_not_repeat_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "formulations.json"
+    options = ["--epsilons", "0.001", "--images", "0:2", "--time-limit", "30", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["formulations.py", *options])
+    formulations.main()
+    content = json.loads(out.read_text())
+    paper, tight = content["summary"]
+    assert [r["formulation"] for r in content["records"]] == ["tight", "paper", "paper", "tight"]
+    assert paper["proved"] == tight["proved"] == tight["both"] == 2
+    assert paper["times faster"] == 1.0
+    assert "0 images on which proofs disagree" in capsys.readouterr().out
+    formulations.main()
+    assert json.loads(out.read_text()) == content
+
+
+def test_a_time_counts_only_where_both_formulations_have_a_proof() -> None:
+    def run(formulation: str, image: int, status: str, seconds: float) -> formulations.Record:
+        setting = {"network": "2x100", "epsilon": 0.01, "solver": "highs", "limit": 1.0}
+        measured = {"status": status, "seconds": seconds, "nodes": 3, "objective": 2.0}
+        return setting | {"formulation": formulation, "image": image} | measured
+
+    records = [
+        run("paper", 0, "optimal", 8.0),
+        run("tight", 0, "optimal", 2.0),
+        run("paper", 1, "feasible", 1.0),
+        run("tight", 1, "optimal", 0.1),
+        run("paper", 2, "optimal", 1.0),  # tight has not attacked this one yet
+    ]
+    paper, tight = formulations.summary(records, ["paper", "tight"])
+    assert (paper["images"], paper["proved"], tight["proved"], tight["both"]) == (2, 1, 2, 1)
+    assert tight["times faster"] == pytest.approx(4.0)
