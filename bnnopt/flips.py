@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
 
-__all__ = ["Flips", "first_layer_flips", "flip_limits", "pair_conflicts"]
+__all__ = ["Flips", "first_layer_flips", "flip_limits", "flip_origin", "pair_conflicts"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -43,11 +43,11 @@ class Flips:
     ----------
     neurons : array of int64, shape (k,)
     signs : array of int8, shape (k,)
-        At the centre of the box.
+        At `flip_origin`.
     weight : array of float64, shape (k, n)
         v above: ``signs`` times the layer's weights.
     demand : array of float64, shape (k,)
-        d above, in levels, at least 0.
+        d above, in levels; at least 0 where the origin is the centre.
     stay_demand : array of float64, shape (k,)
         How far the pre-activation may fall at most where a neuron does not flip.
     radius : array of float64, shape (n,)
@@ -87,6 +87,15 @@ class Flips:
         return bool(np.abs(signed @ self.weight) @ self.radius < needed - MARGIN)
 
 
+def flip_origin(instance: AttackInstance) -> FloatArray:
+    """The levels, shape (n,), where nothing has flipped.
+
+    The centre of the box; with an L1 budget the image, which the budget keeps points near.
+    """
+    low, high = instance.box
+    return instance.levels if instance.max_l1 is not None else (low + high) / 2.0
+
+
 def first_layer_flips(instance: AttackInstance) -> Flips:
     """Collect the unstable neurons of an instance."""
     layer = instance.network.hidden[0]
@@ -94,8 +103,9 @@ def first_layer_flips(instance: AttackInstance) -> Flips:
     low, high = instance.box
     centre, radius = (low + high) / 2.0, (high - low) / 2.0
     weight = layer.weight[neurons].astype(np.float64)
+    origin = weight @ flip_origin(instance) - layer.threshold[neurons]
+    signs = np.where(origin >= 0, 1, -1).astype(np.int8)
     slack = weight @ centre - layer.threshold[neurons]
-    signs = np.where(slack >= 0, 1, -1).astype(np.int8)
     # In the pixel domain, off means a sum of at most threshold - 1.
     step = 1.0 if instance.domain == "pixels" else 0.0
     demand = np.where(signs > 0, slack + step, -slack)

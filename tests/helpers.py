@@ -71,6 +71,23 @@ def best_pixel_margin(instance: AttackInstance) -> float:
     return float(instance.margins(points).max())
 
 
+def best_rank(instance: AttackInstance) -> tuple[float, ...]:
+    """The best rank over every admissible image of whole levels."""
+    low, high = instance.levels, instance.levels
+    reach = np.floor(instance.network.levels * instance.epsilon + 1e-9)
+    ranges = [
+        range(int(max(a - reach, 0)), int(min(b + reach, instance.network.levels)) + 1)
+        for a, b in zip(low, high, strict=True)
+    ]
+    points = np.array(list(product(*ranges)), dtype=np.float64)
+    points = points[[instance.admits(z / instance.network.levels) for z in points]]
+    margins = instance.margins(points)
+    return max(
+        instance.sought.rank(float(margin), instance.distances(z))
+        for margin, z in zip(margins, points, strict=True)
+    )
+
+
 def best_continuous_margins(instance: AttackInstance) -> tuple[float, float]:
     """The largest margin over first-layer sign patterns with interior, and over closed ones.
 

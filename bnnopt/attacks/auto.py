@@ -15,7 +15,7 @@ from bnnopt.attacks.branch_and_bound import BranchAndBound
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.pattern import PatternAttack
-from bnnopt.attacks.smallest_box import seeks_smallest_box
+from bnnopt.attacks.smallest_budget import distance_sought
 from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
 
@@ -32,7 +32,7 @@ MILP = "milp"
 class AutoAttack(Attack):
     """Branch and bound where it can; else pattern search, then the MILP.
 
-    It can where the box is the only budget and the goal is the margin, a flip or linf.
+    It can where the number of pixels is not limited and the goal is the margin, a flip, linf or l1.
 
     Parameters
     ----------
@@ -90,4 +90,4 @@ def _is_searched(instance: AttackInstance) -> bool:
     """Whether branch and bound takes the instance."""
     goal = instance.sought
     is_margin_or_flip = goal.is_margin or not goal.stages
-    return instance.is_box and (is_margin_or_flip or seeks_smallest_box(instance))
+    return instance.max_pixels is None and (is_margin_or_flip or bool(distance_sought(instance)))

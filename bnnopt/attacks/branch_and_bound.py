@@ -109,7 +109,7 @@ class _Run:
                 self._visit(target)
 
     def _check_root(self, target: int) -> None:
-        """The set without flips, the centre of the box, which no tree visits."""
+        """The set without flips, which no tree visits."""
         search = self._search
         margin = search.margin(target, ())
         if margin >= search.worth(target):
@@ -150,7 +150,8 @@ class _Run:
         """A bound on the sets of a target that are not visited."""
         terms, most = self._terms[target], -np.inf
         for tree in self._trees[target]:
-            most = max(most, float(tree.reach[0, max(int(tree.position[0]), 0)]))
+            root = int(tree.root[0])
+            most = max(most, float(tree.reach[root, max(int(tree.position[root]), 0)]))
         return min(most, float(terms.constant + np.maximum(terms.gain, 0.0).sum()))
 
     def bound(self) -> float:

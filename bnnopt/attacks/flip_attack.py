@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.findings import Findings
-from bnnopt.attacks.smallest_box import seeks_smallest_box, smallest_box
+from bnnopt.attacks.smallest_budget import distance_sought, smallest_budget
 from bnnopt.instance import AttackInstance
 from bnnopt.search.warm_up import warm_up
 
@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class FlipAttack(Attack):
-    """An attack for the margin, a flip or the smallest box with one; a subclass has `seek`."""
+    """An attack for the margin, a flip or the smallest linf or l1; a subclass has `seek`."""
 
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""
@@ -30,11 +30,12 @@ class FlipAttack(Attack):
         warm_up()
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
-        """Search the box; for the goal linf, box after box."""
-        if seeks_smallest_box(instance):
-            return smallest_box(instance, limits, starts, self.seek)
+        """Search the box; for the goals linf and l1, box after box or budget after budget."""
+        name = distance_sought(instance)
+        if name is not None:
+            return smallest_budget(instance, name, limits, starts, self.seek)
         return self.seek(instance, limits, starts)
 
     @abstractmethod
     def seek(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
-        """Search one box for the margin or a flip; arguments as for `run`."""
+        """Search within one budget for the margin or a flip; arguments as for `run`."""

@@ -12,15 +12,12 @@ from bnnopt.attacks.base import Limits
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.reachability import Reachability
+from bnnopt.attacks.space import space_of
 from bnnopt.errors import InputError
+from bnnopt.flips import flip_origin
 from bnnopt.instance import AttackInstance
 from bnnopt.search.bound import margin_of
-from bnnopt.search.problem import (
-    MarginTerms,
-    margin_terms,
-    region_of,
-    sorted_flips,
-)
+from bnnopt.search.problem import MarginTerms, margin_terms, sorted_flips
 
 __all__ = ["FlipSearch"]
 
@@ -44,7 +41,7 @@ class FlipSearch:
     Parameters
     ----------
     instance : AttackInstance
-        Limited by its box only; its goal is the margin or a flip.
+        Limited by its box and an L1 budget only; its goal is the margin or a flip.
     limits : Limits
     starts : array of float, shape (count, n)
     method : str
@@ -53,31 +50,31 @@ class FlipSearch:
     Raises
     ------
     InputError
-        If the instance has a budget beside its box, or another goal.
+        If the instance limits the number of pixels, or has another goal.
     """
 
     def __init__(
         self, instance: AttackInstance, limits: Limits, starts: FloatArray, method: str
     ) -> None:
         goal = instance.sought
-        if not (instance.is_box and (goal.is_margin or not goal.stages)):
+        if instance.max_pixels is not None or not (goal.is_margin or not goal.stages):
             raise InputError(
-                f"method {method!r} seeks the margin, a flip or linf within a box; "
-                "for max_pixels, max_l1 and other goals use method 'milp'"
+                f"method {method!r} seeks the margin, a flip, linf or l1 within a box or an L1 "
+                "budget; for max_pixels and other goals use method 'milp'"
             )
         self.instance, self.limits = instance, limits
         self.deadline = Deadline(limits.time_limit)
         self.flips = sorted_flips(instance)
-        self.region = region_of(self.flips)
-        self.terms = {c: margin_terms(instance, self.flips, c) for c in instance.targets}
+        self.space = space_of(instance, self.flips)
+        self.region = self.space.region
+        self.terms = {
+            c: margin_terms(instance, self.flips, c, self.region.always) for c in instance.targets
+        }
         self.findings = Findings(np.zeros((0, instance.network.num_inputs)))
         self.best = -np.inf
         self.closed = -np.inf
         self._decided: set[tuple[int, bytes]] = set()
-        self._moving = np.flatnonzero(self.flips.radius > 0)
-        low, high = instance.box
-        self._centre = (low + high) / 2.0
-        self.offer(np.vstack([instance.levels[None], self._centre[None], starts]))
+        self.offer(np.vstack([instance.levels[None], flip_origin(instance)[None], starts]))
 
     @property
     def wanted(self) -> float:
@@ -118,28 +115,19 @@ class FlipSearch:
         self.limits.tell(seconds, self.best)
         return True
 
-    def point(self, u: FloatArray) -> FloatArray:
-        """The levels of a point in units of the radius, shape (m,) to (n,)."""
-        z = self._centre.copy()
-        z[self._moving] += self.region.radius * u
-        return z
-
-    def unit(self, z: FloatArray) -> FloatArray:
-        """Levels in units of the radius, shape (n,) to (m,): what `point` takes."""
-        return np.asarray((z - self._centre)[self._moving] / self.region.radius)
-
     def pattern(self, u: FloatArray) -> BoolArray:
-        """Which unstable neurons flip at a point in units of the radius, shape (k,)."""
-        signs = self.instance.network.hidden[0](self.point(u)[None])[0]
-        return np.asarray(signs[self.flips.neurons] != self.flips.signs)
+        """The rows that a point in units of the radius has: flips, and those of every set."""
+        signs = self.instance.network.hidden[0](self.space.point(u)[None])[0]
+        flipped = signs[self.flips.neurons] != self.flips.signs
+        return np.append(flipped, np.ones(self.region.always, dtype=bool))
 
     def distance(self, u: FloatArray) -> FloatArray:
         """Levels between each unstable neuron's sum and its threshold there, shape (k,)."""
         falls = self.region.weight @ (self.region.radius * u)
-        return np.abs(falls + self.region.demand)
+        return np.abs(falls + self.region.demand)[: len(self.flips.neurons)]
 
     def margin(self, target: int, members: Iterable[int]) -> float:
-        """The margin of a target where these neurons, places in `flips`, flip."""
+        """The margin of a target where these neurons, rows of `region`, flip."""
         terms: MarginTerms = self.terms[target]
         surplus = terms.surplus + terms.change[list(members)].sum(axis=0)
         return float(margin_of(terms, surplus))
@@ -164,7 +152,7 @@ class FlipSearch:
         """
         before = self.best
         if u is not None:
-            self.offer(self.point(u)[None])
+            self.offer(self.space.point(u)[None])
         if self.best < self.margin(target, members) - GAP:
             self.decide(target, members)
         return self.best > before
@@ -176,8 +164,9 @@ class FlipSearch:
         `closed`, below which the bound never falls. Searches that meet a set again, as those
         near the best one do, cost nothing.
         """
-        flipped = np.zeros(len(self.flips.neurons), dtype=bool)
-        flipped[list(members)] = True
+        rows = np.zeros(len(self.region.demand), dtype=bool)
+        rows[list(members)] = True
+        flipped = rows[: len(self.flips.neurons)]
         key = target, flipped.tobytes()
         if key in self._decided:
             return
@@ -188,7 +177,11 @@ class FlipSearch:
         for whole in (False, True) if pixels else (False,):
             options = solvers.SolveOptions(seed=self.limits.seed, threads=self.limits.threads)
             with Reachability(
-                self.instance, self.flips.neurons, options=options, whole=whole
+                self.instance,
+                self.flips.neurons,
+                options=options,
+                max_l1=self.instance.l1_levels,
+                whole=whole,
             ) as reachability:
                 reached = reachability.test(signs, self.deadline.left)
             if reached.interrupted:
@@ -200,6 +193,6 @@ class FlipSearch:
             if whole and reached.slack is not None and reached.slack <= -0.5:
                 return  # slacks are whole there: no image has the pattern
             below = not whole and reached.slack is not None and reached.slack < -TOLERANCE
-            if below and self.flips.refutes(flipped, reached.multipliers):
+            if below and self.space.refutes(flipped, reached.multipliers):
                 return
         self.closed = max(self.closed, margin)

@@ -44,7 +44,7 @@ class Climber:
     def __init__(self, search: FlipSearch) -> None:
         self._search = search
         self._rng = np.random.default_rng(search.limits.seed)
-        self._near = NearPatterns(search.flips, search.region, list(search.terms.values()))
+        self._near = NearPatterns(search.space.flips, search.region, list(search.terms.values()))
         self.climbs = 0
         self.improved_at = 0
 
@@ -70,11 +70,12 @@ class Climber:
 
     def _start(self) -> FloatArray:
         """The best point at first, then points ever anew between it and the box's vertices."""
-        best = self._search.unit(self._search.findings.points[0])
+        space = self._search.space
+        best = space.unit(self._search.findings.points[0])
         if self.climbs == 0:
             return best
         vertex = self._rng.choice([-1.0, 1.0], len(best))
-        return np.asarray(best + self._rng.uniform(0.0, MOST_SHIFT) * (vertex - best))
+        return space.inside(best + self._rng.uniform(0.0, MOST_SHIFT) * (vertex - best))
 
 
 class PatternAttack(FlipAttack):

@@ -74,7 +74,7 @@ class Reachability(Resources):
         self._session = self.held.enter_context(solvers.get(solver).session(model))
         self._rows = np.arange(2 * len(neurons)).reshape(2, -1)
         self._needed = model.row_lower[self._rows]
-        self._num_levels = instance.network.num_inputs
+        self._num_levels, self._is_split = instance.network.num_inputs, np.isfinite(max_l1)
 
     def test(self, signs: SignArray, time_limit: float | None = None) -> Reach:
         """Find the deepest point of a pattern, shape (k,): +1, -1, or 0 where anything will do."""
@@ -88,4 +88,6 @@ class Reachability(Resources):
         if solved.duals is not None:
             multipliers = np.abs(solved.duals[self._rows]).sum(axis=0)
         point = solved.values.array[: self._num_levels]
+        if self._is_split:
+            point = point - solved.values.array[-self._num_levels :]
         return Reach(solved.objective, point, multipliers, solved.interrupted)

@@ -55,7 +55,8 @@ def pattern_model(
     -------
     solvers.CompiledModel
         Its first n columns are the levels z, the next is the slack; its first 2k rows are
-        ``on``, then ``off``, in the order of `neurons`.
+        ``on``, then ``off``, in the order of `neurons`. With `max_l1`, the last n columns are to
+        be taken from the first ones.
     """
     layer, n, k = instance.network.hidden[0], instance.network.num_inputs, len(neurons)
     low, high = instance.point_box if box is None else box
@@ -83,19 +84,17 @@ def pattern_model(
 
 
 def _limit_l1(pattern: CompiledModel, image: FloatArray, max_l1: float) -> CompiledModel:
-    """Add a column for how far each level moves, and rows: at least up, at least down, the sum."""
-    n, m = len(image), pattern.num_rows
-    change, others = eye_array(n), csr_array((n, pattern.num_columns - n))
-    pixels = hstack([csr_array((1, pattern.num_columns)), csr_array(np.ones((1, n)))])
-    rise, fall = hstack([-change, others, change]), hstack([change, others, change])
-    matrix = vstack([hstack([pattern.matrix, csr_array((m, n))]), rise, fall, pixels])
+    """Let the first n columns only rise from the image, and n more take back; limit both's sum."""
+    n, others = len(image), pattern.num_columns - len(image)
+    fall = image - pattern.lower[:n]
+    moved = hstack([csr_array(np.ones((1, n))), csr_array((1, others)), csr_array(np.ones((1, n)))])
     return replace(
         pattern,
         objective=np.concatenate([pattern.objective, np.zeros(n)]),
-        matrix=csr_array(matrix),
-        row_lower=np.concatenate([pattern.row_lower, -image, image, [-np.inf]]),
-        row_upper=np.concatenate([pattern.row_upper, np.full(2 * n, np.inf), [max_l1]]),
-        lower=np.concatenate([pattern.lower, np.zeros(n)]),
-        upper=np.concatenate([pattern.upper, np.full(n, np.inf)]),
-        integer=np.concatenate([pattern.integer, np.zeros(n, dtype=bool)]),
+        matrix=csr_array(vstack([hstack([pattern.matrix, -pattern.matrix[:, :n]]), moved])),
+        row_lower=np.append(pattern.row_lower, -np.inf),
+        row_upper=np.append(pattern.row_upper, max_l1 + image.sum()),
+        lower=np.concatenate([image, pattern.lower[n:], np.zeros(n)]),
+        upper=np.concatenate([pattern.upper, fall]),
+        integer=np.append(pattern.integer, pattern.integer[:n]),
     )

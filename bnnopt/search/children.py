@@ -38,7 +38,7 @@ def bound_children(
     if interval < worth:
         return
     linear, single = interval, np.zeros(size)
-    if depth == 0:
+    if depth == tree.root[0]:
         linear = fit_lines(terms, tree, size, groups, room)
         single[:] = room.by_single[:size]
     if fit(terms, tree, size, groups, worth, room) == 0:

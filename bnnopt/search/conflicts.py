@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.problem import Region
+from bnnopt.search.problem import Region, budget_multiplier
 from bnnopt.search.tree_state import Tree
 
 __all__ = ["add_falls", "find_conflicts", "inherit_conflicts"]
@@ -25,10 +25,15 @@ MARGIN = 1e-6
 def add_falls(region: Region, tree: Tree) -> None:
     """Sum the present set; only nodes that no inherited bound ends need it."""
     depth = tree.depth[0]
-    if depth > 0:
+    size = depth - tree.root[0]
+    if size > 0:
         new = tree.flipped[depth]
         tree.falls[depth] = tree.falls[depth - 1] + region.weight[new]
         tree.demand[depth] = tree.demand[depth - 1] + region.demand[new]
+        more = budget_multiplier(region, size) - budget_multiplier(region, size - 1)
+        if more != 0.0:
+            tree.falls[depth] += more * region.weight[-1]
+            tree.demand[depth] += more * region.demand[-1]
 
 
 @compiled
@@ -75,7 +80,8 @@ def find_conflicts(
     s = 0, less the 1 that each counted, and 2 where |s| = 1 and v = w = -sign(s).
     """
     depth = tree.depth[0]
-    falls, even = tree.falls[depth], depth % 2 == 0
+    falls = tree.falls[depth]
+    even = len(falls) == 0 or abs(falls[0]) % 2.0 == 0.0
     near = np.flatnonzero(np.abs(falls) <= 1.0)
     sides, scaled = np.empty((size, len(near))), np.empty((size, len(near)))
     here = _find_spare(region, tree, kept, size, spare)

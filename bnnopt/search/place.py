@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.problem import MarginTerms, Region
+from bnnopt.search.problem import MarginTerms, Region, budget_multiplier
 from bnnopt.search.targets import add_row
 
 __all__ = [
@@ -175,13 +175,19 @@ def move_to(region: Region, worth: Worth, place: Place, flipped: Array) -> None:
 @compiled
 def passes_sum_test(region: Region, place: Place) -> bool:
     """Whether the sum of the flips does not exclude the present set (`bnnopt.search.tree`)."""
-    falls, reach = np.zeros(len(region.radius)), 0.0
+    falls, reach, size = np.zeros(len(region.radius)), 0.0, -region.always
     for i in range(len(place.flipped)):
         if place.flipped[i]:
             add_row(falls, region.weight[i], 1.0)
+            size += 1
+    demand = place.demand[0]
+    if region.always > 0:
+        more = budget_multiplier(region, size) - 1.0
+        add_row(falls, region.weight[-1], more)
+        demand += more * region.demand[-1]
     for i in range(len(falls)):
         reach += region.radius[i] * abs(falls[i])
-    return bool(reach >= place.demand[0] - MARGIN)
+    return bool(reach >= demand - MARGIN)
 
 
 @compiled

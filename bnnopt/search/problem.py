@@ -1,10 +1,11 @@
 r"""An attack as a search over flips: which unstable first-layer neurons leave their side.
 
 The image enters the network through the signs of the first layer only. A *flip set* F says which
-of the k unstable neurons have another sign than at the centre of the box; the margin of a target
-is a function of F alone. Neurons beyond the first layer are counted in activations h of 0 or 1:
-neuron j of a layer is on iff its *surplus* ``y_j = weight[j] @ h - needed_j`` is at least 0, all
-whole numbers. One flip changes a surplus of the second layer by ±1.
+of the k unstable neurons have another sign than at the centre of the box (at the image, where an
+L1 budget keeps points near it); the margin of a target is a function of F alone. Neurons beyond
+the first layer are counted in activations h of 0 or 1: neuron j of a layer is on iff its *surplus*
+``y_j = weight[j] @ h - needed_j`` is at least 0, all whole numbers. One flip changes a surplus of
+the second layer by ±1.
 
 The named tuples are what compiled functions take.
 """
@@ -17,10 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.bounds import interval_bounds
-from bnnopt.flips import Flips, first_layer_flips
+from bnnopt.flips import Flips, first_layer_flips, flip_origin
 from bnnopt.instance import AttackInstance
+from bnnopt.search.compiled import compiled
 
-__all__ = ["MarginTerms", "Region", "margin_terms", "region_of", "sorted_flips", "without_idle"]
+__all__ = [
+    "MarginTerms",
+    "Region",
+    "budget_multiplier",
+    "margin_terms",
+    "region_of",
+    "sorted_flips",
+    "without_idle",
+]
 
 Array = npt.NDArray[Any]
 
@@ -37,6 +47,11 @@ class Region(NamedTuple):
     demand, stay_demand : array of float64, shape (k,)
     curvature : float
         At least the largest eigenvalue of ``weight @ diag(radius^2) @ weight.T``.
+    always : int
+        How many rows, the last ones, every flip set has: 1 for an L1 budget, else 0
+        (`bnnopt.search.space`).
+    rate : float
+        What such a row counts in the sum of a set, over the root of its number of flips.
     """
 
     weight: Array
@@ -44,6 +59,8 @@ class Region(NamedTuple):
     demand: Array
     stay_demand: Array
     curvature: float
+    always: int
+    rate: float
 
 
 class MarginTerms(NamedTuple):
@@ -72,10 +89,21 @@ class MarginTerms(NamedTuple):
     constant: float
 
 
+@compiled
+def budget_multiplier(region: Region, size: int) -> float:
+    """What a budget's row counts in the sum of a set of so many flips: about its best multiplier.
+
+    Any whole number will do, so that all sums are of one parity.
+    """
+    return float(np.ceil(region.rate * np.sqrt(size)))
+
+
 def sorted_flips(instance: AttackInstance) -> Flips:
     """The unstable neurons of an instance, hardest to flip first."""
     flips = first_layer_flips(instance)
-    order = np.argsort(-flips.demand, kind="stable")
+    low, high = instance.box
+    at_origin = flips.demand + flips.weight @ (flip_origin(instance) - (low + high) / 2.0)
+    order = np.argsort(-at_origin, kind="stable")
     return Flips(
         flips.neurons[order],
         flips.signs[order],
@@ -86,17 +114,25 @@ def sorted_flips(instance: AttackInstance) -> Flips:
     )
 
 
-def region_of(flips: Flips) -> Region:
-    """Collect what reachability needs."""
+def region_of(flips: Flips, always: int = 0, rate: float = 0.0) -> Region:
+    """Collect what reachability needs; the last two as for `Region`."""
     moving = flips.radius > 0
     weight, radius = np.ascontiguousarray(flips.weight[:, moving]), flips.radius[moving]
     gram = (weight * radius**2) @ weight.T
     largest = float(np.linalg.eigvalsh(gram)[-1]) if len(gram) else 0.0
-    return Region(weight, radius, flips.demand, flips.stay_demand, 1.001 * largest)
+    return Region(weight, radius, flips.demand, flips.stay_demand, 1.001 * largest, always, rate)
 
 
-def margin_terms(instance: AttackInstance, flips: Flips, target: int) -> MarginTerms:
-    """State the margin of one target."""
+def margin_terms(
+    instance: AttackInstance, flips: Flips, target: int, always: int = 0
+) -> MarginTerms:
+    """State the margin of one target; the rows that every set has come last and change nothing."""
+    terms = _margin_terms(instance, flips, target)
+    idle = np.zeros((always, terms.change.shape[1]), dtype=np.float32)
+    return terms._replace(change=np.vstack([terms.change, idle]))
+
+
+def _margin_terms(instance: AttackInstance, flips: Flips, target: int) -> MarginTerms:
     network, output = instance.network, instance.network.output
     signs = interval_bounds(instance)[0].sign.astype(np.float64)
     signs[flips.neurons] = flips.signs

@@ -35,7 +35,8 @@ def _violations(
     region: Region, flipped: Array, slack: float, u: Array, gradient: Array, multipliers: Array
 ) -> tuple[float, float]:
     """The least slack at u, and the largest violation; writes the violations and their pull."""
-    weight, radius, demand, stay_demand, _ = region
+    weight, radius = region.weight, region.radius
+    demand, stay_demand = region.demand, region.stay_demand
     k, m = weight.shape
     gradient[:] = 0.0
     least, largest = np.inf, 0.0

@@ -6,7 +6,7 @@ proofs:
 
 - *pairs*: two neurons that cannot flip together;
 - *sum*: F cannot flip together if ``sum_i r_i |sum_{j in F} v_ji| < sum_{j in F} demand_j``, a
-  Farkas certificate with equal multipliers that costs one product a candidate;
+  Farkas certificate with equal multipliers (but for a budget's) that costs one product a candidate;
 - *certificate*: a set worth having that `settle_pattern` refutes by its flips alone;
 - *value*: no set of the subtree has a margin of at least `worth`.
 
@@ -52,7 +52,7 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
     """
     end = tree.nodes[0] + budget
     room = new_room(region, terms)
-    while tree.depth[0] >= 0:
+    while tree.depth[0] >= tree.root[0]:
         if tree.nodes[0] >= end:
             return PAUSED
         if tree.step[0] != OVER:
@@ -122,7 +122,7 @@ def _step_down(tree: Tree) -> None:
 def _step_up(tree: Tree) -> None:
     """Make the parent the present node, and its next child the one at work."""
     tree.depth[0] -= 1
-    if tree.depth[0] >= 0:
+    if tree.depth[0] >= tree.root[0]:
         tree.position[tree.depth[0]] -= 1
 
 

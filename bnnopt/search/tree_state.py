@@ -25,11 +25,13 @@ LEVELS = 48
 
 
 class Tree(NamedTuple):
-    """The path from the root to the present node; rows are depths, 0 the root.
+    """The path from the root to the present node; rows are depths.
 
     Parameters
     ----------
     depth : array of int64, shape (1,)
+    root : array of int64, shape (1,)
+        Its depth: the number of rows that every set has (`bnnopt.search.problem.Region`).
     nodes : array of int64, shape (1,)
         Visited so far.
     entering : array of bool, shape (1,)
@@ -74,6 +76,7 @@ class Tree(NamedTuple):
     """
 
     depth: Array
+    root: Array
     nodes: Array
     entering: Array
     falls: Array
@@ -99,11 +102,13 @@ class Tree(NamedTuple):
 
 
 def new_tree(region: Region, terms: MarginTerms) -> Tree:
-    """A tree at its root, the empty set."""
+    """A tree at its root, the set without flips."""
     (k, m), (layers, r) = region.weight.shape, terms.needed.shape
+    root = region.always
     worth = worth_of([terms])
     tree = Tree(
-        depth=np.zeros(1, dtype=np.int64),
+        depth=np.full(1, root),
+        root=np.full(1, root),
         nodes=np.zeros(1, dtype=np.int64),
         entering=np.ones(1, dtype=np.bool_),
         falls=np.zeros((k + 1, m)),
@@ -127,7 +132,8 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         found=np.zeros(k, dtype=np.bool_),
         u=np.zeros(m),
     )
-    tree.surplus[0] = terms.surplus
-    tree.order[0] = np.arange(k)
-    tree.count[0] = k
+    tree.surplus[root] = terms.surplus
+    tree.flipped[1 : root + 1] = np.arange(k - root, k)
+    tree.order[root, : k - root] = np.arange(k - root)
+    tree.count[root] = k - root
     return tree

@@ -40,7 +40,7 @@ def warm_up() -> None:
 
 def _run_on_one_neuron() -> None:
     one = np.ones((1, 1))
-    region = Region(one, np.ones(1), np.ones(1), np.ones(1), 1.0)
+    region = Region(one, np.ones(1), np.ones(1), np.ones(1), 1.0, 0, 0.0)
     small = one.astype(np.float32)
     terms = MarginTerms(small[0], small, np.zeros((0, 1, 1)), np.zeros((0, 1)), np.ones(1), 0.0)
     advance(region, terms, new_tree(region, terms), 0.0, 1)

@@ -216,27 +216,36 @@ def test_the_same_seed_gives_the_same_point() -> None:
 def test_other_budgets_and_goals_are_an_error_that_names_the_remedy(attack: Any) -> None:
     network = random_network(1)
     image = random_image(network, 1)
-    for options in ({"max_pixels": 2}, {"max_l1": 0.5}, {"goal": "l1"}):
+    for options in ({"max_pixels": 2}, {"goal": "l0"}, {"goal": "l1,linf"}):
         with pytest.raises(InputError, match="milp"):
             attack()(AttackInstance(network, image, 0.3, **options))
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=seeds, domain=st.sampled_from(["continuous", "pixels"]))
-def test_the_smallest_box_with_a_flip_is_that_of_the_milp(seed: int, domain: Any) -> None:
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=seeds,
+    domain=st.sampled_from(["continuous", "pixels"]),
+    distance=st.sampled_from(["linf", "l1"]),
+)
+def test_the_smallest_distance_of_a_flip_is_that_of_the_milp(
+    seed: int, domain: Any, distance: str
+) -> None:
     network = random_network(seed, inputs=4, widths=(5, 3))
     instance = AttackInstance(
-        network, random_image(network, seed), 0.5, "runner-up", domain, goal="linf"
+        network, random_image(network, seed), 0.5, "runner-up", domain, goal=distance
     )
     exact, milp = BranchAndBound()(instance), MilpAttack()(instance)
     found = PatternAttack()(instance, Limits(time_limit=1.0))
     assert exact.flipped == milp.flipped
     assert exact.status is not Status.ERROR
     if exact.status is milp.status is Status.OPTIMAL and exact.flipped:
-        assert exact.distances["linf"] == pytest.approx(milp.distances["linf"], rel=3e-4)
+        # Where the image is on a threshold the least distance is 0; solvers are off by 1e-6 a row.
+        assert exact.distances[distance] == pytest.approx(
+            milp.distances[distance], rel=3e-4, abs=2e-5
+        )
         assert exact.goal_bounds[0] is not None
-        assert exact.goal_bounds[0] <= exact.distances["linf"] + 1e-9
-        assert found.distances["linf"] >= exact.goal_bounds[0] - 1e-9
+        assert exact.goal_bounds[0] <= exact.distances[distance] + 1e-9
+        assert found.distances[distance] >= exact.goal_bounds[0] - 1e-9
 
 
 def test_milp_and_tree_agree_on_random_networks_of_some_size() -> None:

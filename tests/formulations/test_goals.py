@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from bnnopt import AttackInstance, Status
 from bnnopt.attacks.milp import MilpAttack
 from bnnopt.errors import BnnoptError
 from bnnopt.goal import Goal
-from tests.helpers import random_image, random_network
+from tests.helpers import best_rank, random_image, random_network
 
 BUDGETS: list[dict[str, Any]] = [
     {},
@@ -24,23 +23,6 @@ BUDGETS: list[dict[str, Any]] = [
     {"mask": [True, True, True, False], "max_l1": 0.45, "max_pixels": 2, "direction": "lighten"},
 ]
 GOALS = ["margin", "flip", "linf", "l1", "l0", "l0,linf", "margin,l1", "margin+3*l1", "l1,margin"]
-
-
-def best_rank(instance: AttackInstance) -> tuple[float, ...]:
-    """The best rank over every admissible image of whole levels."""
-    low, high = instance.levels, instance.levels
-    reach = np.floor(instance.network.levels * instance.epsilon + 1e-9)
-    ranges = [
-        range(int(max(a - reach, 0)), int(min(b + reach, instance.network.levels)) + 1)
-        for a, b in zip(low, high, strict=True)
-    ]
-    points = np.array(list(product(*ranges)), dtype=np.float64)
-    points = points[[instance.admits(z / instance.network.levels) for z in points]]
-    margins = instance.margins(points)
-    return max(
-        instance.sought.rank(float(margin), instance.distances(z))
-        for margin, z in zip(margins, points, strict=True)
-    )
 
 
 @pytest.mark.parametrize("formulation", ["tight", "paper"])

@@ -1,0 +1,157 @@
+"""The smallest L-infinity or L1 distance of a flip, by bisection over boxes or budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.attacks.base import Limits
+from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.findings import Findings
+from bnnopt.goal import Stage
+from bnnopt.instance import ROUNDING, AttackInstance
+
+__all__ = ["distance_sought", "smallest_budget"]
+
+FloatArray = npt.NDArray[np.float64]
+Seek = Callable[[AttackInstance, Limits, FloatArray], Findings]
+
+PRECISION = 4e-5
+"""Relative; a distance is proved where its bound is within 1e-4 of it."""
+
+CLOSE = 0.01
+"""Relative; what is this near is not bisected while other budgets are open wider."""
+
+SHARE = 0.3
+"""Of the time left, what a budget may take until those around it are close."""
+
+
+def distance_sought(instance: AttackInstance) -> str | None:
+    """``"linf"`` or ``"l1"``, if that is all that the goal minimises."""
+    stages = instance.sought.stages
+    return next((name for name in ("linf", "l1") if stages == (Stage(0.0, {name: 1.0}),)), None)
+
+
+def smallest_budget(
+    instance: AttackInstance, name: str, limits: Limits, starts: FloatArray, seek: Seek
+) -> Findings:
+    """Bisect for the smallest box, or L1 budget, with a flip.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    name : {"linf", "l1"}
+        By `distance_sought`.
+    limits : Limits
+    starts : array of float, shape (count, n)
+    seek : callable
+        Looks for any flip within a budget; its bound, if it gives one, may prove that there is
+        none.
+
+    Returns
+    -------
+    Findings
+        With a proved lower bound on the distance where each smaller budget was ruled out.
+    """
+    deadline, largest = Deadline(limits.time_limit), _largest(instance, name)
+    known, budget, is_last = _Known(instance, largest), largest, False
+    result = Findings(starts, goal_bounds=[_beyond(instance, 0.0)], iterations=0)
+    while known.empty < budget and not deadline.passed:
+        left = deadline.left
+        seconds = left if left is None or is_last else SHARE * left
+        # A margin within a budget is no objective here, so that nobody is told.
+        inside = replace(limits, time_limit=seconds, on_incumbent=None)
+        began = deadline.elapsed
+        found = seek(_within(instance, name, budget), inside, result.points)
+        result.iterations = (result.iterations or 0) + (found.iterations or 0)
+        result.interrupted, result.message = found.interrupted, found.message
+        flips = found.points[instance.margins(found.points) > 0.0]
+        is_ruled_out = found.bound is not None and found.bound <= 0.0
+        if len(flips):
+            known.break_at(min(budget, *(instance.distances(z)[name] for z in flips)))
+            result.points = np.vstack([result.points, flips])
+        elif is_ruled_out:
+            known.rule_out(budget)
+            result.goal_bounds = [_beyond(instance, budget)]  # smaller ones lie within
+        elif seconds is not None and deadline.elapsed - began >= seconds:
+            known.undecided.append(budget)
+        else:  # a point on thresholds, say: there is no more to learn here
+            known.rule_out(budget)
+        if budget == largest and not len(flips):
+            result.bound = found.bound
+        if found.interrupted or found.message or known.is_precise:
+            break
+        budget, is_last = known.next()
+    return result
+
+
+class _Known:
+    """What is known of budgets: up to `empty` none has a flip, from `broken` on all have."""
+
+    def __init__(self, instance: AttackInstance, largest: float) -> None:
+        self._instance, self._largest = instance, largest
+        self.empty, self.broken = 0.0, np.inf
+        self.undecided: list[float] = []
+
+    def rule_out(self, budget: float) -> None:
+        self.empty = budget
+        self.undecided = [open_ for open_ in self.undecided if open_ > budget]
+
+    def break_at(self, budget: float) -> None:
+        self.broken = budget
+        self.undecided = [open_ for open_ in self.undecided if open_ < budget]
+
+    @property
+    def is_precise(self) -> bool:
+        top = min(self.broken, self._largest)
+        return top - self.empty <= PRECISION * top
+
+    def next(self) -> tuple[float, bool]:
+        """The next budget, and whether it may take all the time that is left."""
+        step = 1.0 / self._instance.network.levels if self._instance.domain == "pixels" else 0.0
+        top = min(self.broken, self._largest)
+        close = max(CLOSE * top, 1.5 * step)
+        if not self.undecided:
+            return _between(self._instance, self.empty, top), top - self.empty <= close
+        least, most = min(self.undecided), max(self.undecided)
+        below, above = least - self.empty, top - most
+        if max(below, above) <= close:
+            return least, True
+        if below >= above:
+            return _between(self._instance, self.empty, least), False
+        return _between(self._instance, most, top), False
+
+
+def _largest(instance: AttackInstance, name: str) -> float:
+    """The largest distance that the instance allows."""
+    if name == "linf":
+        return instance.epsilon
+    low, high = instance.box
+    reach = np.maximum(high - instance.levels, instance.levels - low).sum()
+    return float(min(reach, instance.l1_levels)) / instance.network.levels
+
+
+def _within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:
+    if name == "linf":
+        return replace(instance, epsilon=budget, goal="flip")
+    return replace(instance, max_l1=budget, goal="flip")
+
+
+def _beyond(instance: AttackInstance, budget: float) -> float:
+    """The least distance of a flip where this budget has none."""
+    if instance.domain == "continuous":
+        return budget
+    levels = instance.network.levels
+    return float(np.floor(budget * levels + ROUNDING) + 1.0) / levels
+
+
+def _between(instance: AttackInstance, empty: float, broken: float) -> float:
+    """The next budget to look at; `empty` again if there is none between."""
+    if instance.domain == "continuous":
+        return (empty + broken) / 2.0
+    levels = instance.network.levels
+    least = int(np.floor(empty * levels + ROUNDING))
+    return (least + (round(broken * levels) - least) // 2) / levels
