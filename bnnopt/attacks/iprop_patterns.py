@@ -12,14 +12,16 @@ from bnnopt.attacks.iprop_subsolver import Subsolver
 from bnnopt.attacks.near_patterns import NearPatterns
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.attacks.resources import Resources
+from bnnopt.attacks.space import space_of
 from bnnopt.instance import AttackInstance
-from bnnopt.search.problem import margin_terms, region_of, sorted_flips
+from bnnopt.search.problem import margin_terms, sorted_flips
 from bnnopt.search.reach import OPEN, REACHED
 
 __all__ = ["Patterns"]
 
 FloatArray = npt.NDArray[np.float64]
 SignArray = npt.NDArray[np.int8]
+BoolArray = npt.NDArray[np.bool_]
 
 MOST_NEIGHBOURS = 14
 """Most neurons whose sign patterns are enumerated together."""
@@ -47,12 +49,10 @@ class Patterns(Resources):
         super().__init__()
         self._instance, self._subsolver, self._count = instance, subsolver, neighbours
         self.flips = sorted_flips(instance)
-        self._settles = kernel and instance.max_l1 is None
-        self._region = region_of(self.flips)
-        terms = [margin_terms(instance, self.flips, c) for c in instance.targets]
-        self._near = NearPatterns(self.flips, self._region, terms)
-        low, high = instance.box
-        self._centre, self._moves = (low + high) / 2.0, high > low
+        self._settles, self._space = kernel, space_of(instance, self.flips)
+        self._always = np.ones(self._space.region.always, dtype=bool)
+        terms = [margin_terms(instance, self.flips, c, len(self._always)) for c in instance.targets]
+        self._near = NearPatterns(self._space.flips, self._space.region, terms)
 
     @cached_property
     def _reachability(self) -> Reachability:
@@ -94,29 +94,33 @@ class Patterns(Resources):
         changed = wanted != present
         status, u = self._near.better(
             rng,
-            present != self.flips.signs,
+            np.append(present != self.flips.signs, self._always),
             np.abs(state.slacks[0])[self.flips.neurons],
             min(max(self._count, int(changed.sum())), MOST_NEIGHBOURS),
             first=changed,
             settles=self._settles,
         )
         if status == REACHED:
-            z = self._centre.copy()
-            z[self._moves] += self._region.radius * u
+            z = self._space.point(u)
             if self._has_pattern(self._instance.snap(z)):
                 return z[None]
         elif status != OPEN:
             return np.zeros((0, self._instance.network.num_inputs))
         return self._ask()
 
+    @property
+    def _flipped(self) -> BoolArray:
+        """The pattern that was found, as flips of the unstable neurons, shape (k,)."""
+        return self._near.flipped[: len(self.flips.neurons)]
+
     def _has_pattern(self, z: FloatArray) -> bool:
         """Whether levels, shape (n,), have the pattern that was found."""
         signs = self._instance.network.hidden[0](z[None])[0][self.flips.neurons]
-        return np.array_equal(signs != self.flips.signs, self._near.flipped)
+        return np.array_equal(signs != self.flips.signs, self._flipped)
 
     def _ask(self) -> FloatArray:
         """Ask a linear program for a point of the pattern that was found."""
-        signs = np.where(self._near.flipped, -self.flips.signs, self.flips.signs)
+        signs = np.where(self._flipped, -self.flips.signs, self.flips.signs)
         reach = self._reachability.test(signs, self._subsolver.seconds)
         if reach.interrupted:
             raise KeyboardInterrupt

@@ -33,7 +33,7 @@ def test_a_better_set_has_a_point_and_a_larger_margin_and_differs_in_few(target:
         found += 1
         assert np.array_equal(search.pattern(point), near.flipped)
         assert (near.flipped != flipped).sum() <= 4
-        margins = search.instance.margins(search.point(point)[None])
+        margins = search.instance.margins(search.space.point(point)[None])
         assert margins[0] == pytest.approx(near.margin.max())
         assert margins[0] > before
     assert found >= 4
