@@ -10,27 +10,28 @@ import numpy.typing as npt
 
 import solvers
 from bnnopt.attacks import attack_class
-from bnnopt.attacks.base import Attack, Limits
+from bnnopt.attacks.base import Attack, Limits, best_point
 from bnnopt.attacks.branch_and_bound import BranchAndBound
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.attacks.findings import Findings
-from bnnopt.attacks.pattern import PatternAttack
+from bnnopt.attacks.findings import Findings, judge
+from bnnopt.attacks.l1_relaxation import carry_over, l1_relaxation
 from bnnopt.attacks.smallest_budget import distance_sought
 from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
+from bnnopt.result import Status
 
 __all__ = ["AutoAttack"]
 
 FloatArray = npt.NDArray[np.float64]
 
-START_SHARE, START_SECONDS = 0.1, 2.0
-"""Of the time limit, and at most, what pattern search gets before a MILP."""
+START_SHARE, START_SECONDS = 0.3, 20.0
+"""Of the time limit, and at most, what branch and bound gets before a MILP."""
 
 MILP = "milp"
 
 
 class AutoAttack(Attack):
-    """Branch and bound where it can; else pattern search, then the MILP.
+    """Branch and bound where it can; else on a relaxation of the instance, and then the MILP.
 
     It can where the number of pixels is not limited and the goal is the margin, a flip, linf or l1.
 
@@ -46,7 +47,7 @@ class AutoAttack(Attack):
     def __init__(self, solver: str = "highs", formulation: str = "tight") -> None:
         check_names(formulation)
         self._adapter = solvers.get(solver)
-        self._tree, self._pattern = BranchAndBound(), PatternAttack()
+        self._tree = BranchAndBound()
         self.solver = solver
         self.formulation: str = formulation
 
@@ -69,19 +70,21 @@ class AutoAttack(Attack):
         return self._solve(instance, limits, starts)
 
     def _solve(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
-        """Pattern search, then the MILP from what it found."""
+        """Branch and bound without the limit on pixels; the MILP, if that leaves a gap."""
         deadline = Deadline(limits.time_limit)
-        # A flip somewhere in the box is a good point of many budgets once it is brought inside.
-        whole = replace(instance, goal="margin", max_pixels=None, max_l1=None)
         seconds = min(START_SECONDS, START_SHARE * (limits.time_limit or np.inf))
-        quick = replace(limits, time_limit=seconds, on_incumbent=None)  # of another goal
-        first = self._pattern.run(whole, quick, starts)
-        if first.interrupted:
+        quick = replace(limits, time_limit=seconds, on_incumbent=None)  # of another instance
+        first = carry_over(instance, self._tree.run(l1_relaxation(instance), quick, starts))
+        first.ran, first.trace = self._tree.method, []
+        z, objective = best_point(instance, np.vstack([starts, first.points]))
+        verdict = judge(instance, first, objective, instance.distances(z))
+        if first.interrupted or verdict.status is not Status.FEASIBLE:
             return first
         left = replace(limits, time_limit=deadline.left)
         milp = attack_class(MILP)(self.solver, self.formulation)
         findings: Findings = milp.run(instance, left, np.vstack([starts, first.points]))
         findings.points = np.vstack([first.points, findings.points])
+        findings.tighten(first)
         findings.ran = MILP
         return findings
 

@@ -21,7 +21,7 @@ from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance
 from bnnopt.result import AttackResult
 
-__all__ = ["Attack", "Findings", "Limits"]
+__all__ = ["Attack", "Findings", "Limits", "best_point"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -160,7 +160,7 @@ class Attack(ABC):
         began : float
             When the attack began, by ``time.perf_counter``.
         """
-        z, objective = _best(instance, findings.points)
+        z, objective = best_point(instance, findings.points)
         moved = instance.distances(z)
         verdict = judge(instance, findings, objective, moved)
         seconds = time.perf_counter() - began
@@ -221,7 +221,7 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _best(instance: AttackInstance, points: FloatArray) -> tuple[FloatArray, float]:
+def best_point(instance: AttackInstance, points: FloatArray) -> tuple[FloatArray, float]:
     """The candidate that serves the goal best in the replay; the original image wins ties."""
     candidates = np.vstack([instance.levels[None], *(instance.snap(z)[None] for z in points)])
     margins = instance.margins(candidates)

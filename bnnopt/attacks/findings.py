@@ -62,6 +62,14 @@ class Findings:
     interrupted: bool = False
     message: str = ""
 
+    def tighten(self, others: Findings) -> None:
+        """Take over bounds that are better: on the margin, and on a distance that comes first."""
+        if others.bound is not None:
+            self.bound = others.bound if self.bound is None else min(self.bound, others.bound)
+        if others.goal_bounds:
+            known = [bound for bound in (*others.goal_bounds[:1], *self.goal_bounds[:1]) if bound]
+            self.goal_bounds[:1] = [max(known, default=None)]
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnopt import AttackInstance, Status
+from bnnopt.attacks.auto import AutoAttack
+from bnnopt.attacks.base import Attack
 from bnnopt.attacks.milp import MilpAttack
 from bnnopt.errors import BnnoptError
 from bnnopt.goal import Goal
@@ -25,24 +27,8 @@ BUDGETS: list[dict[str, Any]] = [
 GOALS = ["margin", "flip", "linf", "l1", "l0", "l0,linf", "margin,l1", "margin+3*l1", "l1,margin"]
 
 
-@pytest.mark.parametrize("formulation", ["tight", "paper"])
-@pytest.mark.parametrize("goal", GOALS)
-@settings(max_examples=12)
-@given(seed=st.integers(0, 10**6), budget=st.sampled_from(BUDGETS), untargeted=st.booleans())
-def test_in_pixels_every_goal_within_every_budget_is_that_of_enumeration(
-    goal: str, formulation: str, seed: int, budget: dict[str, Any], untargeted: bool
-) -> None:
-    network = random_network(seed, inputs=4, widths=(5, 3))
-    instance = AttackInstance(
-        network,
-        random_image(network, seed),
-        0.3,
-        "untargeted" if untargeted else "runner-up",
-        "pixels",
-        goal=goal,
-        **budget,
-    )
-    result = MilpAttack(formulation=formulation)(instance)
+def check_with_enumeration(attack: Attack, instance: AttackInstance) -> None:
+    result = attack(instance)
     assert result.status is Status.OPTIMAL, result.message
     assert result.verified
     best = best_rank(instance)
@@ -54,20 +40,50 @@ def test_in_pixels_every_goal_within_every_budget_is_that_of_enumeration(
         assert mine[:stages] == pytest.approx(best[:stages], rel=2e-4, abs=1e-6)
 
 
-@settings(max_examples=30)
+def pixel_instance(
+    goal: str, seed: int, budget: dict[str, Any], untargeted: bool
+) -> AttackInstance:
+    network = random_network(seed, inputs=4, widths=(5, 3))
+    target = "untargeted" if untargeted else "runner-up"
+    image = random_image(network, seed)
+    return AttackInstance(network, image, 0.3, target, "pixels", goal=goal, **budget)
+
+
+@pytest.mark.parametrize("formulation", ["tight", "paper"])
+@pytest.mark.parametrize("goal", GOALS)
+@settings(max_examples=12)
+@given(seed=st.integers(0, 10**6), budget=st.sampled_from(BUDGETS), untargeted=st.booleans())
+def test_in_pixels_every_goal_within_every_budget_is_that_of_enumeration(
+    goal: str, formulation: str, seed: int, budget: dict[str, Any], untargeted: bool
+) -> None:
+    instance = pixel_instance(goal, seed, budget, untargeted)
+    check_with_enumeration(MilpAttack(formulation=formulation), instance)
+
+
+@pytest.mark.parametrize("goal", GOALS)
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), budget=st.sampled_from(BUDGETS), untargeted=st.booleans())
+def test_what_the_default_method_chooses_gives_the_optimum_of_enumeration(
+    goal: str, seed: int, budget: dict[str, Any], untargeted: bool
+) -> None:
+    check_with_enumeration(AutoAttack(), pixel_instance(goal, seed, budget, untargeted))
+
+
+@pytest.mark.parametrize("method", [MilpAttack, AutoAttack])
+@settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     goal=st.sampled_from(["linf", "l1", "l0", "l0,linf"]),
     budget=st.sampled_from(BUDGETS),
 )
 def test_in_the_continuous_domain_distances_are_bounded_and_points_are_real(
-    seed: int, goal: str, budget: dict[str, Any]
+    method: type[Attack], seed: int, goal: str, budget: dict[str, Any]
 ) -> None:
     network = random_network(seed, inputs=4, widths=(5, 3))
     image = random_image(network, seed)
     real = AttackInstance(network, image, 0.3, goal=goal, **budget)
     whole = AttackInstance(network, image, 0.3, domain="pixels", goal=goal, **budget)
-    result, coarse = MilpAttack()(real), MilpAttack()(whole)
+    result, coarse = method()(real), MilpAttack()(whole)
     assert result.status is not Status.ERROR, result.message
     assert result.verified
     if coarse.flipped:

@@ -1,0 +1,58 @@
+"""What branch and bound can say of other goals, and of a limit on the number of pixels.
+
+Pixels that change by at most epsilon each, and at most K of them, change by at most K epsilon in
+sum. So the box with that L1 budget contains every admissible point: a bound over it holds, and its
+points, which change as few pixels as their sum allows, are good ones once they are brought inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.attacks.findings import Findings
+from bnnopt.goal import Stage
+from bnnopt.instance import ROUNDING, AttackInstance
+
+__all__ = ["carry_over", "l1_relaxation"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def l1_relaxation(instance: AttackInstance) -> AttackInstance:
+    """The instance with an L1 budget for its pixels, and a goal that branch and bound takes."""
+    max_l1 = instance.max_l1
+    if instance.max_pixels is not None:
+        levels = float(_reaches(instance)[: instance.max_pixels].sum())
+        most = levels * (1.0 + ROUNDING) / instance.network.levels
+        max_l1 = most if max_l1 is None else min(most, max_l1)
+    # The flip that changes least in sum changes few pixels.
+    goal = "l1" if instance.sought.needs_flip else "margin"
+    return replace(instance, goal=goal, max_pixels=None, max_l1=max_l1)
+
+
+def carry_over(instance: AttackInstance, findings: Findings) -> Findings:
+    """What findings on `l1_relaxation` say of the instance."""
+    stages, bounds = instance.sought.stages, findings.goal_bounds
+    carried: list[float | None] = []
+    if stages and bounds and bounds[0] is not None and instance.sought.needs_flip:
+        if stages[0] == Stage(0.0, {"l1": 1.0}):
+            carried = [bounds[0]]
+        elif stages[0] == Stage(0.0, {"l0": 1.0}):
+            carried = [_fewest(instance, bounds[0])]
+    return replace(findings, goal_bounds=carried)
+
+
+def _fewest(instance: AttackInstance, l1: float) -> float:
+    """No fewer pixels can change by so much in sum, in [0, 1] units."""
+    paid = np.cumsum(_reaches(instance))
+    needed = l1 * instance.network.levels * (1.0 - ROUNDING)
+    return float(np.searchsorted(paid, needed) + 1) if needed > 0.0 else 0.0
+
+
+def _reaches(instance: AttackInstance) -> FloatArray:
+    """How far each level can move, the farthest first."""
+    low, high = instance.box
+    return -np.sort(-np.maximum(high - instance.levels, instance.levels - low))
