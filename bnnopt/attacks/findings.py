@@ -67,8 +67,8 @@ class Findings:
         if others.bound is not None:
             self.bound = others.bound if self.bound is None else min(self.bound, others.bound)
         if others.goal_bounds:
-            known = [bound for bound in (*others.goal_bounds[:1], *self.goal_bounds[:1]) if bound]
-            self.goal_bounds[:1] = [max(known, default=None)]
+            both = (*others.goal_bounds[:1], *self.goal_bounds[:1])
+            self.goal_bounds[:1] = [max((b for b in both if b is not None), default=None)]
 
 
 @dataclass(frozen=True)
