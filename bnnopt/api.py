@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,15 +13,26 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt import zoo
-from bnnopt.attacks import attack_class
-from bnnopt.attacks.base import Attack, Limits
+from bnnopt.arguments import read_class, read_names, read_whole
+from bnnopt.attacks import METHODS, attack_class
+from bnnopt.attacks.base import Attack
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.errors import SolverFailureError, SolverMissingError, UnknownNameError
+from bnnopt.attacks.limits import Limits
+from bnnopt.errors import InputError, SolverFailureError, SolverMissingError, UnknownNameError
 from bnnopt.instance import AttackInstance, Direction, Domain
+from bnnopt.margins import Ties
 from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult
 
-__all__ = ["START_SECONDS", "attack", "load_network", "read_target", "solver_errors"]
+__all__ = [
+    "START_SECONDS",
+    "attack",
+    "load_network",
+    "make_attack",
+    "read_index",
+    "read_label",
+    "solver_errors",
+]
 
 START_SECONDS = 5.0
 """What a start by another method may take (the paper's Figure 6)."""
@@ -38,6 +50,11 @@ def load_network(network: BinarizedNetwork | str | os.PathLike[str]) -> Binarize
     """
     if isinstance(network, BinarizedNetwork):
         return network
+    if not isinstance(network, str | os.PathLike):
+        raise InputError(
+            f"a network is a BinarizedNetwork, a name of the zoo or the path of an .npz file, "
+            f"not {type(network).__name__}"
+        )
     name = os.fspath(network)
     if name in zoo.NAMES:
         return zoo.load(name)
@@ -49,7 +66,7 @@ def load_network(network: BinarizedNetwork | str | os.PathLike[str]) -> Binarize
 def attack(
     network: BinarizedNetwork | str | os.PathLike[str],
     image: npt.ArrayLike,
-    epsilon: float = 0.01,
+    epsilon: float | str = 0.01,
     *,
     method: str = "auto",
     solver: str = "highs",
@@ -59,15 +76,18 @@ def attack(
     mask: npt.ArrayLike | None = None,
     direction: Direction = "both",
     max_pixels: int | None = None,
-    max_l1: float | None = None,
+    max_l1: float | str | None = None,
     goal: str = "margin",
+    ties: Ties = "lowest",
+    source: int | str | None = None,
     start: str | npt.ArrayLike = "none",
     options: Mapping[str, Any] | None = None,
     time_limit: float | None = 180.0,
+    effort: int | None = None,
     threads: int = 1,
     seed: int = 0,
     index: int | None = None,
-    label: int | None = None,
+    label: int | str | None = None,
     on_incumbent: Callable[[float, float], None] | None = None,
 ) -> AttackResult:
     """Find the worst image within `epsilon` of an image, and prove it where time allows.
@@ -77,17 +97,18 @@ def attack(
     network : BinarizedNetwork, str or path
         A network, a name of the zoo (``bnnopt.zoo.NAMES``), or the path of an ``.npz`` file.
     image : array_like, shape (n,) or the network's input_shape
-        Values in [0, 1].
-    epsilon : float
-        Largest change of a pixel, in [0, 1].
+        Values in [0, 1], or whole levels in an array of integers; a numpy array, a torch tensor,
+        a PIL image: see `BinarizedNetwork.images`.
+    epsilon : float or str
+        Largest change of a pixel, in [0, 1]: what is written, ``0.01`` or ``"8/255"``.
     method : {"auto", "bab", "milp", "pattern", "iprop", "fgsm", "ifgsm", "pgd"}
         ``"auto"`` takes branch and bound (``"bab"``) where it can, else the MILP.
     solver : {"highs", "cbc", "gurobi", "scip"}
         Any name of ``solvers.available()``.
     formulation : {"tight", "paper"}
         Both are for the MILP.
-    target : {"runner-up", "untargeted"} or int
-        Which class's margin over the predicted class is maximised.
+    target : {"runner-up", "untargeted"}, int or str
+        Which class's margin over the source class is maximised; a class by number or name.
     domain : {"continuous", "pixels"}
         Any real pixel value, or whole levels k/255 only.
     mask : array_like of bool, optional
@@ -99,30 +120,42 @@ def attack(
         ``"margin"``, ``"flip"``, ``"linf"``, ``"l1"``, ``"l0"``, a weighted sum such as
         ``"margin+0.5*l1"``, or two in lexicographic order such as ``"l0,linf"``: see
         `AttackInstance`.
+    ties : {"lowest", "never", "always"}
+        When a target beats the source at a margin of 0: as the prediction goes, never (as in the
+        paper), or always.
+    source : int or str, optional
+        The class whose loss counts as a flip; the prediction for the image if not given.
     start : str or array_like, shape (n,), (count, n) or the network's input_shape
         Where to begin: ``"none"``, the name of another method, which gets up to
         `START_SECONDS` of the time limit, or images in [0, 1].
     options : mapping, optional
         Further arguments of the method's class, such as ``{"decompose": False}`` for ``milp``.
     time_limit : float or None
-        Wall-clock seconds, the start included.
+        Wall-clock seconds, the start and the building of models included.
+    effort : int, optional
+        Most steps of the method's own: nodes of branch and bound and of the MILP, neighbourhoods
+        of pattern search, iterations of IProp and of the gradient attacks. A run that it cuts
+        off, with one thread, repeats itself on machines with the same versions.
     threads : int
         Of the solver, and of branch and bound.
     seed : int
-    index, label : int, optional
-        Test-set index and true class, for the record.
+    index : int, optional
+        Test-set index, for the record.
+    label : int or str, optional
+        True class, for the record: a number, or a name of the network's classes.
     on_incumbent : callable, optional
         Called with (seconds, objective) of each better point while the method runs.
 
     Returns
     -------
     AttackResult
-        Its point was replayed exactly through the network; Ctrl-C returns the incumbent.
+        Its point was replayed exactly through the network; Ctrl-C returns the incumbent. Where a
+        solver fails, its status is ``error``, with everything that was found before.
 
     Raises
     ------
     BnnoptError
-        If an argument is wrong, or the solver is missing or fails.
+        If an argument is wrong, or the solver is missing.
 
     Examples
     --------
@@ -132,36 +165,79 @@ def attack(
     >>> result.verified
     True
     """
-    limits = Limits(time_limit, threads, seed)
+    limits = Limits(time_limit, threads, seed, effort)
     method_class = attack_class(method)  # may import torch, which is not the attack's time
+    loaded = load_network(network)
     instance = AttackInstance(
-        load_network(network),
+        loaded,
         image,
-        epsilon,
+        epsilon,  # type: ignore[arg-type]
         target,
         domain,
         mask,
         direction,
         max_pixels,
-        max_l1,
+        max_l1,  # type: ignore[arg-type]
         goal,
+        ties,
+        source,  # type: ignore[arg-type]
     )
+    index, label = read_index(index), read_label(label, loaded)
     given = {"solver": solver, "formulation": formulation}
     with solver_errors():
-        attacker = _make(method_class, given, options or {})
+        attacker = make_attack(method_class, given, options or {})
         attacker.prepare(instance)
-        deadline = Deadline(time_limit)
+        deadline = Deadline(limits)
         starts = _starts(instance, start, limits, given)
         left = replace(limits, time_limit=deadline.left, on_incumbent=on_incumbent)
         result: AttackResult = attacker(instance, left, image=index, label=label, starts=starts)
-    return replace(result, time_limit=time_limit, wall_time=deadline.elapsed)
+    return replace(result, time_limit=limits.time_limit, wall_time=deadline.elapsed)
 
 
-def _make(method_class: Any, given: Mapping[str, str], options: Mapping[str, Any]) -> Attack:
-    """An attack, with what its constructor takes."""
+def make_attack(
+    method_class: Any, given: Mapping[str, str], options: Mapping[str, Any] | None
+) -> Attack:
+    """An attack, with what its constructor takes.
+
+    Parameters
+    ----------
+    method_class : type
+        By `attack_class`.
+    given : mapping
+        ``solver`` and ``formulation``, which it may take.
+    options : mapping
+        Further arguments by name.
+
+    Raises
+    ------
+    InputError
+        If there is no such option, or its value is of a wrong type.
+    """
     taken = {name: given[name] for name in method_class.takes}
-    attack: Attack = method_class(**taken, **options)
+    known = [name for name in inspect.signature(method_class).parameters if name not in given]
+    chosen = read_names(options, "option", known)
+    try:
+        attack: Attack = method_class(**taken, **chosen)
+    except TypeError as error:
+        raise InputError(f"the options do not fit the method: {error}") from None
     return attack
+
+
+def read_index(index: Any) -> int | None:
+    """A test-set index for the record."""
+    return None if index is None else read_whole(index, "index", low=0)
+
+
+def read_label(label: Any, network: BinarizedNetwork) -> int | None:
+    """A true class for the record: a name of the network's classes, or any class number.
+
+    A network may know fewer classes than its data.
+    """
+    if label is None:
+        return None
+    if isinstance(label, str):
+        return read_class(label, "label", network.num_classes, network.class_names)
+    return read_whole(label, "label", low=0)
 
 
 def _starts(
@@ -173,14 +249,14 @@ def _starts(
         return network.levels_of(start)
     if start == "none":
         return np.zeros((0, network.num_inputs))
-    seconds = min(START_SECONDS, limits.time_limit or START_SECONDS)
-    found = _make(attack_class(start), given, {})(instance, replace(limits, time_limit=seconds))
+    if start not in METHODS:
+        raise UnknownNameError("start", start, ("none", *METHODS))
+    seconds = limits.time_limit
+    if limits.effort is None:  # which the time must not decide else
+        seconds = min(START_SECONDS, seconds or START_SECONDS)
+    first = make_attack(attack_class(start), given, {})
+    found = first(instance, replace(limits, time_limit=seconds))
     return network.levels_of(found.adversarial)
-
-
-def read_target(text: str) -> int | str:
-    """A target as it is written on a command line: a class number or a name."""
-    return int(text) if text.isdecimal() and len(text) < 10 else text
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from bnnopt.api import load_network
+from bnnopt.api import load_network, make_attack, read_index, read_label
+from bnnopt.arguments import read_each, read_names
 from bnnopt.attacks import attack_class
-from bnnopt.attacks.base import Limits
+from bnnopt.attacks.limits import Limits
 from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork
@@ -18,19 +19,23 @@ from bnnopt.result import AttackResult
 
 __all__ = ["attack_batch"]
 
+PROBLEM = ("target", "domain", "mask", "direction", "max_pixels", "max_l1", "goal", "ties", "source")
+"""Arguments of `AttackInstance` that all images share."""
+
 
 def attack_batch(
     network: BinarizedNetwork | str | os.PathLike[str],
     images: npt.ArrayLike,
-    epsilon: float = 0.01,
+    epsilon: float | str = 0.01,
     *,
     method: str = "pgd",
     device: str = "auto",
     time_limit: float | None = 180.0,
+    effort: int | None = None,
     threads: int = 1,
     seed: int = 0,
     indices: Sequence[int] | None = None,
-    labels: Sequence[int] | None = None,
+    labels: Sequence[int | str] | None = None,
     **problem: Any,
 ) -> list[AttackResult]:
     """Attack all images and restarts at once, on a GPU where there is one.
@@ -48,6 +53,8 @@ def attack_batch(
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` and the like.
     time_limit : float or None
         Wall-clock seconds for the whole batch.
+    effort : int, optional
+        Most steps.
     threads : int
         Of the CPU.
     seed : int
@@ -75,15 +82,23 @@ def attack_batch(
     >>> all(result.verified for result in results)
     True
     """
-    limits = Limits(time_limit, threads, seed)
-    attack = attack_class(method)
-    if not hasattr(attack, "batch"):
+    limits = Limits(time_limit, threads, seed, effort)
+    method_class = attack_class(method)
+    if not hasattr(method_class, "batch"):
         raise InputError(f"method {method!r} takes one image at a time: use pgd, ifgsm or fgsm")
-    network = load_network(network)
-    flat = network.images(images)
-    for name, values in (("indices", indices), ("labels", labels)):
-        if values is not None and len(values) != len(flat):
-            raise InputError(f"{name} has {len(values)} entries for {len(flat)} images")
-    instances = [AttackInstance(network, image, epsilon, **problem) for image in flat]
-    results: list[AttackResult] = attack(device=device).batch(instances, limits, indices, labels)
+    problem = read_names(problem, "argument", PROBLEM)
+    loaded = load_network(network)
+    flat = loaded.images(images)
+    numbers = None if indices is None else read_each(indices, "indices", len(flat), read_index)
+    classes = (
+        None
+        if labels is None
+        else read_each(labels, "labels", len(flat), lambda label: read_label(label, loaded))
+    )
+    instances = [
+        AttackInstance(loaded, image, epsilon, **problem)  # type: ignore[arg-type]
+        for image in flat
+    ]
+    attack: Any = make_attack(method_class, {}, {"device": device})
+    results: list[AttackResult] = attack.batch(instances, limits, numbers, classes)
     return results

@@ -97,8 +97,8 @@ def _budgeted(instance: AttackInstance, gains: FloatArray) -> FloatArray:
     """The most that `gains`, shape (width, n), can add up to within the budget."""
     if instance.max_pixels is not None:
         gains = np.sort(gains, axis=1)[:, max(gains.shape[1] - instance.max_pixels, 0) :]
-    # A level changed by one moves every sum by one; outward rounding of the budget.
-    return np.asarray(np.minimum(gains.sum(axis=1), instance.l1_levels * (1.0 + 1e-9)))
+    # A level changed by one moves every sum by one.
+    return np.asarray(np.minimum(gains.sum(axis=1), instance.l1_levels))
 
 
 def _box_bounds(layer: HiddenLayer, low: FloatArray, high: FloatArray) -> LayerBounds:

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.api import attack, load_network, solver_errors
+from bnnopt.api import attack, load_network, read_index, read_label, solver_errors
+from bnnopt.arguments import read_fraction, read_names, read_number
 from bnnopt.attacks import attack_class
-from bnnopt.attacks.base import Limits
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.errors import InputError
+from bnnopt.attacks.limits import Limits
 from bnnopt.instance import AttackInstance, Domain
 from bnnopt.network import BinarizedNetwork
-from bnnopt.result import AttackResult, Status
+from bnnopt.result import RECORD_VERSION, AttackResult, Status
 
 __all__ = ["Certificate", "EpsilonBracket", "Robustness", "bracket_epsilon", "certify"]
 
 FloatArray = npt.NDArray[np.float64]
+
+QUESTION = ("mask", "direction", "max_pixels", "max_l1", "ties", "source")
+"""Arguments of `AttackInstance` beside network, image, epsilon and domain."""
+
+VERDICT = ("solver", "time_limit", "effort", "threads", "seed", "index", "label", *QUESTION)
+"""Arguments of `certify` that `bracket_epsilon` hands on."""
 
 
 class Robustness(StrEnum):
     """A verdict."""
 
     ROBUST = "robust"
-    """No admissible image gives another class a larger logit: a bound proves it."""
+    """No admissible image gets another class: a proof covers all of them."""
     VULNERABLE = "vulnerable"
     """One does; it was replayed exactly."""
     UNKNOWN = "unknown"
-    """Time ran out."""
+    """Neither was found out, within the limits or because something failed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,22 +51,28 @@ class Certificate:
     image, label : int or None
         Test-set index and true class, where the caller gave them.
     source : int
-        The class predicted for the original image.
+        The class whose loss counts: the one predicted for the original image unless given.
     epsilon : float
     domain : str
-    verdict : Robustness
-    classes : dict of int to Robustness
-        The verdict on each other class that was looked at; all of them unless one is vulnerable.
+    ties : str
+        When another class beats the source at a margin of 0 (see `AttackInstance`).
     target : int or None
         The class that the adversarial image flips to.
     margin : float or None
         Its margin over the source.
+    prediction : int or None
+        The class that the network predicts for the adversarial image.
+    verdict : Robustness
+    classes : dict of int to Robustness
+        The verdict on each other class that was looked at; all of them unless one is vulnerable.
     wall_time : float
         Seconds.
+    notes : list of str
+        What stayed open though time was left, and why.
     interrupted : bool
         Whether Ctrl-C ended it.
     message : str
-        What failed, where a solver did.
+        What failed, where something did.
     adversarial : array of float64, shape input_shape, or None
     """
 
@@ -70,19 +82,22 @@ class Certificate:
     source: int
     epsilon: float
     domain: str
-    verdict: Robustness
-    classes: dict[int, Robustness]
+    ties: str
     target: int | None
     margin: float | None
+    prediction: int | None
+    verdict: Robustness
+    classes: dict[int, Robustness]
     wall_time: float
+    notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     message: str = ""
     adversarial: FloatArray | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values: numbers and names, no images."""
-        keys = ("network", "image", "label", "source", "epsilon", "domain", "target", "margin")
-        record: dict[str, Any] = {key: getattr(self, key) for key in keys}
+        record: dict[str, Any] = {"version": RECORD_VERSION}
+        record |= {f.name: getattr(self, f.name) for f in fields(self) if f.repr}
         record["verdict"] = self.verdict.value
         record["classes"] = {str(c): verdict.value for c, verdict in self.classes.items()}
         record["wall_time"] = round(self.wall_time, 4)
@@ -92,35 +107,37 @@ class Certificate:
 def certify(
     network: BinarizedNetwork | str | os.PathLike[str],
     image: npt.ArrayLike,
-    epsilon: float = 0.01,
+    epsilon: float | str = 0.01,
     *,
     solver: str = "highs",
     domain: Domain = "continuous",
     time_limit: float | None = 180.0,
+    effort: int | None = None,
     threads: int = 1,
     seed: int = 0,
     index: int | None = None,
-    label: int | None = None,
-    **budget: Any,
+    label: int | str | None = None,
+    **question: Any,
 ) -> Certificate:
-    """Decide whether any image within `epsilon` gives another class a larger logit.
+    """Decide whether the network gives any image within `epsilon` another class.
 
     Each other class is asked for "any flip at all", most likely first, until one flips or all are
-    ruled out. A tie of two logits is not a flip.
+    ruled out. At a tie of two logits the network's own rule decides, unless `ties` says otherwise.
 
     Parameters
     ----------
     network : BinarizedNetwork, str or path
     image : array_like
-    epsilon : float
+    epsilon : float or str
     solver, domain : str
     threads, seed : int
-    index, label : int, optional
+    index, label : optional
         All of them as for `bnnopt.attack`.
-    time_limit : float or None
-        Wall-clock seconds for all classes together.
-    **budget
-        ``mask``, ``direction``, ``max_pixels``, ``max_l1``, as for `bnnopt.attack`.
+    time_limit, effort
+        As for `bnnopt.attack`, for all classes together.
+    **question
+        ``mask``, ``direction``, ``max_pixels``, ``max_l1``, ``ties``, ``source``, as for
+        `bnnopt.attack`.
 
     Returns
     -------
@@ -129,64 +146,84 @@ def certify(
     Raises
     ------
     BnnoptError
-        If an argument is wrong, or the solver is missing or fails.
+        If an argument is wrong, or the solver is missing.
     """
-    limits = Limits(time_limit, threads, seed)
+    limits = Limits(time_limit, threads, seed, effort)
+    question = read_names(question, "argument", QUESTION)
     loaded = load_network(network)
-    instance = AttackInstance(loaded, image, epsilon, "untargeted", domain, **budget)
+    instance = AttackInstance(
+        loaded,
+        image,
+        epsilon,  # type: ignore[arg-type]
+        "untargeted",
+        domain,
+        **question,
+    )
+    index, label = read_index(index), read_label(label, loaded)
     with solver_errors():
         attack_class("auto")(solver=solver).prepare(instance)
-    deadline = Deadline(limits.time_limit)
+    deadline = Deadline(limits)
     results: dict[int, AttackResult] = {}
-    for target in sorted(instance.targets, key=lambda c: -instance.logits[c]):
-        results[target] = last = attack(
-            loaded,
-            image,
-            epsilon,
-            target=target,
-            goal="flip",
-            solver=solver,
-            domain=domain,
-            time_limit=deadline.left,
-            threads=threads,
-            seed=seed,
-            **budget,
-        )
-        if last.flipped or last.interrupted:
-            break
+    interrupted = False
+    try:
+        for target in sorted(instance.targets, key=lambda c: -instance.logits[c]):
+            results[target] = last = attack(
+                loaded,
+                image,
+                epsilon,
+                target=target,
+                goal="flip",
+                solver=solver,
+                domain=domain,
+                time_limit=deadline.left,
+                effort=deadline.effort_left,
+                threads=threads,
+                seed=seed,
+                **question,
+            )
+            deadline.spend(last.iterations)
+            if last.flipped or last.interrupted:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    interrupted |= any(result.interrupted for result in results.values())
     classes = {target: _verdict(result) for target, result in results.items()}
+    flip = next((result for result in results.values() if result.flipped), None)
     return Certificate(
         network=loaded.name,
         image=index,
         label=label,
         source=instance.source,
-        epsilon=float(epsilon),
-        domain=domain,
-        verdict=_overall(classes, last.interrupted),
+        epsilon=instance.epsilon,
+        domain=instance.domain,
+        ties=instance.ties,
+        target=None if flip is None else flip.target,
+        margin=None if flip is None else flip.objective,
+        prediction=None if flip is None else flip.prediction,
+        verdict=_overall(classes, instance.targets),
         classes=classes,
-        target=last.target if last.flipped else None,
-        margin=last.objective if last.flipped else None,
         wall_time=deadline.elapsed,
-        interrupted=last.interrupted,
+        notes=[note for result in results.values() for note in result.notes],
+        interrupted=interrupted,
         message=next((r.message for r in reversed(results.values()) if r.message), ""),
-        adversarial=last.adversarial if last.flipped else None,
+        adversarial=None if flip is None else flip.adversarial,
     )
 
 
 def _verdict(result: AttackResult) -> Robustness:
     if result.flipped:
         return Robustness.VULNERABLE
-    proved = result.status is Status.OPTIMAL and result.bound is not None and result.bound <= 0
-    return Robustness.ROBUST if proved else Robustness.UNKNOWN
+    is_ruled_out = result.status is Status.INFEASIBLE
+    return Robustness.ROBUST if is_ruled_out else Robustness.UNKNOWN
 
 
-def _overall(classes: dict[int, Robustness], interrupted: bool) -> Robustness:
-    verdicts = set(classes.values())
-    if Robustness.VULNERABLE in verdicts:
+def _overall(classes: dict[int, Robustness], targets: tuple[int, ...]) -> Robustness:
+    """Robust only if every other class was ruled out."""
+    if Robustness.VULNERABLE in classes.values():
         return Robustness.VULNERABLE
-    if Robustness.UNKNOWN in verdicts or interrupted:
-        return Robustness.UNKNOWN
-    return Robustness.ROBUST
+    if all(classes.get(c) is Robustness.ROBUST for c in targets):
+        return Robustness.ROBUST
+    return Robustness.UNKNOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,10 +251,9 @@ class EpsilonBracket:
 def bracket_epsilon(
     network: BinarizedNetwork | str | os.PathLike[str],
     image: npt.ArrayLike,
-    max_epsilon: float = 0.05,
+    max_epsilon: float | str = 0.05,
     *,
     tolerance: float = 0.0005,
-    time_limit: float | None = 180.0,
     domain: Domain = "continuous",
     **options: Any,
 ) -> EpsilonBracket:
@@ -229,14 +265,13 @@ def bracket_epsilon(
     image : array_like
     domain : str
         These three as for `certify`.
-    max_epsilon : float
+    max_epsilon : float or str
         The largest epsilon to look at.
     tolerance : float
         Stop when the two are this close; whole levels in the pixel domain.
-    time_limit : float or None
-        Seconds for each verdict. One that stays unknown counts as not certified.
     **options
-        As for `certify`.
+        As for `certify`; ``time_limit`` and ``effort`` for each verdict. One that stays unknown
+        counts as not certified.
 
     Returns
     -------
@@ -247,27 +282,26 @@ def bracket_epsilon(
     BnnoptError
         As for `certify`, or if `tolerance` is not positive.
     """
-    if not tolerance > 0.0:
-        raise InputError(f"tolerance must be positive, not {tolerance}")
+    tolerance = read_number(tolerance, "tolerance", above=0.0)
+    options = read_names(options, "argument", VERDICT)
     loaded = load_network(network)
-    certified, ceiling = 0.0, max_epsilon
+    epsilon = float(read_fraction(max_epsilon, "max_epsilon", low=0, high=1))
+    certified, ceiling = 0.0, epsilon
     broken: float | None = None
     adversarial: FloatArray | None = None
     certificates: list[Certificate] = []
-    epsilon = max_epsilon
+    original = loaded.images(image)[0]
     while True:
-        certificate = certify(
-            loaded, image, epsilon, domain=domain, time_limit=time_limit, **options
-        )
+        certificate = certify(loaded, image, epsilon, domain=domain, **options)
         certificates.append(certificate)
         if certificate.verdict is Robustness.ROBUST:
             certified = epsilon
         else:
             ceiling = epsilon
         if certificate.adversarial is not None:
-            change = np.abs(certificate.adversarial.ravel() - np.ravel(image)).max()
+            change = float(np.abs(certificate.adversarial.ravel() - original).max())
             if broken is None or change < broken:
-                broken, adversarial = float(change), certificate.adversarial
+                broken, adversarial = change, certificate.adversarial
                 ceiling = min(ceiling, broken)
         epsilon = (certified + ceiling) / 2.0
         if domain == "pixels":
@@ -275,5 +309,5 @@ def bracket_epsilon(
             done = not certified < epsilon < ceiling
         else:
             done = ceiling - certified <= tolerance
-        if done or certificate.interrupted:
+        if done or certificate.interrupted or certificate.message:
             return EpsilonBracket(certified, broken, adversarial, certificates)

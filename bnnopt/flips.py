@@ -18,15 +18,13 @@ import numpy.typing as npt
 
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
+from bnnopt.tolerances import certain_levels
 
 __all__ = ["Flips", "first_layer_flips", "flip_limits", "flip_origin", "pair_conflicts"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-
-MARGIN = 1e-6
-"""Levels by which a conflict must be certain; the sums below are exact to far less."""
 
 MAX_QUADRUPLE_NEURONS = 64
 """Conflicts of four are sought among the neurons hardest to flip; the cost grows as k**4."""
@@ -68,8 +66,13 @@ class Flips:
 
     def are_conflicts(self, sets: IntArray) -> BoolArray:
         """Which of the sets, shape (count, size), certainly cannot flip together."""
-        conflicts: BoolArray = self.reach(sets) < self.demand[sets].sum(axis=1) - MARGIN
+        certain = self._certainty(sets.shape[1])
+        conflicts: BoolArray = self.reach(sets) < self.demand[sets].sum(axis=1) - certain
         return conflicts
+
+    def _certainty(self, size: float) -> float:
+        """Levels by which a sum with multipliers of this total must fail to be a conflict."""
+        return certain_levels(2.0 * size * float(self.radius.sum()))
 
     def refutes(self, flipped: BoolArray, multipliers: FloatArray) -> bool:
         """Whether non-negative multipliers, shape (k,), prove that a pattern has no point.
@@ -84,7 +87,8 @@ class Flips:
         weights = np.where(multipliers > 1e-9 * largest, multipliers / largest, 0.0)
         needed = weights @ np.where(flipped, self.demand, -self.stay_demand)
         signed = np.where(flipped, weights, -weights)
-        return bool(np.abs(signed @ self.weight) @ self.radius < needed - MARGIN)
+        certain = self._certainty(float(weights.sum()))
+        return bool(np.abs(signed @ self.weight) @ self.radius < needed - certain)
 
 
 def flip_origin(instance: AttackInstance) -> FloatArray:
@@ -138,8 +142,8 @@ def pair_conflicts(flips: Flips) -> BoolArray:
     """Which two neurons cannot flip together, shape (k, k)."""
     # r @ |v_i + v_j| = R + v_i @ diag(r) @ v_j, since weights are ±1.
     gram = (flips.weight * flips.radius) @ flips.weight.T
-    reach = flips.radius.sum() + gram
-    conflicts = reach < flips.demand[:, None] + flips.demand - MARGIN
+    total = float(flips.radius.sum())
+    conflicts = total + gram < flips.demand[:, None] + flips.demand - certain_levels(4.0 * total)
     np.fill_diagonal(conflicts, False)
     return np.asarray(conflicts)
 
@@ -206,7 +210,9 @@ def _quadruple_conflicts(flips: Flips, pairs: BoolArray, chosen: IntArray) -> In
     square = 4 * total + 2 * e2
     fourth = 16 * total + 16 * e2 + 4 * (6 * total + 4 * e2 + 6 * e4)
     reach = (28 * square - fourth) / 48
-    conflicts = reach < demand[i] + demand[j] + demand[p] + demand[q] - MARGIN
+    # 28 and 16 of `square` and `fourth` add up to 704 of the total, over 48.
+    certain = certain_levels(32.0 * float(total))
+    conflicts = reach < demand[i] + demand[j] + demand[p] + demand[q] - certain
     found: IntArray = np.stack([i, j, p, q], axis=1)[conflicts]
     return found
 

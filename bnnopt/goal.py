@@ -2,7 +2,7 @@
 
 A goal is one or two *stages*, in lexicographic order; a stage is a weighted sum of terms. The
 margin is gained, distances are paid: ``margin+0.5*l1`` maximises margin - 0.5 * L1. If the first
-stage has no margin, only points with a positive margin count.
+stage has no margin, only flips count: points at which a target beats the source.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ class Goal:
         InputError
             If the text is no goal.
         """
+        if not isinstance(text, str):
+            raise InputError(f"goal must be text such as 'margin' or 'l1', not {text!r}")
         if text == FLIP:
             return cls(text, ())
         parts = text.split(",")
@@ -92,7 +94,7 @@ class Goal:
 
     @property
     def needs_flip(self) -> bool:
-        """Whether only points with a positive margin count."""
+        """Whether only flips count."""
         return not (self.stages and self.stages[0].is_maximised)
 
     @property
@@ -104,15 +106,17 @@ class Goal:
         """The value of each stage at a point."""
         return [stage.value(margin, moved) for stage in self.stages]
 
-    def rank(self, margin: float, moved: Mapping[str, float]) -> tuple[float, ...]:
-        """A key that is larger for a better point."""
-        if self.needs_flip and margin <= 0:
+    def rank(
+        self, margin: float, is_flip: bool, moved: Mapping[str, float]
+    ) -> tuple[float, ...]:
+        """A key that is larger for a better point; a flip is better than a tie that is none."""
+        if self.needs_flip and not is_flip:
             return (-np.inf, margin)
         ranks = [
             value if stage.is_maximised else -value
             for stage, value in zip(self.stages, self.values(margin, moved), strict=True)
         ]
-        return (*ranks, margin)
+        return (*ranks, margin, float(is_flip))
 
 
 def _stage(text: str, whole: str) -> Stage:

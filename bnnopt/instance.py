@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.errors import InputError, UnknownNameError
+from bnnopt.arguments import read_choice, read_class, read_fraction, read_whole
+from bnnopt.errors import InputError
 from bnnopt.goal import Goal, distances
+from bnnopt.images import read_mask
+from bnnopt.margins import TIES, Margins, Ties
 from bnnopt.network import GRID, BinarizedNetwork
+from bnnopt.tolerances import BUDGET_LEVELS
 
-__all__ = ["DIRECTIONS", "DOMAINS", "ROUNDING", "AttackInstance", "Direction", "Domain"]
+__all__ = ["DIRECTIONS", "DOMAINS", "AttackInstance", "Direction", "Domain"]
 
 Domain = Literal["continuous", "pixels"]
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
 Direction = Literal["both", "lighten", "darken"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+TARGETS = ("runner-up", "untargeted")
 FloatArray = npt.NDArray[np.float64]
 
-ROUNDING = 1e-9
-"""Relative slack, far below a grid step, for budgets such as 2/255 that float64 rounds down."""
+HALFWAY = 2.0**-10
+"""Grid steps: more than an image's levels, times 2^20 in float64, are off."""
 
 
 @dataclass(frozen=True, eq=False)
 class AttackInstance:
-    """Maximise the margin of a target class over the predicted one within a budget.
+    """Maximise the margin of a target class over the source class within a budget.
 
     Parameters
     ----------
     network : BinarizedNetwork
     image : array_like, shape (n,) or the network's input_shape
-        Values in [0, 1].
-    epsilon : float
+        Values in [0, 1], or whole levels in an array of integers.
+    epsilon : float or str
         Largest change of a pixel, in [0, 1]: the box is [x - epsilon, x + epsilon] within
-        [0, 1].
-    target : {"runner-up", "untargeted"} or int
+        [0, 1]. It is what is written: ``0.1`` is a tenth, ``"8/255"`` eight levels of 255.
+    target : {"runner-up", "untargeted"}, int or str
         The class with the second-highest logit (the paper's choice), the best of all others,
-        or a class.
+        or a class by number or name.
     domain : {"continuous", "pixels"}
         Any real value, as in the paper, or whole levels k/255 only.
     mask : array_like of bool, shape (n,) or the network's input_shape, optional
@@ -48,13 +55,18 @@ class AttackInstance:
         Whether pixels may rise, fall or both.
     max_pixels : int, optional
         Most pixels that may change (L0).
-    max_l1 : float, optional
-        Largest sum of the changes, in [0, 1] units.
+    max_l1 : float or str, optional
+        Largest sum of the changes, in [0, 1] units; read as `epsilon` is.
     goal : str
-        What is sought: ``"margin"``, the largest margin (the paper's (1)); ``"flip"``, any
-        positive margin; ``"linf"``, ``"l1"`` or ``"l0"``, the smallest perturbation with a
-        positive margin; a weighted sum such as ``"margin+0.5*l1"``, in which distances are paid;
+        What is sought: ``"margin"``, the largest margin (the paper's (1)); ``"flip"``, any flip;
+        ``"linf"``, ``"l1"`` or ``"l0"``, the smallest perturbation that flips;
+        a weighted sum such as ``"margin+0.5*l1"``, in which distances are paid;
         or two of those in lexicographic order, ``"l0,linf"``.
+    ties : {"lowest", "never", "always"}
+        When a target beats the source at a margin of 0: as the prediction goes, to the lowest
+        index; never, as in the paper; or always. Above 0 it does in any case.
+    source : int or str, optional
+        The class whose loss counts as a flip; the prediction for the image if not given.
 
     Raises
     ------
@@ -72,67 +84,68 @@ class AttackInstance:
     max_pixels: int | None = None
     max_l1: float | None = None
     goal: str = "margin"
+    ties: Ties = "lowest"
+    source: int = cast("int", None)
 
     def __post_init__(self) -> None:
-        flat = self.network.images(self.image)
-        if len(flat) != 1:
-            raise InputError(f"an attack takes one image, not {len(flat)}")
-        object.__setattr__(self, "image", flat[0].reshape(self.network.input_shape))
-        if not 0.0 <= self.epsilon <= 1.0:  # also catches NaN
-            raise InputError(f"epsilon must lie in [0, 1], not {self.epsilon}")
-        if self.domain not in DOMAINS:
-            raise UnknownNameError("domain", self.domain, DOMAINS)
+        scaled = self.network.scaled(self.image)
+        if len(scaled) != 1:
+            raise InputError(f"an attack takes one image, not {len(scaled)}")
+        self._set("_scaled", scaled[0])
+        image = self.network.images(self.image)[0]
+        self._set("image", image.reshape(self.network.input_shape))
+        exact = read_fraction(self.epsilon, "epsilon", low=0, high=1)
+        self._set("_radius", exact * self.network.levels)
+        self._set("epsilon", float(exact))
+        self._set("domain", read_choice(self.domain, "domain", DOMAINS))
         if self.domain == "pixels" and np.any(self.levels != np.round(self.levels)):
             raise InputError(
                 f"domain 'pixels' needs an image of whole levels k/{self.network.levels}; "
                 "round it, or use domain 'continuous'"
             )
         self._check_budget()
-        self._check_target()
+        self._set("ties", read_choice(self.ties, "ties", TIES))
+        self._check_classes()
         Goal.parse(self.goal)
 
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
     def _check_budget(self) -> None:
-        if self.direction not in DIRECTIONS:
-            raise UnknownNameError("direction", self.direction, DIRECTIONS)
-        if self.max_pixels is not None and (
-            not isinstance(self.max_pixels, int | np.integer) or self.max_pixels < 0
-        ):
-            raise InputError(f"max_pixels must be a whole number >= 0, not {self.max_pixels!r}")
-        if self.max_l1 is not None and not 0.0 <= self.max_l1 < np.inf:
-            raise InputError(f"max_l1 must be a finite number >= 0, not {self.max_l1!r}")
+        self._set("direction", read_choice(self.direction, "direction", DIRECTIONS))
+        if self.max_pixels is not None:
+            self._set("max_pixels", read_whole(self.max_pixels, "max_pixels", low=0))
+        exact: Fraction | None = None
+        if self.max_l1 is not None:
+            exact = read_fraction(self.max_l1, "max_l1", low=0) * self.network.levels
+            self._set("max_l1", float(exact / self.network.levels))
+        self._set("_max_l1", exact)
         if self.mask is None:
             return
-        mask = np.asarray(self.mask)
-        if mask.shape not in ((self.network.num_inputs,), self.network.input_shape):
-            raise InputError(
-                f"mask has shape {mask.shape}; it must be that of the image, "
-                f"{self.network.input_shape}"
-            )
-        if mask.dtype.kind not in "biuf" or not np.all((mask == 0) | (mask == 1)):
-            raise InputError("mask must hold true or false (1 or 0) for each pixel")
-        object.__setattr__(self, "mask", mask.astype(bool).reshape(self.network.input_shape))
+        mask = read_mask(self.mask, self.network.input_shape)
+        self._set("mask", mask.reshape(self.network.input_shape))
 
-    def _check_target(self) -> None:
-        if isinstance(self.target, str):
-            if self.target not in ("runner-up", "untargeted"):
-                raise UnknownNameError(
-                    "target", self.target, ("runner-up", "untargeted"), ", or a class number"
-                )
-        elif not 0 <= self.target < self.network.num_classes:
-            raise InputError(
-                f"target {self.target} is not a class: choose 0 to {self.network.num_classes - 1}"
-            )
-        elif self.target == self.source:
-            raise InputError(
-                f"target {self.target} is already the prediction: choose another class"
-            )
+    def _check_classes(self) -> None:
         if self.network.num_classes < 2:
             raise InputError("a network with one class cannot be attacked")
+        if self.source is None:
+            self._set("source", int(np.argmax(self.logits)))
+        self._set("source", self._class("source", self.source))
+        if isinstance(self.target, str) and self.target in TARGETS:
+            return
+        self._set("target", self._class("target", self.target, TARGETS))
+        if self.target == self.source:
+            what = "already the prediction" if self.source == np.argmax(self.logits) else "the source"
+            raise InputError(f"target {self.target} is {what}: choose another class")
+
+    def _class(self, what: str, value: Any, others: tuple[str, ...] = ()) -> int:
+        network = self.network
+        return read_class(value, what, network.num_classes, network.class_names, others)
 
     @cached_property
     def levels(self) -> FloatArray:
         """The image as the network sees it, shape (n,), on the grid."""
-        levels: FloatArray = self.network.levels_of(self.image)[0]
+        levels: FloatArray = np.round(self._scaled * GRID) / GRID  # type: ignore[attr-defined]
         return levels
 
     @cached_property
@@ -142,24 +155,30 @@ class AttackInstance:
         return logits
 
     @cached_property
-    def source(self) -> int:
-        """The class that the network predicts for the image."""
-        return int(np.argmax(self.logits))
-
-    @cached_property
     def targets(self) -> tuple[int, ...]:
         """The classes whose margin counts: one, or all but the source if untargeted."""
-        if isinstance(self.target, int | np.integer):
-            return (int(self.target),)
+        if isinstance(self.target, int):
+            return (self.target,)
         others = [c for c in range(self.network.num_classes) if c != self.source]
         if self.target == "untargeted":
             return tuple(others)
         return (max(others, key=lambda c: (self.logits[c], -c)),)
 
     @cached_property
+    def of_margins(self) -> Margins:
+        """What margins can be, and which of them are flips."""
+        return Margins(self.network.output, self.source, self.targets, self.ties)
+
+    @cached_property
     def sought(self) -> Goal:
         """The goal, read."""
         return Goal.parse(self.goal)
+
+    def rank(self, z: FloatArray) -> tuple[float, ...]:
+        """A key of levels `z`, shape (n,), that is larger for a better point."""
+        logits = self.network.logits_of_levels(z[None])[0]
+        margins = self.of_margins
+        return self.sought.rank(margins.best(logits), margins.is_flip(logits), self.distances(z))
 
     def distances(self, z: FloatArray) -> dict[str, float]:
         """How far levels `z`, shape (n,), are from the image: see `bnnopt.goal.DISTANCES`."""
@@ -168,45 +187,69 @@ class AttackInstance:
     @cached_property
     def box(self) -> tuple[FloatArray, FloatArray]:
         """Bounds on the levels, each (n,), that contain every feasible point: for proofs."""
-        low, high = self._budget()
-        if self.domain == "pixels":
-            return low, high
-        return self._clip(np.floor(low * GRID) / GRID, np.ceil(high * GRID) / GRID)
+        scaled: FloatArray = self._scaled  # type: ignore[attr-defined]
+        reach = self._on_grid(self._radius, up=True)  # type: ignore[attr-defined]
+        # An image between two grid values is seen as the nearer one, and so is a changed image.
+        low = np.ceil((scaled - reach) * GRID - 0.5 - HALFWAY) / GRID
+        high = np.floor((scaled + reach) * GRID + 0.5 + HALFWAY) / GRID
+        return self._limited(low, high)
 
     @cached_property
     def point_box(self) -> tuple[FloatArray, FloatArray]:
         """Bounds on the levels, each (n,), on the grid and within the budget: for points."""
-        low, high = self._budget()
-        if self.domain == "pixels":
-            return low, high
-        slack = ROUNDING * GRID
-        low = np.ceil(low * GRID - slack) / GRID
-        high = np.floor(high * GRID + slack) / GRID
+        scaled: FloatArray = self._scaled  # type: ignore[attr-defined]
+        reach = self._on_grid(self._radius, up=False)  # type: ignore[attr-defined]
+        low = np.ceil((scaled - reach) * GRID - HALFWAY) / GRID
+        high = np.floor((scaled + reach) * GRID + HALFWAY) / GRID
+        low, high = self._limited(low, high)
         return np.minimum(low, self.levels), np.maximum(high, self.levels)
 
-    def _budget(self) -> tuple[FloatArray, FloatArray]:
-        step = self.network.levels * self.epsilon
-        if self.domain == "pixels":
-            step = np.floor(step + ROUNDING)
-        reach = np.full_like(self.levels, step)
-        if self.mask is not None:
-            reach[~np.ravel(self.mask)] = 0.0
-        fall = 0.0 if self.direction == "lighten" else reach
-        rise = 0.0 if self.direction == "darken" else reach
-        return self._clip(self.levels - fall, self.levels + rise)
+    def _on_grid(self, levels: Fraction, *, up: bool) -> float:
+        """A budget in levels as a multiple of the grid step, or a whole number for pixels.
 
-    def _clip(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return np.maximum(low, 0.0), np.minimum(high, float(self.network.levels))
+        It is the nearest one where that is meant (`BUDGET_LEVELS`), else the next one up or down.
+        """
+        if self.domain == "pixels":
+            return float((levels + Fraction(BUDGET_LEVELS)).__floor__())
+        steps = levels * int(GRID)
+        nearest = round(steps)
+        if abs(steps - nearest) > BUDGET_LEVELS * GRID:
+            nearest = steps.__ceil__() if up else steps.__floor__()
+        return nearest / GRID
+
+    def _limited(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Bounds with the image's own level where a pixel may not move that way."""
+        moves = np.full(len(low), self._radius > 0)  # type: ignore[attr-defined]
+        if self.mask is not None:
+            moves &= np.ravel(cast("npt.NDArray[np.bool_]", self.mask))
+        falls = moves & (self.direction != "lighten")
+        rises = moves & (self.direction != "darken")
+        low = np.where(falls, np.maximum(low, 0.0), self.levels)
+        high = np.where(rises, np.minimum(high, float(self.network.levels)), self.levels)
+        return low, high
+
+    @cached_property
+    def reach(self) -> FloatArray:
+        """How far each level can move at most, shape (n,)."""
+        low, high = self.box
+        return np.maximum(high - self.levels, self.levels - low)
 
     @property
     def is_box(self) -> bool:
         """Whether the box is all that limits the perturbation."""
         return self.max_pixels is None and self.max_l1 is None
 
-    @property
+    @cached_property
     def l1_levels(self) -> float:
-        """The budget `max_l1` in levels; infinite if there is none."""
-        return np.inf if self.max_l1 is None else self.max_l1 * self.network.levels
+        """The budget `max_l1` in levels, rounded up: for proofs. Infinite if there is none."""
+        exact: Fraction | None = self._max_l1  # type: ignore[attr-defined]
+        return np.inf if exact is None else self._on_grid(exact, up=True)
+
+    @cached_property
+    def l1_point_levels(self) -> float:
+        """The budget `max_l1` in levels, rounded down: for points. Infinite if there is none."""
+        exact: Fraction | None = self._max_l1  # type: ignore[attr-defined]
+        return np.inf if exact is None else self._on_grid(exact, up=False)
 
     def snap(self, z: FloatArray) -> FloatArray:
         """Admissible levels near `z`: in `point_box` and the budget, on the grid or whole."""
@@ -219,80 +262,34 @@ class AttackInstance:
         if self.max_pixels is not None:
             change[np.argsort(-np.abs(change), kind="stable")[self.max_pixels :]] = 0.0
         total = float(np.abs(change).sum())
-        if total > self.l1_levels * (1.0 + ROUNDING):
-            # Truncation towards the image keeps every change within the box.
-            change = np.trunc(change * (self.l1_levels / total) * step) / step
+        if total > self.l1_point_levels:
+            # Truncation towards the image keeps every change within the box; a hair less, so
+            # that no rounding of the product reaches the next grid value.
+            share = self.l1_point_levels / total * (1.0 - 2.0**-40)
+            change = np.trunc(change * share * step) / step
         return self.levels + change
 
-    def admits(self, x: FloatArray) -> bool:
-        """Whether an image, shape (n,) in [0, 1], is within the budget.
-
-        Distances in float64 are rounded, so 1e-9 is allowed on each.
-        """
-        change = x - np.ravel(self.image)
-        moved = np.abs(change)
-        fixed = np.zeros(0) if self.mask is None else moved[~np.ravel(self.mask)]
-        sign = {"both": 0.0, "lighten": -1.0, "darken": 1.0}[self.direction]
+    def admits(self, x: npt.ArrayLike) -> bool:
+        """Whether the network sees an image as levels within the budget: exactly so."""
+        z = self.network.levels_of(x)[0]
+        low, high = self.box
+        moved = np.abs(z - self.levels)
         return bool(
-            moved.max() <= self.epsilon + ROUNDING
-            and np.all(fixed <= ROUNDING)
-            and np.all(sign * change <= ROUNDING)
-            and (self.max_pixels is None or np.sum(moved > ROUNDING) <= self.max_pixels)
-            and (self.max_l1 is None or moved.sum() <= self.max_l1 + ROUNDING)
+            np.all((z >= low) & (z <= high))
+            and (self.domain == "continuous" or np.all(z == np.round(z)))
+            and (self.max_pixels is None or np.count_nonzero(moved) <= self.max_pixels)
+            and moved.sum() <= self.l1_levels
         )
 
     def margins(self, z: FloatArray) -> FloatArray:
         """Margins of levels `z`, shape (batch, n) to (batch,): the best over the targets."""
-        logits = self.network.logits_of_levels(z)
-        best = logits[:, self.targets].max(axis=1)
-        margins: FloatArray = best - logits[:, self.source]
-        return margins
+        return self.of_margins.best(self.network.logits_of_levels(z))
 
-    def lattice(self, target: int) -> tuple[float, float] | None:
-        """(offset, step) such that every margin of `target` is offset + step * integer.
+    def are_flips(self, z: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which levels `z`, shape (batch, n), are flips by the rule on ties, shape (batch,)."""
+        return self.of_margins.is_flip(self.network.logits_of_levels(z))
 
-        With the integer head the weights of two classes differ by 0 or ±2 and activations are
-        ±1, so margins move in steps of 4. None for another head.
-        """
-        output = self.network.output
-        if not output.is_integer:
-            return None
-        difference = output.weight[target].astype(np.int64) - output.weight[self.source]
-        bias = output.bias[target] - output.bias[self.source]
-        return float(difference.sum() + bias), 4.0
-
-    @property
-    def proof_step(self) -> float:
-        """An absolute gap below which a bound on the margin proves its optimum.
-
-        Where all targets share one lattice, a gap below its step does.
-        """
-        lattices = {self.lattice(target) for target in self.targets}
-        offsets = {None if lattice is None else lattice[0] % lattice[1] for lattice in lattices}
-        return 3.9 if len(offsets) == 1 and None not in offsets else 1e-6
-
-    def smallest_flip(self) -> float:
-        """The least positive margin of any target where margins have a lattice, else 0."""
-        values = []
-        for target in self.targets:
-            lattice = self.lattice(target)
-            if lattice is None:
-                return 0.0
-            offset, step = lattice
-            values.append(offset + step * (np.floor(-offset / step) + 1.0))
-        return float(min(values))
-
-    def round_bound(self, bound: float) -> float:
-        """The largest margin that any point can have, given that none exceeds `bound`.
-
-        The margin of the best target lies on that target's lattice. Solvers prove a bound up
-        to their tolerance only, so a value within 0.001 below a lattice point counts as on it.
-        """
-        rounded = []
-        for target in self.targets:
-            lattice = self.lattice(target)
-            if lattice is None:
-                return bound
-            offset, step = lattice
-            rounded.append(offset + step * np.floor((bound + 1e-3 - offset) / step))
-        return float(max(rounded))
+    def budget(self) -> Mapping[str, Any]:
+        """What limits the perturbation, as arguments of another instance."""
+        names = ("epsilon", "domain", "mask", "direction", "max_pixels", "max_l1")
+        return {name: getattr(self, name) for name in names}

@@ -49,6 +49,10 @@ def _vector(values: npt.ArrayLike, size: int, where: str) -> FloatArray:
     return array.astype(np.float64)
 
 
+EXACT_BITS = 50
+"""Bits that the largest logit may take on the head's grid; sums of its terms take two more."""
+
+
 @dataclass(frozen=True, eq=False)
 class HiddenLayer:
     """A layer of sign neurons: neuron j is +1 iff ``weight[j] @ input >= threshold[j]``.
@@ -79,6 +83,16 @@ class HiddenLayer:
             )
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "threshold", _frozen(threshold.astype(np.int64)))
+
+    def canonical(self) -> HiddenLayer:
+        """The same neurons in one spelling, for inputs of ±1.
+
+        Their sums have the parity of the fan-in f, so thresholds between two of those are one
+        threshold: the upper one, from -f (always on) to f + 2 (never).
+        """
+        fan_in = self.weight.shape[1]
+        threshold = 2 * -((-self.threshold - fan_in) // 2) - fan_in
+        return HiddenLayer(self.weight, np.clip(threshold, -fan_in, fan_in + 2))
 
     @cached_property
     def _float_weight(self) -> FloatArray:
@@ -117,6 +131,33 @@ class OutputLayer:
             if np.any(np.abs(values) > 2.0**40):
                 raise NetworkFormatError(f"output layer: {name} must be at most 2**40 in size")
             object.__setattr__(self, name, _frozen(values))
+
+    def on_grid(self) -> OutputLayer:
+        """The same head with scale and bias on a grid on which float64 has every logit exactly.
+
+        The grid is a power of two, 2^-50 of the largest logit or less, so that sums of logits'
+        terms, and differences of two logits, are exact in any order of summation.
+        """
+        scale, bias, fan_in = self.scale, self.bias, self.weight.shape[1]
+        step = 0.0
+        while True:  # rounding may reach the next power of two, once
+            largest = float((np.abs(scale) * fan_in + np.abs(bias)).max())
+            wanted = 2.0 ** (np.frexp(largest)[1] - EXACT_BITS)
+            if largest == 0.0 or wanted <= step:
+                return OutputLayer(self.weight, scale, bias)
+            step = wanted
+            scale, bias = np.round(scale / step) * step, np.round(bias / step) * step
+
+    def difference(self, target: int, source: int) -> tuple[FloatArray, float]:
+        """The margin of a target over a source: ``gain @ h + constant``, h of ±1.
+
+        Returns
+        -------
+        gain : array of float64, shape (in,)
+        constant : float
+        """
+        gain = self.scale[target] * self.weight[target] - self.scale[source] * self.weight[source]
+        return gain, float(self.bias[target] - self.bias[source])
 
     @property
     def is_integer(self) -> bool:

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AttackResult", "Status"]
+__all__ = ["RECORD_VERSION", "AttackResult", "Status"]
 
 FloatArray = npt.NDArray[np.float64]
+
+RECORD_VERSION = 2
+"""Of `AttackResult.as_dict`. Records without a version are of the first edition: ``ties`` was
+``"never"``, and ``feasible`` also stood for `Status.INFEASIBLE` and `Status.UNKNOWN`."""
 
 
 class Status(StrEnum):
     """What an attack can claim."""
 
     OPTIMAL = "optimal"
-    """No point of the box serves the goal better: the bound proves it."""
+    """No admissible image serves the goal better: a proof covers all of them."""
     FEASIBLE = "feasible"
-    """A point, without that proof."""
+    """A point that does what was asked, without that proof."""
+    INFEASIBLE = "infeasible"
+    """No admissible image does what was asked: a proof covers all of them."""
+    UNKNOWN = "unknown"
+    """None was found, and none ruled out."""
     ERROR = "error"
-    """The attack failed; `AttackResult.message` says why. The image itself is the point."""
+    """Something failed, as `AttackResult.message` says; what was found before stands."""
+
+
+def _unrecorded(**options: Any) -> Any:
+    """A field that is no part of the JSON record."""
+    return field(repr=False, metadata={"recorded": False}, **options)
 
 
 @dataclass(frozen=True, eq=False)
 class AttackResult:
     """The outcome of one attack; the point in it was replayed through the network.
+
+    Where the goal asks for a flip and none was found, the point is the image itself, and
+    `objective` its margin.
 
     Parameters
     ----------
@@ -38,7 +54,7 @@ class AttackResult:
     label : int or None
         The true class, where the caller gave one.
     source : int
-        The class predicted for the original image.
+        The class whose loss counts: the one predicted for the original image unless given.
     target : int
         The class whose margin is `objective`; of several, the best at the point found.
     epsilon : float
@@ -51,24 +67,26 @@ class AttackResult:
     objective : float
         Margin of the adversarial image, from an exact replay.
     bound : float or None
-        No point of the box has a larger margin; None where the method proves nothing.
+        No admissible image has a larger margin; None where nothing is proved.
     start_objective : float
         Margin of the original image.
     flipped : bool
-        Whether the margin is strictly positive.
+        Whether a target beats the source at the point, by the rule of `ties`.
     verified : bool
-        Whether the replay agrees with `objective` and the point lies in the box.
+        Whether the replay agrees with `objective` and the point is within the budget.
     wall_time : float
         Seconds.
     iterations : int or None
-        The method's own steps: branch-and-bound nodes for a MILP.
+        The method's own steps: nodes of a MILP or of branch and bound, neighbourhoods of pattern
+        search, iterations of IProp and of the gradient attacks.
     trace : list of (float, float)
         (seconds, objective) of the incumbents.
     versions : dict
     goal : str
         What was sought (see `AttackInstance`); ``"margin"`` is the objective itself.
-    goal_values : list of float
-        The value of each stage of the goal at the point; none for ``"flip"``.
+    goal_values : list of (float or None)
+        The value of each stage of the goal at the point; none for ``"flip"``, and None where the
+        goal asks for a flip and the point is none.
     goal_bounds : list of (float or None)
         A proved bound on each.
     distances : dict
@@ -78,14 +96,22 @@ class AttackResult:
         empty where the method has none.
     ran : str
         The method that did the work: `method` itself, or what ``"auto"`` chose.
+    ties : str
+        When a target beats the source at a margin of 0 (see `AttackInstance`).
+    prediction : int
+        The class that the network predicts for the adversarial image.
+    original, adversarial : array of float64, shape input_shape
+        Images in [0, 1].
+    logits, adversarial_logits : array of float64, shape (C,)
     steps : list of dict
         What each iteration did, where the method keeps it. IProp: ``seconds``, ``step`` (neurons
         asked for beyond the ideal ones), ``asked`` and ``met`` (targets of the last hidden
         layer), and ``objective``; the last two None
         where no point was found.
-    original, adversarial : array of float64, shape input_shape
-        Images in [0, 1].
-    logits, adversarial_logits : array of float64, shape (C,)
+    effort : int or None
+        The limit on the method's own steps.
+    notes : list of str
+        What stayed open though time was left, and why.
     interrupted : bool
         Whether Ctrl-C ended it.
     message : str
@@ -115,56 +141,30 @@ class AttackResult:
     trace: list[tuple[float, float]]
     versions: dict[str, str]
     goal: str
-    goal_values: list[float]
+    goal_values: list[float | None]
     goal_bounds: list[float | None]
     distances: dict[str, float]
     model: dict[str, Any]
     ran: str
-    original: FloatArray = field(repr=False)
-    adversarial: FloatArray = field(repr=False)
-    logits: FloatArray = field(repr=False)
-    adversarial_logits: FloatArray = field(repr=False)
+    ties: str
+    prediction: int
+    original: FloatArray = _unrecorded()
+    adversarial: FloatArray = _unrecorded()
+    logits: FloatArray = _unrecorded()
+    adversarial_logits: FloatArray = _unrecorded()
     steps: list[dict[str, Any]] = field(default_factory=list)
+    effort: int | None = None
+    notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     message: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON record of the attack: numbers and names, no images."""
-        record = {key: getattr(self, key) for key in _JSON_KEYS}
+        record: dict[str, Any] = {"version": RECORD_VERSION}
+        for each in fields(self):
+            if each.metadata.get("recorded", True):
+                record[each.name] = getattr(self, each.name)
         record["status"] = self.status.value
         record["wall_time"] = round(self.wall_time, 4)
         record["trace"] = [[round(seconds, 4), value] for seconds, value in self.trace]
         return record
-
-
-_JSON_KEYS = (
-    "network",
-    "image",
-    "label",
-    "source",
-    "target",
-    "epsilon",
-    "domain",
-    "method",
-    "solver",
-    "formulation",
-    "seed",
-    "time_limit",
-    "status",
-    "objective",
-    "bound",
-    "start_objective",
-    "flipped",
-    "verified",
-    "wall_time",
-    "iterations",
-    "trace",
-    "versions",
-    "goal",
-    "goal_values",
-    "goal_bounds",
-    "distances",
-    "model",
-    "ran",
-    "steps",
-)

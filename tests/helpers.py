@@ -81,11 +81,7 @@ def best_rank(instance: AttackInstance) -> tuple[float, ...]:
     ]
     points = np.array(list(product(*ranges)), dtype=np.float64)
     points = points[[instance.admits(z / instance.network.levels) for z in points]]
-    margins = instance.margins(points)
-    return max(
-        instance.sought.rank(float(margin), instance.distances(z))
-        for margin, z in zip(margins, points, strict=True)
-    )
+    return max(instance.rank(z) for z in points)
 
 
 def best_continuous_margins(instance: AttackInstance) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -10,22 +11,25 @@ import numpy.typing as npt
 
 import solvers
 from bnnopt.attacks import attack_class
-from bnnopt.attacks.base import Attack, Limits, best_point
+from bnnopt.attacks.availability import ensure_available
+from bnnopt.attacks.base import Attack, best_point
 from bnnopt.attacks.branch_and_bound import BranchAndBound
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.attacks.findings import Findings, judge
+from bnnopt.attacks.findings import Findings, judge, keep_going
 from bnnopt.attacks.l1_relaxation import carry_over, l1_relaxation
+from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.smallest_budget import distance_sought
 from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
 from bnnopt.result import Status
+from bnnopt.search.warm_up import warm_up
 
 __all__ = ["AutoAttack"]
 
 FloatArray = npt.NDArray[np.float64]
 
 START_SHARE, START_SECONDS = 0.3, 20.0
-"""Of the time limit, and at most, what branch and bound gets before a MILP."""
+"""Of the limits, and at most, what branch and bound gets before a MILP."""
 
 MILP = "milp"
 
@@ -56,10 +60,11 @@ class AutoAttack(Attack):
         return (*self._tree.packages(), "pyomo", self._adapter.package)
 
     def prepare(self, instance: AttackInstance) -> None:
-        """Compile the kernel; import Pyomo where a MILP will be built."""
-        self._tree.prepare(instance)
+        """Compile the kernel; import Pyomo, and find the solver, where a MILP will be built."""
+        warm_up()
         if not _is_searched(instance):
             attack_class(MILP)
+            ensure_available(self._adapter)
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Choose, and say what ran in `Findings.ran`."""
@@ -67,26 +72,40 @@ class AutoAttack(Attack):
             findings = self._tree.run(instance, limits, starts)
             findings.ran = self._tree.method
             return findings
-        return self._solve(instance, limits, starts)
+        findings = Findings(starts)
+        return keep_going(findings, partial(self._solve, findings, instance, limits))
 
-    def _solve(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+    def _solve(self, findings: Findings, instance: AttackInstance, limits: Limits) -> None:
         """Branch and bound without the limit on pixels; the MILP, if that leaves a gap."""
-        deadline = Deadline(limits.time_limit)
-        seconds = min(START_SECONDS, START_SHARE * (limits.time_limit or np.inf))
-        quick = replace(limits, time_limit=seconds, on_incumbent=None)  # of another instance
+        deadline, starts = Deadline(limits), findings.points
+        # Better points there are those of another instance.
+        quick = replace(deadline.share(START_SHARE, START_SECONDS), on_incumbent=None)
         first = carry_over(instance, self._tree.run(l1_relaxation(instance), quick, starts))
+        deadline.spend(first.iterations)
+        first.points = np.vstack([starts, first.points])
         first.ran, first.trace = self._tree.method, []
-        z, objective = best_point(instance, np.vstack([starts, first.points]))
-        verdict = judge(instance, first, objective, instance.distances(z))
-        if first.interrupted or verdict.status is not Status.FEASIBLE:
-            return first
-        left = replace(limits, time_limit=deadline.left)
-        milp = attack_class(MILP)(self.solver, self.formulation)
-        findings: Findings = milp.run(instance, left, np.vstack([starts, first.points]))
-        findings.points = np.vstack([first.points, findings.points])
-        findings.tighten(first)
+        vars(findings).update(vars(first))
+        if first.interrupted or _is_proved(instance, first):
+            return
+        # What branch and bound failed at, the MILP may decide.
+        findings.notes, findings.message = [*first.notes, *filter(None, [first.message])], ""
         findings.ran = MILP
-        return findings
+        milp = attack_class(MILP)(self.solver, self.formulation)
+        found: Findings = milp.run(instance, deadline.share(), first.points)
+        found.points = np.vstack([first.points, found.points])
+        found.tighten(first)
+        found.ran, found.notes = MILP, [*findings.notes, *found.notes]
+        vars(findings).update(vars(found))
+
+
+def _is_proved(instance: AttackInstance, findings: Findings) -> bool:
+    """Whether nothing is left to find."""
+    z = best_point(instance, findings.points)
+    logits = instance.network.logits_of_levels(z[None])[0]
+    objective = float(instance.of_margins.best(logits))
+    is_flip = bool(instance.of_margins.is_flip(logits))
+    verdict = judge(instance, findings, objective, is_flip, instance.distances(z))
+    return verdict.status in (Status.OPTIMAL, Status.INFEASIBLE)
 
 
 def _is_searched(instance: AttackInstance) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
@@ -16,55 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks import attack_class
-from bnnopt.attacks.findings import PROOF_GAP, Findings, judge
-from bnnopt.errors import InputError
+from bnnopt.attacks.findings import Findings, judge, keep_going
+from bnnopt.attacks.limits import Limits
 from bnnopt.instance import AttackInstance
 from bnnopt.result import AttackResult
 
 __all__ = ["Attack", "Findings", "Limits", "best_point"]
 
 FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an attack may spend.
-
-    Parameters
-    ----------
-    time_limit : float or None
-        Wall-clock seconds, building included.
-    threads : int
-    seed : int
-        0 to 2**31 - 1.
-    on_incumbent : callable, optional
-        Called with (seconds, objective) of each better point, as an attack claims it.
-
-    Raises
-    ------
-    InputError
-        If a value is out of range.
-    """
-
-    time_limit: float | None = None
-    threads: int = 1
-    seed: int = 0
-    on_incumbent: Callable[[float, float], None] | None = field(default=None, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.time_limit is not None and not 0 < self.time_limit < math.inf:
-            raise InputError(
-                f"time_limit must be a positive number of seconds, not {self.time_limit}"
-            )
-        if not isinstance(self.threads, int) or self.threads < 1:
-            raise InputError(f"threads must be a positive integer, not {self.threads!r}")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
-            raise InputError(f"seed must be an integer from 0 to 2**31 - 1, not {self.seed!r}")
-
-    def tell(self, seconds: float, objective: float) -> None:
-        """Report a better point to whoever listens."""
-        if self.on_incumbent is not None:
-            self.on_incumbent(seconds, objective)
 
 
 class Attack(ABC):
@@ -137,9 +93,17 @@ class Attack(ABC):
         began = time.perf_counter()
         given = np.zeros((0, instance.network.num_inputs)) if starts is None else starts
         begin = np.array([instance.snap(z) for z in given]).reshape(given.shape)
-        findings = self.run(instance, limits, begin)
-        findings.points = np.vstack([begin, findings.points])
+        findings = Findings(begin)
+        keep_going(findings, partial(self._fill, findings, instance, limits, begin))
         return self.conclude(instance, limits, findings, began, image, label)
+
+    def _fill(
+        self, findings: Findings, instance: AttackInstance, limits: Limits, starts: FloatArray
+    ) -> None:
+        """Run; what it returns replaces what the findings were."""
+        found = self.run(instance, limits, starts)
+        found.points = np.vstack([starts, found.points])
+        vars(findings).update(vars(found))
 
     def conclude(
         self,
@@ -160,21 +124,22 @@ class Attack(ABC):
         began : float
             When the attack began, by ``time.perf_counter``.
         """
-        z, objective = best_point(instance, findings.points)
-        moved = instance.distances(z)
-        verdict = judge(instance, findings, objective, moved)
+        network = instance.network
+        z = best_point(instance, findings.points)
+        logits = network.logits_of_levels(z[None])[0]
+        objective = float(instance.of_margins.best(logits))
+        is_flip, moved = bool(instance.of_margins.is_flip(logits)), instance.distances(z)
+        verdict = judge(instance, findings, objective, is_flip, moved)
         seconds = time.perf_counter() - began
         used = attack_class(findings.ran).takes if findings.ran else self.takes
-        adversarial = z / instance.network.levels
-        logits = instance.network.logits(adversarial)
-        target = max(instance.targets, key=lambda c: (logits[c], -c))
+        adversarial = z / network.levels
         return AttackResult(
-            network=instance.network.name,
+            network=network.name,
             image=image,
             label=label,
             source=instance.source,
-            target=target,
-            epsilon=float(instance.epsilon),
+            target=max(instance.targets, key=lambda c: (logits[c], -c)),
+            epsilon=instance.epsilon,
             domain=instance.domain,
             method=self.method,
             solver=self.solver if "solver" in used else None,
@@ -185,21 +150,25 @@ class Attack(ABC):
             objective=objective,
             bound=verdict.bound,
             start_objective=float(instance.margins(instance.levels[None])[0]),
-            flipped=objective > 0,
-            verified=_verified(instance, adversarial, objective),
+            flipped=is_flip,
+            verified=_verified(instance, adversarial, logits),
             wall_time=seconds,
             iterations=findings.iterations,
-            trace=_honest_trace(findings.trace, objective, seconds),
+            trace=_honest_trace(instance, findings.trace, objective, seconds),
             versions=self._versions(),
             goal=instance.goal,
-            goal_values=instance.sought.values(objective, moved),
+            goal_values=verdict.goal_values,
             goal_bounds=verdict.goal_bounds,
             distances=moved,
             model=findings.size,
             ran=findings.ran or self.method,
             steps=findings.steps,
+            ties=instance.ties,
+            prediction=int(np.argmax(logits)),
+            effort=limits.effort,
+            notes=findings.notes,
             original=np.asarray(instance.image),
-            adversarial=adversarial.reshape(instance.network.input_shape),
+            adversarial=adversarial.reshape(network.input_shape),
             logits=instance.logits,
             adversarial_logits=logits,
             interrupted=findings.interrupted,
@@ -221,29 +190,22 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def best_point(instance: AttackInstance, points: FloatArray) -> tuple[FloatArray, float]:
+def best_point(instance: AttackInstance, points: FloatArray) -> FloatArray:
     """The candidate that serves the goal best in the replay; the original image wins ties."""
-    candidates = np.vstack([instance.levels[None], *(instance.snap(z)[None] for z in points)])
-    margins = instance.margins(candidates)
-    best = max(
-        range(len(candidates)),
-        key=lambda at: instance.sought.rank(float(margins[at]), instance.distances(candidates[at])),
-    )
-    return candidates[best], float(margins[best])
+    return max([instance.levels, *(instance.snap(z) for z in points)], key=instance.rank)
 
 
-def _verified(instance: AttackInstance, adversarial: FloatArray, objective: float) -> bool:
+def _verified(instance: AttackInstance, adversarial: FloatArray, logits: FloatArray) -> bool:
     """Replay the image itself, as a user would, and check that it is within the budget."""
-    network = instance.network
-    logits = network.logits(adversarial)
-    margin = max(logits[c] for c in instance.targets) - logits[instance.source]
-    return bool(margin == objective) and instance.admits(adversarial)
+    again = instance.network.logits(adversarial)
+    return np.array_equal(again, logits) and instance.admits(adversarial)
 
 
 def _honest_trace(
-    trace: list[tuple[float, float]], objective: float, seconds: float
+    instance: AttackInstance, trace: list[tuple[float, float]], objective: float, seconds: float
 ) -> list[tuple[float, float]]:
     """The claims of a solver that the replayed objective does not contradict, then that one."""
-    steps = [(when, value) for when, value in trace if value < objective - PROOF_GAP]
-    reached = [when for when, value in trace if value >= objective - PROOF_GAP]
+    near = objective - instance.of_margins.gap
+    steps = [(when, value) for when, value in trace if value < near]
+    reached = [when for when, value in trace if value >= near]
     return [*steps, (min([*reached, seconds]), objective)]

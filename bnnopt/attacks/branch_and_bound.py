@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from itertools import chain, count
 from typing import ClassVar
@@ -12,14 +12,15 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.base import Limits
-from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.flip_attack import FlipAttack
 from bnnopt.attacks.flip_search import FlipSearch
+from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.pattern import Climber
 from bnnopt.instance import AttackInstance
+from bnnopt.search.bound import margin_of
 from bnnopt.search.problem import MarginTerms, without_idle
-from bnnopt.search.split import split
+from bnnopt.search.split import hand_over, split
 from bnnopt.search.tree import DONE, FOUND, UNCLEAR, advance
 from bnnopt.search.tree_state import Tree, new_tree
 
@@ -51,15 +52,12 @@ class BranchAndBound(FlipAttack):
 
     def seek(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Prove the best margin, or that there is no flip."""
-        search = FlipSearch(instance, limits, starts, self.method)
+        search = FlipSearch(instance, limits, starts)
         run = _Run(search)
-        with suppress(KeyboardInterrupt):
-            search.findings.interrupted = True  # unless the search ends by itself
-            run.prove()
-            search.findings.interrupted = False
-        search.findings.bound = run.bound()
-        search.findings.iterations = run.nodes
-        return search.findings
+        findings = keep_going(search.findings, run.prove)
+        findings.bound, findings.no_flip = run.bound(), run.is_without_flip()
+        findings.iterations, findings.cut_off = run.nodes, search.deadline.passed
+        return findings
 
 
 class _Run:
@@ -111,8 +109,7 @@ class _Run:
     def _check_root(self, target: int) -> None:
         """The set without flips, which no tree visits."""
         search = self._search
-        margin = search.margin(target, ())
-        if margin >= search.worth(target):
+        if search.is_wanted(target, search.margin(target, ())):
             search.decide(target, ())
 
     def _visit(self, target: int) -> None:
@@ -120,12 +117,15 @@ class _Run:
         search, trees = self._search, self._trees[target]
         end = self.nodes + NODES
         while trees and self.nodes < end and not search.is_over:
+            before = self.nodes
             codes = list(self._map(partial(self._advance, target), trees))
+            search.deadline.spend(self.nodes - before)
             visited = list(zip(trees, codes, strict=True))
             for tree, code in visited:
                 if code in (FOUND, UNCLEAR):
                     found = np.flatnonzero(tree.found)
                     search.take(target, found, tree.u if code == FOUND else None)
+                    tree.pending[0] = False
             self._past_nodes += int(sum(tree.nodes[0] for tree, code in visited if code == DONE))
             trees[:] = [tree for tree, code in visited if code != DONE]
             self._share(target)
@@ -133,6 +133,9 @@ class _Run:
     def _advance(self, target: int, tree: Tree) -> int:
         search = self._search
         visits = max(PAIRS // max(len(search.flips.neurons), 1) ** 2, 1)
+        effort = search.deadline.effort_left
+        if effort is not None:  # of all the trees that advance at once
+            visits = min(visits, -(-effort // len(self._trees[target])))
         terms, worth = self._terms[target], search.worth(target)
         return int(advance(search.region, terms, tree, worth, visits))
 
@@ -145,19 +148,37 @@ class _Run:
                 if other is None:
                     break
                 trees.append(other)
+                hand_over(tree, other)
 
     def _open_bound(self, target: int) -> float:
-        """A bound on the sets of a target that are not visited."""
+        """A bound on the margins of a target's sets that are not visited."""
         terms, most = self._terms[target], -np.inf
         for tree in self._trees[target]:
             root = int(tree.root[0])
             most = max(most, float(tree.reach[root, max(int(tree.position[root]), 0)]))
-        return min(most, float(terms.constant + np.maximum(terms.gain, 0.0).sum()))
+            if tree.pending[0]:
+                most = max(most, float(margin_of(terms, _surplus(terms, tree))))
+        most = min(most, float(terms.constant + np.maximum(terms.gain, 0.0).sum()))
+        return most * self._search.margins.unit
 
     def bound(self) -> float:
         """No point of the box has a larger margin."""
         search = self._search
-        claims = [search.best, search.closed]
+        claims = [search.best, *search.closed.values()]
         for target in search.terms:
             claims += [search.ruled_out(target), self._open_bound(target)]
         return max(claims)
+
+    def is_without_flip(self) -> bool:
+        """Whether all trees have ended, and no set that stayed open would be a flip."""
+        search = self._search
+        return not search.has_flip and all(
+            not self._trees[c] and search.closed[c] < search.margins.least_flip(c)
+            for c in search.terms
+        )
+
+
+def _surplus(terms: MarginTerms, tree: Tree) -> FloatArray:
+    """Of the second layer, at the set that a tree has found."""
+    surplus: FloatArray = terms.surplus + terms.change[tree.found].sum(axis=0)
+    return surplus

@@ -1,24 +1,33 @@
-"""A clock that runs from the start of an attack to its time limit."""
+"""What is left of an attack's limits: seconds, and steps of its own."""
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import replace
+
+from bnnopt.attacks.limits import Limits
+from bnnopt.formulations.stopping import OutOfTime
 
 __all__ = ["Deadline"]
 
 
 class Deadline:
-    """Counts from its creation.
+    """A clock that runs from its creation, and a count of the steps that were spent.
 
     Parameters
     ----------
-    time_limit : float or None
-        Seconds.
+    limits : Limits
     """
 
-    def __init__(self, time_limit: float | None) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._began = time.perf_counter()
-        self._limit = time_limit
+        self._limits = limits
+        self._spent = 0
+
+    def spend(self, steps: int | None) -> None:
+        """Count steps of the attack's own."""
+        self._spent += steps or 0
 
     @property
     def elapsed(self) -> float:
@@ -28,9 +37,41 @@ class Deadline:
     @property
     def left(self) -> float | None:
         """Seconds that the limit leaves, never nothing; None without a limit."""
-        return None if self._limit is None else max(self._limit - self.elapsed, 0.01)
+        limit = self._limits.time_limit
+        return None if limit is None else max(limit - self.elapsed, 0.01)
+
+    @property
+    def effort_left(self) -> int | None:
+        """Steps that the limit leaves, at least one; None without a limit."""
+        effort = self._limits.effort
+        return None if effort is None else max(effort - self._spent, 1)
 
     @property
     def passed(self) -> bool:
-        """Whether the time is up."""
-        return self._limit is not None and self.elapsed >= self._limit
+        """Whether the time or the steps are used up."""
+        limits = self._limits
+        return (limits.time_limit is not None and self.elapsed >= limits.time_limit) or (
+            limits.effort is not None and self._spent >= limits.effort
+        )
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether steps are limited, so that the time must not decide anything else."""
+        return self._limits.effort is not None
+
+    def check(self) -> None:
+        """Raise `OutOfTime` if a limit is reached."""
+        if self.passed:
+            raise OutOfTime
+
+    def share(self, part: float = 1.0, most_seconds: float = math.inf) -> Limits:
+        """Limits for a part of the work: this share of what is left.
+
+        A limit on steps is shared instead of the time, so that a run which it cuts off repeats
+        itself.
+        """
+        left, effort = self.left, self.effort_left
+        if effort is not None:
+            return replace(self._limits, time_limit=left, effort=max(math.ceil(part * effort), 1))
+        seconds = min(math.inf if left is None else part * left, most_seconds)
+        return replace(self._limits, time_limit=None if seconds == math.inf else seconds)

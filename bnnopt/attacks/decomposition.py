@@ -11,7 +11,7 @@ decomposition, Codato and Fischetti 2006).
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import cached_property
 from itertools import combinations
 
@@ -19,14 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 import solvers
-from bnnopt.attacks.base import Limits
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.exact_cell import ExactCell
+from bnnopt.attacks.findings import Findings, keep_going
+from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reach, Reachability
 from bnnopt.flips import Flips, first_layer_flips
 from bnnopt.formulations.attack import attack_model, model_size
 from bnnopt.formulations.tight import forbid_pattern, limit_flips, minimise_demand
 from bnnopt.instance import AttackInstance
+from bnnopt.tolerances import SOLVER_GAP
 
 __all__ = ["Decomposition"]
 
@@ -71,45 +73,53 @@ class Decomposition:
         strengthen: Collection[str],
     ) -> None:
         self._instance, self._adapter, self._limits = instance, adapter, limits
-        self._deadline = Deadline(limits.time_limit)
+        self._strengthen = strengthen
+        self._deadline = Deadline(limits)
         self._flips: Flips = first_layer_flips(instance)
-        self._model = attack_model(instance, "tight", strengthen, with_pixels=False)
-        self._best = float(instance.margins(instance.levels[None])[0])
-        self._bound = float(self._model.largest_margin)
+        self._best = instance.rank(instance.levels)
+        self._bound, self._is_infeasible, self._closed = np.inf, False, -np.inf
         self._nodes = 0
-        self._findings = Findings(
-            np.zeros((0, instance.network.num_inputs)), size=model_size(self._model)
-        )
+        self._findings = Findings(np.zeros((0, instance.network.num_inputs)))
         self._rng = np.random.default_rng(limits.seed)
         self._cuts: set[tuple[int, ...]] = set()
-        self._closed: float | None = None
-        self._interrupted = False
         self._is_early = True
-        if instance.sought.needs_flip:
-            minimise_demand(self._model, self._flips)
 
     def run(self) -> Findings:
-        """Alternate between the two problems until they agree, or time is up."""
-        findings = self._findings
-        with ExitStack() as self._resources, suppress(KeyboardInterrupt):
-            findings.interrupted = True  # unless the loop ends by itself
+        """Alternate between the two problems until they agree, or a limit is reached."""
+        findings = keep_going(self._findings, self._run)
+        findings.bound = max(self._bound, self._closed)
+        margins = self._instance.of_margins
+        findings.no_flip = (
+            self._instance.sought.needs_flip
+            and self._is_infeasible
+            and margins.excludes_flip(self._closed)
+        )
+        findings.iterations, findings.cut_off = self._nodes, self._deadline.passed
+        return findings
+
+    def _run(self) -> None:
+        instance = self._instance
+        model = attack_model(
+            instance, "tight", self._strengthen, with_pixels=False, limits=self._deadline
+        )
+        self._model, self._findings.size = model, model_size(model)
+        self._bound = float(model.largest_margin) * instance.of_margins.unit
+        if instance.sought.needs_flip:
+            minimise_demand(model, self._flips)
+        with ExitStack() as self._resources:
             while not self._deadline.passed:
                 solved = self._solve()
-                if solved is None or self._interrupted:
-                    break
+                if solved is None or solved.interrupted:
+                    return
                 finished = solved.termination is solvers.Termination.OPTIMAL
                 if solved.values is not None:
                     if self._is_settled(self._pattern()) and finished:
-                        break
+                        return
                 elif solved.termination is solvers.Termination.INFEASIBLE:
-                    break
+                    return
                 if not (finished or self._is_early):
-                    break
+                    return
                 self._is_early &= finished
-            findings.interrupted = self._interrupted
-        findings.bound = self._bound if self._closed is None else max(self._bound, self._closed)
-        findings.iterations = self._nodes
-        return findings
 
     def _is_settled(self, flipped: BoolArray) -> bool:
         """Test a pattern; False if it was cut off, True if no more can be said of it."""
@@ -117,7 +127,7 @@ class Decomposition:
         if reached.slack is None:
             return True
         if reached.slack >= -TOLERANCE:
-            return self._settle(flipped)
+            return self._settle(flipped, reached)
         return not self._cut_off(flipped, reached)
 
     @cached_property
@@ -128,25 +138,29 @@ class Decomposition:
     def _solve(self) -> solvers.SolveResult | None:
         """Solve the relaxation as it stands; None if there is nothing left to do."""
         seeks_flip = self._instance.sought.needs_flip
-        left = self._deadline.left
-        share = EARLY_SHARE if self._is_early else LATE_SHARE
+        part = self._deadline.share(EARLY_SHARE if self._is_early else LATE_SHARE)
+        margins = self._instance.of_margins
         options = solvers.SolveOptions(
-            time_limit=None if left is None else share * left,
+            time_limit=part.time_limit,
+            node_limit=part.effort,
             threads=self._limits.threads,
             seed=self._limits.seed,
-            absolute_gap=1e-6 if seeks_flip else self._instance.proof_step,
+            relative_gap=0.0,  # a large bias must not widen it
+            absolute_gap=SOLVER_GAP if seeks_flip else margins.solver_gap,
         )
         solved = self._adapter.solve(self._model, options)
         self._nodes += solved.nodes or 0
-        self._interrupted |= solved.interrupted
+        self._deadline.spend(solved.nodes)
+        self._findings.interrupted |= solved.interrupted
         if solved.termination is solvers.Termination.ERROR:
             self._findings.message = f"{self._adapter.name}: {solved.message or solved.raw_status}"
             return None
-        if seeks_flip:
-            if solved.termination is solvers.Termination.INFEASIBLE:
-                self._bound = min(self._bound, 0.0)
-        elif solved.bound is not None:
-            self._bound = min(self._bound, solved.bound)
+        if solved.termination is solvers.Termination.INFEASIBLE:
+            self._is_infeasible = True
+            if seeks_flip:
+                self._bound = min(self._bound, margins.most_without_flip)
+        elif solved.bound is not None and not seeks_flip:
+            self._bound = min(self._bound, solved.bound * margins.unit)
         return solved
 
     def _pattern(self) -> BoolArray:
@@ -175,35 +189,68 @@ class Decomposition:
 
     def _offer(self, point: FloatArray) -> None:
         snapped = self._instance.snap(point)
-        margin = float(self._instance.margins(snapped[None])[0])
-        if margin > self._best:
-            self._best = margin
+        rank = self._instance.rank(snapped)
+        if rank > self._best:
+            self._best = rank
+            margin = float(self._instance.margins(snapped[None])[0])
             self._findings.points = snapped[None]
             self._findings.trace.append((self._deadline.elapsed, margin))
             self._limits.tell(self._deadline.elapsed, margin)
 
     def _margin(self, flipped: BoolArray) -> float:
         """The margin of every point with this pattern."""
+        return float(self._instance.of_margins.best(self._logits(flipped)))
+
+    def _is_wanted(self, flipped: BoolArray) -> bool:
+        """Whether the points of a pattern are better than the best one."""
+        margin = self._margin(flipped)
+        if self._instance.sought.needs_flip:
+            is_flip = bool(self._instance.of_margins.is_flip(self._logits(flipped)))
+            return is_flip and self._best[0] == -np.inf
+        return margin > self._best[0]
+
+    def _logits(self, flipped: BoolArray) -> FloatArray:
+        """The logits of every point with this pattern, shape (C,)."""
         hidden = self._instance.network.hidden
         activations = np.where(self._model.layers[0].sign > 0, 1.0, -1.0)
         activations[self._flips.neurons] = self._signs(flipped)
         values = activations[None]
         for layer in hidden[1:]:
             values = layer(values)
-        logits = self._instance.network.output(values)[0]
-        return float(logits[list(self._instance.targets)].max() - logits[self._instance.source])
+        logits: FloatArray = self._instance.network.output(values)[0]
+        return logits
 
-    def _settle(self, flipped: BoolArray) -> bool:
+    def _settle(self, flipped: BoolArray, reached: Reach) -> bool:
         """Find an image with a pattern that has a real point; whether the search ends."""
-        margin = self._margin(flipped)
-        if self._best >= margin:
+        if self._instance.sought.needs_flip and not self._is_wanted(flipped):
+            if self._best[0] == -np.inf:  # a tie that is no flip, which a closed model allows
+                forbid_pattern(self._model, self._flips, list(range(len(flipped))), flipped)
+                return False
+            return True
+        if not self._is_wanted(flipped):
             return True
         if self._instance.domain == "continuous":
-            # On thresholds only. Its margin stays in the bound; another pattern may have it too.
-            self._closed = margin if self._closed is None else max(margin, self._closed)
-            forbid_pattern(self._model, self._flips, list(range(len(flipped))), flipped)
-            return False
+            return self._settle_exactly(flipped, reached)
         return self._settle_pixels(flipped)
+
+    def _settle_exactly(self, flipped: BoolArray, reached: Reach) -> bool:
+        """On thresholds, or nearly: look in whole-number arithmetic; cut the pattern off."""
+        cell = ExactCell(self._instance, self._flips.neurons, self._signs(flipped))
+        if not cell.is_refuted_by(reached.multipliers):
+            assert reached.point is not None
+            near = cell.point_near(reached.point, self._deadline.left)
+            if near is not None:
+                self._offer(near)
+            if not self._is_wanted(flipped):
+                return True
+            # Its margin stays in the bound; another pattern may have it too.
+            self._closed = max(self._margin(flipped), self._closed)
+            self._findings.notes.append(
+                f"open: a pattern of margin {self._margin(flipped):g}: its cell is thinner than "
+                "the grid"
+            )
+        forbid_pattern(self._model, self._flips, list(range(len(flipped))), flipped)
+        return False
 
     def _settle_pixels(self, flipped: BoolArray) -> bool:
         """Look for whole levels; cut the pattern off if there are none."""
@@ -214,11 +261,12 @@ class Decomposition:
             reached = whole.test(self._signs(flipped), self._deadline.left)
         if reached.interrupted:
             raise KeyboardInterrupt
-        if reached.slack is None:
+        if reached.point is not None:
+            self._offer(reached.point)
+        if not self._is_wanted(flipped):
             return True
-        if reached.slack > -0.5:  # slacks are whole here
-            if reached.point is not None:
-                self._offer(reached.point)
+        # Slacks are whole here; a stopped solver has seen some of them only.
+        if reached.most_slack is None or reached.most_slack > -0.5:
             return True
         members = list(range(len(flipped)))
         forbid_pattern(self._model, self._flips, members, flipped)

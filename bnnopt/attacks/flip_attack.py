@@ -7,8 +7,10 @@ from abc import abstractmethod
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.base import Attack, Limits
+from bnnopt.attacks.base import Attack
 from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.flip_search import check_searchable
+from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.smallest_budget import distance_sought, smallest_budget
 from bnnopt.instance import AttackInstance
 from bnnopt.search.warm_up import warm_up
@@ -26,7 +28,9 @@ class FlipAttack(Attack):
         return (*super().packages(), "numba")
 
     def prepare(self, instance: AttackInstance) -> None:
-        """Compile the kernel."""
+        """Refuse what this cannot serve; compile the kernel."""
+        if distance_sought(instance) is None:
+            check_searchable(instance, self.method)
         warm_up()
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:

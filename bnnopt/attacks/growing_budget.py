@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.base import Limits
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.findings import Findings, keep_going
+from bnnopt.attacks.limits import Limits
 from bnnopt.bounds import interval_bounds
 from bnnopt.goal import Stage
 from bnnopt.instance import AttackInstance
@@ -26,7 +27,7 @@ GROWTH = 1.5
 """Each budget over the one before: proofs get much harder as it grows, and it may overshoot."""
 
 SHARE = 0.5
-"""Of the time left, what a budget may take while no flip is known."""
+"""Of the limits left, what a budget may take while no flip is known."""
 
 PRECISION = 1e-5
 """Relative, of a distance."""
@@ -55,70 +56,92 @@ def grow_budget(
     name : {"l1", "l0"}
         By `budget_of_goal`.
     solve : callable
-        Solves the instance within a budget; a bound of at most 0 says that it has no flip.
+        Solves the instance within a budget.
 
     Returns
     -------
     Findings
         With a lower bound on the distance: where budget b was ruled out, at least b.
     """
-    deadline = Deadline(limits.time_limit)
+    result = Findings(instance.levels[None], goal_bounds=[0.0], iterations=0)
+    return keep_going(result, partial(_grow, result, instance, limits, name, solve))
+
+
+def _grow(
+    result: Findings,
+    instance: AttackInstance,
+    limits: Limits,
+    name: str,
+    solve: Callable[[AttackInstance, Limits], Findings],
+) -> None:
+    """Fill the findings, budget after budget; what one of them has found is kept at once."""
+    deadline = Deadline(limits)
     most, budget = _most(instance, name), instance.epsilon if name == "l1" else 1.0
-    points, nodes, least, best = instance.levels[None], 0, 0.0, np.inf
+    least, best = 0.0, _smallest(instance, name, result.points)
     while True:
         is_whole, is_last = budget >= most, best < np.inf
         part = instance if is_whole else _within(instance, name, budget)
-        if not is_whole and not len(interval_bounds(part)[0].unstable):
-            least, budget = budget, _next(name, budget)
+        if not is_whole and _is_still(part):
+            least, budget = _beyond(name, budget), _next(name, budget)
             continue
-        seconds = deadline.left
-        if seconds is not None and not (is_whole or is_last):
-            seconds *= SHARE
-        found = solve(part, replace(limits, time_limit=seconds))
-        points, nodes = np.vstack([points, found.points]), nodes + (found.iterations or 0)
-        best = _smallest(instance, name, points)
+        found = solve(part, deadline.share(1.0 if is_whole or is_last else SHARE))
+        deadline.spend(found.iterations)
+        result.iterations = (result.iterations or 0) + (found.iterations or 0)
+        result.points = np.vstack([result.points, found.points])
+        best = _smallest(instance, name, result.points)
+        # Beyond the budget the distance is larger, and nothing is known of margins.
         claim = (found.goal_bounds or [None])[0] or 0.0
+        claim = claim if is_whole else min(claim, budget)
+        if found.no_flip:
+            claim = max(claim, _beyond(name, budget))
+        result.goal_bounds = [max(least, claim), *found.goal_bounds[1:]]
+        if is_whole:
+            result.bound, result.no_flip = found.bound, found.no_flip
+        result.size, result.message = found.size, found.message
+        result.interrupted, result.cut_off = found.interrupted, deadline.passed
         is_proved = claim >= best * (1.0 - PRECISION)
         is_over = found.interrupted or bool(found.message) or deadline.passed
         if is_whole or is_last or is_proved or is_over:
-            break
+            return
         if best < np.inf:
             budget = best * (1.0 + PRECISION)  # once more, with what this has shown
             continue
-        if found.bound is not None and found.bound <= 0.0:
-            least = budget
-        budget = _next(name, budget)  # also past ties, which a closed model cannot tell from flips
-    # Beyond the budget the distance is larger, and nothing is known of margins.
-    claim = max(least, claim if is_whole else min(claim, budget))
-    return replace(
-        found,
-        points=points,
-        iterations=nodes,
-        bound=found.bound if is_whole else None,
-        goal_bounds=[claim, *found.goal_bounds[1:]],
+        if found.no_flip:
+            least = _beyond(name, budget)
+        budget = _next(name, budget)  # also past what stays open
+
+
+def _is_still(instance: AttackInstance) -> bool:
+    """Whether no neuron can flip within the budget, and the image is no flip either."""
+    return (
+        not len(interval_bounds(instance)[0].unstable)
+        and not instance.are_flips(instance.levels[None])[0]
     )
 
 
 def _smallest(instance: AttackInstance, name: str, points: FloatArray) -> float:
     """The smallest distance of a flip among levels, shape (count, n); infinite if none flips."""
-    flips = points[instance.margins(points) > 0.0]
+    flips = points[instance.are_flips(points)]
     return min((instance.distances(z)[name] for z in flips), default=np.inf)
 
 
 def _most(instance: AttackInstance, name: str) -> float:
     """The largest distance that the instance allows."""
-    low, high = instance.box
-    reach = np.maximum(high - instance.levels, instance.levels - low)
     if name == "l0":
         limit = np.inf if instance.max_pixels is None else instance.max_pixels
-        return min(float(np.count_nonzero(reach)), limit)
-    return min(float(reach.sum()), instance.l1_levels) / instance.network.levels
+        return min(float(np.count_nonzero(instance.reach)), limit)
+    return min(float(instance.reach.sum()), instance.l1_levels) / instance.network.levels
 
 
 def _within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:
     if name == "l0":
         return replace(instance, max_pixels=int(budget))
     return replace(instance, max_l1=budget)
+
+
+def _beyond(name: str, budget: float) -> float:
+    """The least distance of a flip where this budget has none; pixels are whole."""
+    return budget + 1.0 if name == "l0" else budget
 
 
 def _next(name: str, budget: float) -> float:

@@ -8,14 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 import solvers
-from bnnopt.attacks.base import Attack, Findings, Limits
+from bnnopt.attacks.availability import ensure_available
+from bnnopt.attacks.base import Attack
 from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.iprop_aware import AwarePropagation
 from bnnopt.attacks.iprop_letter import LetterPropagation
 from bnnopt.attacks.iprop_propagation import MakePropagation, Propagation
 from bnnopt.attacks.iprop_state import State, state_at
 from bnnopt.attacks.iprop_steps import Sampler, StepSize, easy_first, uniform
 from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.limits import Limits
 from bnnopt.errors import UnknownNameError
 from bnnopt.instance import AttackInstance
 from bnnopt.search.warm_up import warm_up
@@ -86,8 +89,6 @@ class IProp(Attack):
             raise UnknownNameError("preset", preset, PRESETS)
         self._adapter = solvers.get(solver)
         self._is_compiled = preset == "aware"
-        if self._is_compiled:
-            warm_up()  # before any clock runs
         usual_sampler, usual_propagation = PRESETS[preset]
         self._step = step
         self._sampler = sampler or usual_sampler
@@ -105,19 +106,25 @@ class IProp(Attack):
         kernel = ("numba",) if self._is_compiled else ()
         return (*super().packages(), "pyomo", self._adapter.package, *kernel)
 
+    def prepare(self, instance: AttackInstance) -> None:
+        """Find the solver; compile the kernel where it is used."""
+        ensure_available(self._adapter)
+        if self._is_compiled:
+            warm_up()
+
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Search from the best of the starts and the image itself."""
-        subsolver = Subsolver(self._adapter, limits, SUBPROBLEM_SECONDS)
         rng = np.random.default_rng(limits.seed)
         points = np.vstack([instance.levels[None], starts])
-        first = state_at(instance, points[np.argmax(instance.margins(points))])
+        first = state_at(instance, max(points, key=instance.rank))
         search = _Search(instance, limits, first, StepSize(self._step, instance.network.widths[-1]))
-        try:
+        subsolver = Subsolver(self._adapter, limits, SUBPROBLEM_SECONDS)
+
+        def propagate() -> None:
             with self._propagation(instance, subsolver, rng) as propagation:
                 search.run(propagation, rng, self._sampler)
-        except KeyboardInterrupt:
-            search.findings.interrupted = True
-        return search.findings
+
+        return keep_going(search.findings, propagate)
 
 
 class _Search:
@@ -127,7 +134,7 @@ class _Search:
         self, instance: AttackInstance, limits: Limits, first: State, steps: StepSize
     ) -> None:
         self._instance, self._limits, self._steps = instance, limits, steps
-        self._deadline = Deadline(limits.time_limit)
+        self._deadline = Deadline(limits)
         self._state = self._best = first
         self.findings = Findings(first.z[None], iterations=0)
         self._note(first)
@@ -149,7 +156,7 @@ class _Search:
     def _is_settled(self, state: State) -> bool:
         """Whether no point can be better, or a flip is all that was sought."""
         goal = self._instance.sought
-        return (not goal.stages and state.margin > 0) or (
+        return (not goal.stages and state.is_flip) or (
             len(self._instance.targets) == 1 and len(state.unmet) == 0
         )
 
@@ -160,6 +167,7 @@ class _Search:
         trial = max(trials, key=lambda state: state.margin, default=None)
         improved = trial is not None and trial.margin > self._state.margin
         self._steps.report(chosen, improved)
+        self._deadline.spend(1)
         self.findings.steps.append(
             {
                 "seconds": round(self._deadline.elapsed, 4),

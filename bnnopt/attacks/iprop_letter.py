@@ -67,7 +67,7 @@ def perturb(instance: AttackInstance, subsolver: Subsolver, target: SignArray) -
         return z[None]
     signs[claimed] = target[claimed]
     neurons = interval_bounds(instance)[0].unstable
-    with Reachability(instance, neurons, subsolver.adapter.name, max_l1=instance.l1_levels) as cell:
+    with Reachability(instance, neurons, subsolver.adapter.name, max_l1=instance.l1_point_levels) as cell:
         deepest = cell.test(signs[neurons], subsolver.seconds)
     if deepest.interrupted:
         raise KeyboardInterrupt

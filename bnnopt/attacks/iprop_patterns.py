@@ -56,7 +56,7 @@ class Patterns(Resources):
 
     @cached_property
     def _reachability(self) -> Reachability:
-        limit = self._instance.l1_levels
+        limit = self._instance.l1_point_levels
         return self.held.enter_context(
             Reachability(
                 self._instance, self.flips.neurons, self._subsolver.adapter.name, max_l1=limit
@@ -125,6 +125,7 @@ class Patterns(Resources):
         if reach.interrupted:
             raise KeyboardInterrupt
         if reach.point is None or reach.slack is None or reach.slack < DEEP_ENOUGH:
-            self._near.exclude()
+            if reach.most_slack is not None and reach.most_slack < DEEP_ENOUGH:
+                self._near.exclude()  # a stopped solver says nothing of other points
             return np.zeros((0, self._instance.network.num_inputs))
         return reach.point[None]

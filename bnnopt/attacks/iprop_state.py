@@ -25,6 +25,7 @@ class State:
     z : array of float, shape (n,)
         Admissible levels.
     margin : float
+    is_flip : bool
     activations : tuple of array of int8, one (width,) a layer
     slacks : tuple of array of float, one (width,) a layer
         Pre-activations less their thresholds.
@@ -34,6 +35,7 @@ class State:
 
     z: FloatArray
     margin: float
+    is_flip: bool
     activations: tuple[SignArray, ...]
     slacks: tuple[FloatArray, ...]
     ideal: SignArray
@@ -58,9 +60,8 @@ class State:
 
 def ideal_target(instance: AttackInstance, target: int) -> SignArray:
     """T for one target class: the activations of the last layer that raise (1) most."""
-    output = instance.network.output
-    weight = output.scale[:, None] * output.weight
-    ideal: SignArray = np.sign(weight[target] - weight[instance.source]).astype(np.int8)
+    gain, _ = instance.of_margins.terms(target)
+    ideal: SignArray = np.sign(gain).astype(np.int8)
     return ideal
 
 
@@ -76,6 +77,7 @@ def state_at(instance: AttackInstance, z: FloatArray) -> State:
     return State(
         z,
         float(logits[best] - logits[instance.source]),
+        bool(instance.of_margins.is_flip(logits)),
         tuple(np.where(slack >= 0.0, 1, -1).astype(np.int8) for slack in slacks),
         tuple(slacks),
         ideal_target(instance, best),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import solvers
-from bnnopt.attacks.base import Limits
 from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.limits import Limits
 
 __all__ = ["Subsolver"]
+
+SUBPROBLEM_NODES = 2000
+"""Most nodes of a subproblem where the attack's steps are limited."""
 
 
 class Subsolver:
@@ -24,7 +27,7 @@ class Subsolver:
 
     def __init__(self, adapter: solvers.Solver, limits: Limits, cutoff: float) -> None:
         self.adapter, self._limits, self._cutoff = adapter, limits, cutoff
-        self._deadline = Deadline(limits.time_limit)
+        self._deadline = Deadline(limits)
 
     def solve(self, session: solvers.Session, **options: Any) -> solvers.Values | None:
         """The best point found, if any.
@@ -56,6 +59,7 @@ class Subsolver:
         """What a subproblem may take now."""
         return solvers.SolveOptions(
             time_limit=self.seconds,
+            node_limit=SUBPROBLEM_NODES if self._deadline.is_counted else None,
             threads=self._limits.threads,
             seed=self._limits.seed,
             **options,
@@ -67,7 +71,12 @@ class Subsolver:
         return self._deadline.passed
 
     @property
-    def seconds(self) -> float:
-        """The time of a subproblem that starts now."""
+    def seconds(self) -> float | None:
+        """The time of a subproblem that starts now.
+
+        Where the attack's steps are limited, its nodes are instead: the run repeats itself.
+        """
         left = self._deadline.left
+        if self._deadline.is_counted:
+            return left
         return self._cutoff if left is None else min(self._cutoff, left)

@@ -14,11 +14,14 @@ import numpy.typing as npt
 
 from bnnopt.attacks.findings import Findings
 from bnnopt.goal import Stage
-from bnnopt.instance import ROUNDING, AttackInstance
+from bnnopt.instance import AttackInstance
 
 __all__ = ["carry_over", "l1_relaxation"]
 
 FloatArray = npt.NDArray[np.float64]
+
+DISTANCE_ROUNDING = 1e-9
+"""Relative: what a bound on a distance may be off where it became a number of [0, 1] units."""
 
 
 def l1_relaxation(instance: AttackInstance) -> AttackInstance:
@@ -26,7 +29,7 @@ def l1_relaxation(instance: AttackInstance) -> AttackInstance:
     max_l1 = instance.max_l1
     if instance.max_pixels is not None:
         levels = float(_reaches(instance)[: instance.max_pixels].sum())
-        most = levels * (1.0 + ROUNDING) / instance.network.levels
+        most = levels / instance.network.levels
         max_l1 = most if max_l1 is None else min(most, max_l1)
     # The flip that changes least in sum changes few pixels.
     goal = "l1" if instance.sought.needs_flip else "margin"
@@ -48,11 +51,10 @@ def carry_over(instance: AttackInstance, findings: Findings) -> Findings:
 def _fewest(instance: AttackInstance, l1: float) -> float:
     """No fewer pixels can change by so much in sum, in [0, 1] units."""
     paid = np.cumsum(_reaches(instance))
-    needed = l1 * instance.network.levels * (1.0 - ROUNDING)
+    needed = l1 * instance.network.levels * (1.0 - DISTANCE_ROUNDING)
     return float(np.searchsorted(paid, needed) + 1) if needed > 0.0 else 0.0
 
 
 def _reaches(instance: AttackInstance) -> FloatArray:
     """How far each level can move, the farthest first."""
-    low, high = instance.box
-    return -np.sort(-np.maximum(high - instance.levels, instance.levels - low))
+    return -np.sort(-instance.reach)

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 import solvers
-from bnnopt.attacks.base import Attack, Findings, Limits
+from bnnopt.attacks.availability import ensure_available
+from bnnopt.attacks.base import Attack
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.decomposition import Decomposition
+from bnnopt.attacks.exact_cell import ExactCell
+from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.growing_budget import budget_of_goal, grow_budget
+from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.bounds import interval_bounds
 from bnnopt.formulations.attack import attack_model, model_size
 from bnnopt.formulations.goals import hold_stage, set_stage
 from bnnopt.formulations.names import STRENGTHENINGS, check_names
 from bnnopt.instance import AttackInstance
+from bnnopt.tolerances import SOLVER_GAP
 
 __all__ = ["MilpAttack"]
 
 FloatArray = npt.NDArray[np.float64]
 
+RELATIVE_GAP = 1e-6
+"""Of distances, and of sums of a margin and distances."""
+
 POLISH_SECONDS = 10.0
+"""For each program that looks for a point of a pattern."""
+
 POLISH_ROOM = 1e-5
 """Relative room that polishing gets in a distance that the goal pays for."""
 
@@ -75,6 +86,10 @@ class MilpAttack(Attack):
         """Distributions whose versions belong into the record."""
         return (*super().packages(), "pyomo", self._adapter.package)
 
+    def prepare(self, instance: AttackInstance) -> None:
+        """Find the solver."""
+        ensure_available(self._adapter)
+
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Build the model, solve it, and turn its point into one that the network confirms."""
         goal = instance.sought
@@ -87,28 +102,32 @@ class MilpAttack(Attack):
 
     def _solve_whole(self, instance: AttackInstance, limits: Limits) -> Findings:
         """One model, pixels and all; solved once a stage of the goal."""
-        deadline = Deadline(limits.time_limit)
-        model = attack_model(instance, self.formulation, self._strengthen)
-        findings = Findings(np.zeros((0, instance.network.num_inputs)), size=model_size(model))
-        findings.bound, findings.iterations = float(model.largest_margin), 0
-        goal = instance.sought
+        findings = Findings(np.zeros((0, instance.network.num_inputs)), iterations=0)
+        return keep_going(findings, partial(self._solve_stages, findings, instance, limits))
+
+    def _solve_stages(
+        self, findings: Findings, instance: AttackInstance, limits: Limits
+    ) -> None:
+        deadline, goal = Deadline(limits), instance.sought
+        model = attack_model(instance, self.formulation, self._strengthen, limits=deadline)
+        findings.size = model_size(model)
+        findings.bound = float(model.largest_margin) * instance.of_margins.unit
         solved: solvers.SolveResult | None = None
         for number, stage in enumerate(goal.stages or (None,)):
             if solved is not None:
                 if solved.objective is None:
-                    break
+                    return
                 hold_stage(model, goal.stages[0], solved.objective)
                 set_stage(model, instance, stage)
             building = deadline.elapsed
             solved = self._adapter.solve(model, self._options(instance, limits, deadline))
+            deadline.spend(solved.nodes)
             self._record(instance, findings, solved, number, building)
-            if findings.message:
-                break
+            findings.cut_off |= deadline.passed
             if solved.values is not None:
-                self._add_points(findings, instance, model, limits)
-            if findings.interrupted:
-                break
-        return findings
+                self._add_points(findings, instance, model, limits, deadline)
+            if findings.message or findings.interrupted:
+                return
 
     def _record(
         self,
@@ -119,38 +138,50 @@ class MilpAttack(Attack):
         building: float,
     ) -> None:
         """Take over what one solve says."""
-        goal = instance.sought
+        goal, unit = instance.sought, instance.of_margins.unit
         findings.iterations = (findings.iterations or 0) + (solved.nodes or 0)
         findings.interrupted |= solved.interrupted
         if solved.termination is solvers.Termination.ERROR:
             findings.message = f"{self.solver}: {solved.message or solved.raw_status}"
-        elif number == 0 and goal.needs_flip:
-            if solved.termination is solvers.Termination.INFEASIBLE:
-                _tighten(findings, 0.0)
-            elif goal.stages:
-                findings.goal_bounds.append(solved.bound)
-        elif number == 0 and not goal.stages[0].distances:
-            if solved.bound is not None:
-                _tighten(findings, solved.bound / goal.stages[0].margin)
-            findings.goal_bounds.append(solved.bound)
-            findings.trace = [(building + when, value) for when, value in solved.trace]
-        else:
-            findings.goal_bounds.append(solved.bound)
+            return
+        if number == 0 and goal.needs_flip:
+            findings.no_flip = solved.termination is solvers.Termination.INFEASIBLE
+        if not goal.stages:
+            return
+        stage = goal.stages[number]
+        bound = solved.bound
+        if bound is not None and stage.is_maximised:
+            bound *= unit
+        findings.goal_bounds.append(bound)
+        if number == 0 and stage.is_maximised and not stage.distances:
+            if bound is not None:
+                _tighten(findings, bound / stage.margin)
+            findings.trace = [
+                (building + when, value * unit / stage.margin) for when, value in solved.trace
+            ]
 
     def _options(
         self, instance: AttackInstance, limits: Limits, deadline: Deadline
     ) -> solvers.SolveOptions:
+        is_margin = instance.sought.is_margin
         return solvers.SolveOptions(
             time_limit=deadline.left,
+            node_limit=deadline.effort_left,
             threads=limits.threads,
             seed=limits.seed,
-            absolute_gap=instance.proof_step if instance.sought.is_margin else 1e-6,
+            relative_gap=0.0 if is_margin else RELATIVE_GAP,  # a large bias must not widen it
+            absolute_gap=instance.of_margins.solver_gap if is_margin else SOLVER_GAP,
         )
 
     def _add_points(
-        self, findings: Findings, instance: AttackInstance, model: Any, limits: Limits
+        self,
+        findings: Findings,
+        instance: AttackInstance,
+        model: Any,
+        limits: Limits,
+        deadline: Deadline,
     ) -> None:
-        """Keep the solver's point, and the one deepest inside the sign pattern that it claims."""
+        """Keep the solver's point, and those deepest inside the sign pattern that it claims."""
         claimed = instance.levels.copy()
         for i, p in model.p.items():
             claimed[i] += p.value
@@ -158,20 +189,35 @@ class MilpAttack(Attack):
         if instance.domain == "pixels":
             return
         neurons = interval_bounds(instance)[0].unstable
-        signs = np.array([1 if model.h[1, j].value > 0.5 else -1 for j in neurons.tolist()])
+        on = [model.h[1, j].value > 0.5 for j in neurons.tolist()]
+        signs = np.where(on, 1, -1).astype(np.int8)
         boxes = [self._affordable(instance, claimed)]
         if any(stage.distances for stage in instance.sought.stages):
             # A pattern may have its points at a price only; one of them still is a flip.
-            boxes.append((instance.point_box, instance.l1_levels))
+            boxes.append((instance.point_box, instance.l1_point_levels))
         options = solvers.SolveOptions(threads=limits.threads, seed=limits.seed)
+        seconds = None if deadline.is_counted else POLISH_SECONDS
         for box, max_l1 in boxes:
             with Reachability(
                 instance, neurons, self._adapter.name, options, box=box, max_l1=max_l1
             ) as reachability:
-                reached = reachability.test(signs.astype(np.int8), POLISH_SECONDS)
-            if reached.point is not None:
-                findings.points = np.vstack([findings.points, reached.point])
+                reached = reachability.test(signs, seconds)
             findings.interrupted |= reached.interrupted
+            if reached.point is None:
+                continue
+            findings.points = np.vstack([findings.points, reached.point])
+            self._add_exact(findings, instance, ExactCell(instance, neurons, signs), reached.point)
+
+    @staticmethod
+    def _add_exact(
+        findings: Findings, instance: AttackInstance, cell: ExactCell, point: FloatArray
+    ) -> None:
+        """Where rounding to the grid takes a point out of a thin cell, keep one beside it."""
+        if cell.has_levels(instance.snap(point)):
+            return
+        near = cell.point_near(point, POLISH_SECONDS)
+        if near is not None:
+            findings.points = np.vstack([findings.points, near])
 
     def _affordable(
         self, instance: AttackInstance, claimed: FloatArray
@@ -180,7 +226,7 @@ class MilpAttack(Attack):
         low, high = instance.point_box
         change, levels = np.abs(claimed - instance.levels), float(instance.network.levels)
         paid = {name for stage in instance.sought.stages for name in stage.distances}
-        max_l1 = instance.l1_levels
+        max_l1 = instance.l1_point_levels
         if "linf" in paid:
             reach = change.max() * (1.0 + POLISH_ROOM)
             low = np.maximum(low, instance.levels - reach)

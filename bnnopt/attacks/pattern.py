@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.base import Limits
-from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.flip_attack import FlipAttack
 from bnnopt.attacks.flip_search import FlipSearch
+from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.near_patterns import NearPatterns
 from bnnopt.instance import AttackInstance
 from bnnopt.search.reach import OPEN, REACHED
@@ -39,14 +38,17 @@ class Climber:
     Parameters
     ----------
     search : FlipSearch
+    spends : bool
+        Whether its steps, a neighbourhood each, are what the search's effort counts.
     """
 
-    def __init__(self, search: FlipSearch) -> None:
-        self._search = search
+    def __init__(self, search: FlipSearch, *, spends: bool = False) -> None:
+        self._search, self._spends = search, spends
         self._rng = np.random.default_rng(search.limits.seed)
         self._near = NearPatterns(search.space.flips, search.region, list(search.terms.values()))
         self.climbs = 0
         self.improved_at = 0
+        self.steps = 0
 
     def climb(self) -> None:
         """Move to better sets until `PATIENCE` neighbourhoods in a row have none."""
@@ -58,10 +60,14 @@ class Climber:
             distance = search.distance(u)
             status, found = near.better(self._rng, flipped, distance, TURNING)
             failures += 1
+            self.steps += 1
+            if self._spends:
+                search.deadline.spend(1)
             if status == REACHED:
                 u, flipped, failures = found, near.flipped, 0
-            if status in (OPEN, REACHED) and near.margin.max() > search.best:
-                target = list(search.terms)[int(np.argmax(near.margin))]
+            target = list(search.terms)[int(np.argmax(near.margin))]
+            margin = float(near.margin.max()) * search.margins.unit
+            if status in (OPEN, REACHED) and search.is_wanted(target, margin):
                 point = found if status == REACHED else None
                 if search.take(target, np.flatnonzero(near.flipped), point):
                     self.improved_at = self.climbs
@@ -88,15 +94,16 @@ class PatternAttack(FlipAttack):
 
     def seek(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Climb until nothing better has come for long."""
-        search = FlipSearch(instance, limits, starts, self.method)
-        findings = search.findings
-        with suppress(KeyboardInterrupt):
-            findings.interrupted = True  # unless the loop ends by itself
-            climber = Climber(search)
+        search = FlipSearch(instance, limits, starts)
+        findings, climber = search.findings, Climber(search, spends=True)
+
+        def climb() -> None:
             while len(search.flips.neurons) and not search.is_over:
                 climber.climb()
                 idle = climber.climbs - climber.improved_at
                 if idle > IDLE_CLIMBS + IDLE_SHARE * climber.improved_at:
-                    break
-            findings.interrupted = False
+                    return
+
+        keep_going(findings, climb)
+        findings.iterations, findings.cut_off = climber.steps, search.deadline.passed
         return findings

@@ -31,7 +31,10 @@ class Reach:
     point : array of float or None, shape (n,)
         Levels with that slack.
     multipliers : array of float, shape (k,)
-        At least 0: of the rows, the combination that forbids more slack.
+        At least 0: of the rows, the combination that forbids more slack; all 0 where the program
+        was not solved to its end.
+    most_slack : float or None
+        No point has more, as the solver claims; a stopped solver's slack says nothing of that.
     interrupted : bool
         Whether Ctrl-C came.
     """
@@ -39,6 +42,7 @@ class Reach:
     slack: float | None
     point: FloatArray | None
     multipliers: FloatArray
+    most_slack: float | None = None
     interrupted: bool = False
 
 
@@ -84,10 +88,10 @@ class Reachability(Resources):
         solved = self._session.solve(replace(self._options, time_limit=time_limit))
         multipliers = np.zeros(len(signs))
         if solved.values is None:
-            return Reach(None, None, multipliers, solved.interrupted)
+            return Reach(None, None, multipliers, solved.bound, solved.interrupted)
         if solved.duals is not None:
             multipliers = np.abs(solved.duals[self._rows]).sum(axis=0)
         point = solved.values.array[: self._num_levels]
         if self._is_split:
             point = point - solved.values.array[-self._num_levels :]
-        return Reach(solved.objective, point, multipliers, solved.interrupted)
+        return Reach(solved.objective, point, multipliers, solved.bound, solved.interrupted)

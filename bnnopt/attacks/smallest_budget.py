@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.base import Limits
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.attacks.findings import Findings
+from bnnopt.attacks.findings import Findings, keep_going
+from bnnopt.attacks.limits import Limits
 from bnnopt.goal import Stage
-from bnnopt.instance import ROUNDING, AttackInstance
+from bnnopt.instance import AttackInstance
+from bnnopt.tolerances import BUDGET_LEVELS
 
 __all__ = ["distance_sought", "smallest_budget"]
 
@@ -26,7 +28,7 @@ CLOSE = 0.01
 """Relative; what is this near is not bisected while other budgets are open wider."""
 
 SHARE = 0.3
-"""Of the time left, what a budget may take until those around it are close."""
+"""Of the limits left, what a budget may take until those around it are close."""
 
 
 def distance_sought(instance: AttackInstance) -> str | None:
@@ -48,44 +50,52 @@ def smallest_budget(
     limits : Limits
     starts : array of float, shape (count, n)
     seek : callable
-        Looks for any flip within a budget; its bound, if it gives one, may prove that there is
-        none.
+        Looks for any flip within a budget; it may prove that there is none.
 
     Returns
     -------
     Findings
         With a proved lower bound on the distance where each smaller budget was ruled out.
     """
-    deadline, largest = Deadline(limits.time_limit), _largest(instance, name)
-    known, budget, is_last = _Known(instance, largest), largest, False
     result = Findings(starts, goal_bounds=[_beyond(instance, 0.0)], iterations=0)
-    while known.empty < budget and not deadline.passed:
-        left = deadline.left
-        seconds = left if left is None or is_last else SHARE * left
+    return keep_going(result, partial(_bisect, result, instance, name, limits, seek))
+
+
+def _bisect(
+    result: Findings, instance: AttackInstance, name: str, limits: Limits, seek: Seek
+) -> None:
+    """Fill the findings, budget after budget; what one of them has found is kept at once."""
+    deadline, largest = Deadline(limits), _largest(instance, name)
+    known, budget, is_last = _Known(instance, largest), largest, False
+    if instance.are_flips(instance.levels[None])[0]:
+        return  # the image itself: nothing is nearer
+    while known.empty < budget:
+        if deadline.passed:
+            result.cut_off = True
+            return
         # A margin within a budget is no objective here, so that nobody is told.
-        inside = replace(limits, time_limit=seconds, on_incumbent=None)
-        began = deadline.elapsed
+        inside = replace(deadline.share(1.0 if is_last else SHARE), on_incumbent=None)
         found = seek(_within(instance, name, budget), inside, result.points)
+        deadline.spend(found.iterations)
         result.iterations = (result.iterations or 0) + (found.iterations or 0)
-        result.interrupted, result.message = found.interrupted, found.message
-        flips = found.points[instance.margins(found.points) > 0.0]
-        is_ruled_out = found.bound is not None and found.bound <= 0.0
+        flips = found.points[instance.are_flips(found.points)]
         if len(flips):
             known.break_at(min(budget, *(instance.distances(z)[name] for z in flips)))
             result.points = np.vstack([result.points, flips])
-        elif is_ruled_out:
+        elif found.no_flip:
             known.rule_out(budget)
             result.goal_bounds = [_beyond(instance, budget)]  # smaller ones lie within
-        elif seconds is not None and deadline.elapsed - began >= seconds:
+        elif found.cut_off:
             known.undecided.append(budget)
-        else:  # a point on thresholds, say: there is no more to learn here
+        else:  # sets stay open: there is no more to learn here
             known.rule_out(budget)
+            result.notes = found.notes
         if budget == largest and not len(flips):
-            result.bound = found.bound
+            result.bound, result.no_flip = found.bound, found.no_flip
+        result.interrupted, result.message = found.interrupted, found.message
         if found.interrupted or found.message or known.is_precise:
-            break
+            return
         budget, is_last = known.next()
-    return result
 
 
 class _Known:
@@ -129,9 +139,7 @@ def _largest(instance: AttackInstance, name: str) -> float:
     """The largest distance that the instance allows."""
     if name == "linf":
         return instance.epsilon
-    low, high = instance.box
-    reach = np.maximum(high - instance.levels, instance.levels - low).sum()
-    return float(min(reach, instance.l1_levels)) / instance.network.levels
+    return float(min(instance.reach.sum(), instance.l1_levels)) / instance.network.levels
 
 
 def _within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:
@@ -145,7 +153,7 @@ def _beyond(instance: AttackInstance, budget: float) -> float:
     if instance.domain == "continuous":
         return budget
     levels = instance.network.levels
-    return float(np.floor(budget * levels + ROUNDING) + 1.0) / levels
+    return float(np.floor(budget * levels + BUDGET_LEVELS) + 1.0) / levels
 
 
 def _between(instance: AttackInstance, empty: float, broken: float) -> float:
@@ -153,5 +161,5 @@ def _between(instance: AttackInstance, empty: float, broken: float) -> float:
     if instance.domain == "continuous":
         return (empty + broken) / 2.0
     levels = instance.network.levels
-    least = int(np.floor(empty * levels + ROUNDING))
+    least = int(np.floor(empty * levels + BUDGET_LEVELS))
     return (least + (round(broken * levels) - least) // 2) / levels

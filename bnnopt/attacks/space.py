@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from bnnopt.flips import Flips
-from bnnopt.instance import ROUNDING, AttackInstance
+from bnnopt.instance import AttackInstance
 from bnnopt.search.problem import Region, region_of
 
 __all__ = ["BoxSpace", "BudgetSpace", "Space", "space_of"]
@@ -67,7 +67,7 @@ class BudgetSpace:
 
     def __init__(self, instance: AttackInstance, flips: Flips) -> None:
         low, high = instance.box
-        self._image, self._budget = instance.levels, _budget(instance)
+        self._image, self._budget = instance.levels, instance.l1_levels
         up, down = high - instance.levels, instance.levels - low
         self._up, self._down = np.flatnonzero(up > 0), np.flatnonzero(down > 0)
         radius = np.concatenate([up, down]) / 2.0
@@ -124,13 +124,5 @@ Space = BoxSpace | BudgetSpace
 
 def space_of(instance: AttackInstance, flips: Flips) -> Space:
     """A box where the L1 budget reaches all of it."""
-    low, high = instance.box
-    reach = np.maximum(high - instance.levels, instance.levels - low).sum()
-    is_whole = bool(reach <= instance.l1_levels * (1.0 + ROUNDING))
+    is_whole = bool(instance.reach.sum() <= instance.l1_levels)
     return BoxSpace(instance, flips) if is_whole else BudgetSpace(instance, flips)
-
-
-def _budget(instance: AttackInstance) -> float:
-    """The budget in levels, with what `AttackInstance.admits` allows; whole in the pixel domain."""
-    budget = instance.l1_levels * (1.0 + ROUNDING) + instance.network.levels * ROUNDING
-    return float(np.floor(budget + ROUNDING)) if instance.domain == "pixels" else budget

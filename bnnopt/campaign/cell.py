@@ -75,10 +75,10 @@ def fingerprint(network: BinarizedNetwork) -> str:
     digest = hashlib.sha256()
     head = [network.levels, network.input_shape, network.widths, network.num_classes]
     digest.update(json.dumps(head).encode())
-    for layer in network.hidden:
+    hidden, output = network.given
+    for layer in hidden:
         digest.update(np.packbits(layer.weight > 0).tobytes())
         digest.update(layer.threshold.astype("<i8").tobytes())
-    output = network.output
     digest.update(np.packbits(output.weight > 0).tobytes())
     for values in (output.scale, output.bias):
         digest.update(values.astype("<f8").tobytes())

@@ -13,6 +13,7 @@ from bnnopt.formulations.goals import add_budgets, demand_flip, set_stage
 from bnnopt.formulations.names import STRENGTHENINGS, check_names
 from bnnopt.formulations.paper import paper_model
 from bnnopt.formulations.tight import tight_model
+from bnnopt.formulations.stopping import NO_LIMITS, BuildLimits
 from bnnopt.instance import AttackInstance
 
 __all__ = ["attack_model", "model_size"]
@@ -24,6 +25,7 @@ def attack_model(
     strengthen: Collection[str] = STRENGTHENINGS,
     *,
     with_pixels: bool = True,
+    limits: BuildLimits = NO_LIMITS,
 ) -> Any:
     """Build the model of an instance, with the first stage of its goal as the objective.
 
@@ -35,23 +37,30 @@ def attack_model(
         For ``"tight"``: which of `STRENGTHENINGS` to use.
     with_pixels : bool
         For ``"tight"``: see `tight_model`. A model without pixels takes goals of the margin only.
+    limits : BuildLimits
+        An attack's, which building is part of.
 
     Returns
     -------
     pyomo ConcreteModel
-        Variables ``p[i]`` (perturbation, in levels) and ``h[l, j]`` (activations, 0 or 1).
+        Variables ``p[i]`` (perturbation, in levels) and ``h[l, j]`` (activations, 0 or 1). The
+        margin, and all that is made of it, is in units of `bnnopt.margins.Margins.unit`.
 
     Raises
     ------
     UnknownNameError
         If there is no such formulation or strengthening.
+    OutOfTime
+        If a limit comes first.
     """
     check_names(formulation, strengthen)
     with PauseGC():  # a third of the time, for objects that all stay
         if formulation == "paper":
-            model = paper_model(instance)
+            model = paper_model(instance, limits)
         else:
-            model = tight_model(instance, strengthen, with_pixels=with_pixels)
+            model = tight_model(
+                instance, strengthen, with_pixels=with_pixels, limits=limits
+            )
         if with_pixels:
             add_budgets(model, instance)
         goal = instance.sought

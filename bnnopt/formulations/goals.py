@@ -1,7 +1,8 @@
 """Goals and budgets as pieces of a model: each adds its own variables and rows.
 
-They need ``p``, the perturbation in levels, and ``margin``, whichever formulation has them.
-Distances are in [0, 1] units in expressions, in levels in variables.
+They need ``p``, the perturbation in levels, and ``margin`` in units of
+`bnnopt.margins.Margins.unit`, whichever formulation has them. Distances are in [0, 1] units in
+expressions, in levels in variables.
 """
 
 from __future__ import annotations
@@ -26,15 +27,22 @@ def add_budgets(model: Any, instance: AttackInstance) -> None:
             expr=_distance(model, instance, "l0") <= instance.max_pixels
         )
     if instance.max_l1 is not None:
-        model.max_l1 = pyo.Constraint(expr=_distance(model, instance, "l1") <= instance.max_l1)
+        most = instance.l1_levels / instance.network.levels
+        model.max_l1 = pyo.Constraint(expr=_distance(model, instance, "l1") <= most)
 
 
 def demand_flip(model: Any, instance: AttackInstance) -> None:
-    """Only points with a positive margin; with another head than the integer one, 0 as well.
+    """Only points at which the target that counts has the margin of its smallest flip.
 
-    A closed model cannot say "above 0"; the integer head has a smallest positive margin.
+    Where margins have no lattice, a closed model cannot say "above 0", and has 0 as well.
     """
-    model.flip = pyo.Constraint(expr=model.margin >= instance.smallest_flip())
+    margins = instance.of_margins
+    least = {c: margins.least_flip(c) / margins.unit for c in instance.targets}
+    if model.component("t") is None:
+        (needed,) = (least[c] for c in model.reaching_targets)
+    else:
+        needed = pyo.quicksum(least[c] * model.t[c] for c in model.t)
+    model.flip = pyo.Constraint(expr=model.margin >= needed)
 
 
 def set_stage(model: Any, instance: AttackInstance, stage: Stage | None) -> None:
@@ -48,9 +56,10 @@ def set_stage(model: Any, instance: AttackInstance, stage: Stage | None) -> None
         weight * _distance(model, instance, name) for name, weight in stage.distances.items()
     )
     if stage.is_maximised:
+        # A stage with a margin is in its unit too, distances and all.
         expression = model.margin if stage.margin == 1.0 else stage.margin * model.margin
         if stage.distances:
-            expression = expression - paid
+            expression = expression - paid / instance.of_margins.unit
         model.objective = pyo.Objective(expr=expression, sense=pyo.maximize)
     else:
         model.objective = pyo.Objective(expr=paid, sense=pyo.minimize)

@@ -20,10 +20,14 @@ class Margin:
 
 
 def add_margin(model: Any, margins: dict[int, Margin]) -> None:
-    """Set ``model.margin``; of several targets, a binary each selects the one that counts.
+    """Set ``model.margin``, in its unit; of several targets, a binary selects what counts.
 
     ``model.m`` is then at most the margin of the selected target, whatever it is for the others.
     """
+    # One that is below another wherever a point lies is never the best.
+    floor = max(margin.lower for margin in margins.values())
+    margins = {c: margin for c, margin in margins.items() if margin.upper >= floor}
+    model.reaching_targets = list(margins)
     if len(margins) == 1:
         (margin,) = margins.values()
         model.margin = pyo.Expression(expr=margin.expression)

@@ -4,8 +4,9 @@ Everything is in levels, so weights are ±1 and first-layer thresholds whole num
 map of batch normalization, which the paper applies to the pre-activation, is a threshold here:
 ``a`` is the distance to it, and ``h = 1`` iff ``a >= 0``.
 
-- A deeper layer's sums are integers two apart, and its threshold T may be moved anywhere into
-  (T - 2, T] without changing the network. The model takes T - 1, where ``a`` is never 0.
+- A deeper layer's sums are integers two apart. Its threshold T is one of them
+  (`HiddenLayer.canonical`) and may be moved anywhere into (T - 2, T] without changing the
+  network. The model takes T - 1, where ``a`` is never 0.
 - In the pixel domain the first layer's sums are integers too, and the model takes T - 1/2.
 - In the continuous domain the first layer's ``a`` can be 0, where (4) and (5) allow ``h = 0``
   though sign(0) = +1. The model then contains every point of the network and more: its bound
@@ -24,6 +25,7 @@ from pyomo.core.expr import LinearExpression
 
 from bnnopt.bounds import interval_bounds
 from bnnopt.formulations.margin import Margin, add_margin
+from bnnopt.formulations.stopping import NO_LIMITS, BuildLimits
 from bnnopt.instance import AttackInstance
 
 __all__ = ["paper_model"]
@@ -31,19 +33,20 @@ __all__ = ["paper_model"]
 FloatArray = npt.NDArray[np.float64]
 
 
-def paper_model(instance: AttackInstance) -> Any:
+def paper_model(instance: AttackInstance, limits: BuildLimits = NO_LIMITS) -> Any:
     """Build the model.
 
     Parameters
     ----------
     instance : AttackInstance
+    limits : BuildLimits
 
     Returns
     -------
     pyomo ConcreteModel
         Variables ``p[i]`` (in levels, i from 0), ``a[l, j]`` and ``h[l, j]`` (l from 1, j from
-        0), and the logits ``a[D + 1, c]`` of the source and the targets; the expression
-        ``margin`` is (1). It has no objective yet.
+        0), and the logits ``a[D + 1, c]`` of the source and the targets, in units of
+        `bnnopt.margins.Margins.unit`; the expression ``margin`` is (1). It has no objective yet.
     """
     network = instance.network
     model = pyo.ConcreteModel(name="attack")
@@ -68,14 +71,14 @@ def paper_model(instance: AttackInstance) -> Any:
             model.a[index + 1, j].setlb(layers[index].lower[j] - threshold[j])
             model.a[index + 1, j].setub(layers[index].upper[j] - threshold[j])
         variables = [model.a[index + 1, j] for j in range(len(threshold))]
-        _add_sums(model, instance, index, weight, -threshold, variables)
+        _add_sums(model, instance, index, weight, -threshold, variables, limits)
     model.on = pyo.Constraint(
         neurons, rule=lambda m, l, j: m.a[l, j] <= m.a[l, j].ub * m.h[l, j], doc="(4)"
     )
     model.off = pyo.Constraint(
         neurons, rule=lambda m, l, j: m.a[l, j] >= m.a[l, j].lb * (1 - m.h[l, j]), doc="(5)"
     )
-    _add_logits(model, instance, classes)
+    _add_logits(model, instance, classes, limits)
     model.layers = layers
     add_margin(model, _margins(model, instance))
     return model
@@ -96,6 +99,7 @@ def _add_sums(
     weight: FloatArray,
     constant: FloatArray,
     variables: Sequence[Any],
+    limits: BuildLimits,
 ) -> None:
     """(2) if `index` is 0, else (3): weight @ input + constant = variable, row by row."""
     if index == 0:
@@ -105,24 +109,28 @@ def _add_sums(
         inputs = [model.h[index, j] for j in range(instance.network.widths[index - 1])]
         constant = constant - weight.sum(axis=1)
         weight = 2.0 * weight
-    for row, offset, variable in zip(weight.tolist(), constant.tolist(), variables, strict=True):
+    for row, offset, variable in zip(weight, constant.tolist(), variables, strict=True):
+        limits.check()
         terms = LinearExpression(
-            constant=offset, linear_vars=[*inputs, variable], linear_coefs=[*row, -1.0]
+            constant=offset, linear_vars=[*inputs, variable], linear_coefs=[*row.tolist(), -1.0]
         )
         model.sums.add(terms == 0)
 
 
-def _add_logits(model: Any, instance: AttackInstance, classes: list[int]) -> None:
+def _add_logits(
+    model: Any, instance: AttackInstance, classes: list[int], limits: BuildLimits
+) -> None:
     """(3) for the output layer, of the classes that the objective needs."""
     output, depth = instance.network.output, instance.network.depth
-    weight = output.scale[classes, None] * output.weight[classes]
-    bias = output.bias[classes]
+    unit = instance.of_margins.unit
+    weight = output.scale[classes, None] * output.weight[classes] / unit
+    bias = output.bias[classes] / unit
     reach = np.abs(weight).sum(axis=1)
     for row, c in enumerate(classes):
         model.a[depth + 1, c].setlb(bias[row] - reach[row])
         model.a[depth + 1, c].setub(bias[row] + reach[row])
     variables = [model.a[depth + 1, c] for c in classes]
-    _add_sums(model, instance, depth, weight, bias, variables)
+    _add_sums(model, instance, depth, weight, bias, variables, limits)
 
 
 def _margins(model: Any, instance: AttackInstance) -> dict[int, Margin]:

@@ -17,7 +17,6 @@ docs/mathematics.md says why each keeps every point of the box.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from typing import Any
 
@@ -30,7 +29,8 @@ from bnnopt.bounds import LayerBounds, interval_bounds, layer_bounds
 from bnnopt.flips import Flips, first_layer_flips, flip_limits
 from bnnopt.formulations.margin import Margin, add_margin
 from bnnopt.formulations.names import STRENGTHENINGS
-from bnnopt.formulations.tightening import linear_ranges
+from bnnopt.formulations.stopping import NO_LIMITS, BuildLimits
+from bnnopt.formulations.tightening import ProgramBudget, linear_ranges
 from bnnopt.instance import AttackInstance
 
 __all__ = [
@@ -43,8 +43,9 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-BOUND_SECONDS = 0.6
-"""Most time for all the linear programs; the first layers have the best use for it."""
+BOUND_SECONDS, BOUND_PROGRAMS = 0.6, 400
+"""Most time for all the linear programs, and most of them where time must not decide; the first
+layers have the best use for it."""
 
 
 def tight_model(
@@ -52,6 +53,7 @@ def tight_model(
     strengthen: Collection[str] = STRENGTHENINGS,
     *,
     with_pixels: bool = True,
+    limits: BuildLimits = NO_LIMITS,
 ) -> Any:
     """Build the model.
 
@@ -62,12 +64,14 @@ def tight_model(
         Names of `STRENGTHENINGS`.
     with_pixels : bool
         Without them the model is a relaxation: any first-layer pattern that its conflicts allow.
+    limits : BuildLimits
 
     Returns
     -------
     pyomo ConcreteModel
         Binaries ``h[l, j]`` of the unstable neurons that count (l from 1, j from 0), ``p[i]`` (in
-        levels) of the pixels that can move, and the expression ``margin``; no objective yet.
+        levels) of the pixels that can move, and the expression ``margin``, in units of
+        `bnnopt.margins.Margins.unit`; no objective yet.
         ``layers`` holds the `LayerBounds` that were used.
     """
     network = instance.network
@@ -79,18 +83,26 @@ def tight_model(
     for j in layers[0].unstable.tolist():
         model.h.add((1, j))
     _add_conflicts(model, instance, strengthen)
-    end = time.perf_counter() + BOUND_SECONDS
+    limits.check()
+    budget = _program_budget(strengthen, limits)
     for index in range(1, network.depth):
         rows = np.ones((2, network.widths[index]), dtype=bool)
         if index == network.depth - 1:
             rows = _rewarded_rows(instance, "one-sided" in strengthen)
-        seconds = end - time.perf_counter() if "bounds" in strengthen else 0.0
-        layers.append(_add_layer(model, instance, index, layers[-1], rows, seconds))
+        layers.append(_add_layer(model, instance, index, layers[-1], rows, budget, limits))
     if with_pixels:  # last, since the linear programs above do without
-        _add_first_layer(model, instance, layers[0])
+        _add_first_layer(model, instance, layers[0], limits)
     model.layers = layers
     add_margin(model, _margins(model, instance, layers[-1]))
     return model
+
+
+def _program_budget(strengthen: Collection[str], limits: BuildLimits) -> ProgramBudget:
+    if "bounds" not in strengthen:
+        return ProgramBudget(programs=0)
+    if limits.is_counted:
+        return ProgramBudget(programs=BOUND_PROGRAMS)
+    return ProgramBudget(seconds=BOUND_SECONDS)
 
 
 def limit_flips(model: Any, flips: Flips, members: list[int], most: int) -> None:
@@ -143,9 +155,7 @@ def _add_conflicts(model: Any, instance: AttackInstance, strengthen: Collection[
 
 def _rewarded_rows(instance: AttackInstance, one_sided: bool) -> BoolArray:
     """Which rows, on and off, the neurons of the last hidden layer need, shape (2, width)."""
-    output = instance.network.output
-    weight = output.scale[:, None] * output.weight
-    gain = weight[list(instance.targets)] - weight[instance.source]
+    gain = np.array([instance.of_margins.terms(c)[0] for c in instance.targets])
     rows = np.stack([(gain > 0).any(axis=0), (gain < 0).any(axis=0)])
     # A neuron that nothing rewards has none; its variable would be idle.
     return rows if one_sided else np.broadcast_to(rows.any(axis=0), rows.shape)
@@ -157,7 +167,8 @@ def _add_layer(
     index: int,
     before: LayerBounds,
     rows: BoolArray,
-    seconds: float,
+    budget: ProgramBudget,
+    limits: BuildLimits,
 ) -> LayerBounds:
     """(3), (4) and (5) of a deeper layer: sum = base + 2 * (weight @ h over unstable inputs)."""
     layer = instance.network.hidden[index]
@@ -168,10 +179,11 @@ def _add_layer(
     needed = np.ceil((layer.threshold - base) / 2.0)
     lower, upper = np.minimum(weight, 0.0).sum(axis=1), np.maximum(weight, 0.0).sum(axis=1)
     open_ = np.flatnonzero(rows.any(axis=0) & (lower < needed) & (upper >= needed))
-    if seconds > 0.0 and len(open_):
-        lower[open_], upper[open_] = linear_ranges(model, inputs, weight[open_], seconds)
+    if not budget.is_spent and len(open_):
+        lower[open_], upper[open_] = linear_ranges(model, inputs, weight[open_], budget)
     bounds = layer_bounds(layer, base + 2.0 * lower, base + 2.0 * upper)
     for j in bounds.unstable.tolist():
+        limits.check()
         if rows[:, j].any():
             model.h.add((index + 1, j))
             sides = (
@@ -208,7 +220,9 @@ def _activity(inputs: list[Any], weight: FloatArray, h: Any, coefficient: float)
     )
 
 
-def _add_first_layer(model: Any, instance: AttackInstance, bounds: LayerBounds) -> None:
+def _add_first_layer(
+    model: Any, instance: AttackInstance, bounds: LayerBounds, limits: BuildLimits
+) -> None:
     """(2) and (4) to (6); off is the closed half-space where pixels are continuous."""
     layer, (low, high), image = instance.network.hidden[0], instance.box, instance.levels
     moving = np.flatnonzero(high > low)
@@ -224,6 +238,7 @@ def _add_first_layer(model: Any, instance: AttackInstance, bounds: LayerBounds) 
     here = weight @ image
     needed = layer.threshold - here
     for j in bounds.unstable.tolist():
+        limits.check()
         sides = (
             (bounds.lower[j] - here[j], needed[j]),
             (needed[j] - float(pixels), bounds.upper[j] - here[j]),
@@ -233,14 +248,13 @@ def _add_first_layer(model: Any, instance: AttackInstance, bounds: LayerBounds) 
 
 def _margins(model: Any, instance: AttackInstance, last: LayerBounds) -> dict[int, Margin]:
     """The margin of each target, over the variables of the last hidden layer."""
-    output, depth = instance.network.output, instance.network.depth
-    weight = output.scale[:, None] * output.weight
+    depth, unit = instance.network.depth, instance.of_margins.unit
     variables = {j: model.h[depth, j] for l, j in model.h if l == depth}
     free = np.array(sorted(variables), dtype=np.int64)
     margins = {}
     for target in instance.targets:
-        gain = weight[target] - weight[instance.source]
-        fixed = gain @ last.sign + output.bias[target] - output.bias[instance.source]
+        gain, offset = instance.of_margins.terms(target)
+        gain, fixed = gain / unit, float(gain @ last.sign + offset) / unit
         # A neuron without a variable, though unstable, has no gain.
         constant = float(fixed - gain[free].sum())
         used = free[gain[free] != 0.0]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 import solvers
 
-__all__ = ["linear_ranges"]
+__all__ = ["ProgramBudget", "linear_ranges"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -19,8 +19,34 @@ ROUNDING = 1e-4
 """A whole number this close below a linear program's optimum counts as reached."""
 
 
+class ProgramBudget:
+    """What linear programs may take, counted from its creation.
+
+    Parameters
+    ----------
+    seconds : float
+    programs : int, optional
+        How many may be solved.
+    """
+
+    def __init__(self, seconds: float = np.inf, programs: int | None = None) -> None:
+        self._end, self._programs = time.perf_counter() + seconds, programs
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left."""
+        return self._programs == 0 or time.perf_counter() >= self._end
+
+    def take(self) -> solvers.SolveOptions:
+        """Options of one more program."""
+        if self._programs is not None:
+            self._programs -= 1
+        left = max(self._end - time.perf_counter(), 0.01)
+        return solvers.SolveOptions(time_limit=None if left == np.inf else left)
+
+
 def linear_ranges(
-    model: Any, variables: list[Any], coefficients: FloatArray, seconds: float
+    model: Any, variables: list[Any], coefficients: FloatArray, budget: ProgramBudget
 ) -> tuple[FloatArray, FloatArray]:
     """The least and greatest whole value of each expression over the model's relaxation.
 
@@ -31,8 +57,8 @@ def linear_ranges(
     variables : list of pyomo binaries
     coefficients : array of float, shape (count, len(variables))
         Whole numbers.
-    seconds : float
-        Expressions that no time is left for keep their interval bounds.
+    budget : ProgramBudget
+        Expressions that nothing is left for keep their interval bounds.
 
     Returns
     -------
@@ -49,17 +75,15 @@ def linear_ranges(
         integer=np.zeros(compiled.num_columns, dtype=bool),
     )
     at = compiled.columns(variables)
-    end = time.perf_counter() + seconds
     with solvers.get("highs").session(relaxed) as session:
         for row, expression in enumerate(coefficients):
             for sign in (1.0, -1.0):
-                left = end - time.perf_counter()
-                if left <= 0.0:
+                if budget.is_spent:
                     return lower, upper
                 cost = np.zeros(compiled.num_columns)
                 cost[at] = sign * expression
                 session.set_objective(cost)
-                solved = session.solve(solvers.SolveOptions(time_limit=left))
+                solved = session.solve(budget.take())
                 if solved.interrupted:
                     raise KeyboardInterrupt
                 if solved.termination is not solvers.Termination.OPTIMAL or solved.bound is None:

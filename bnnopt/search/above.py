@@ -18,6 +18,7 @@ from bnnopt.search.problem import MarginTerms
 from bnnopt.search.room import Room
 from bnnopt.search.sets import find_set, sort_candidates
 from bnnopt.search.tree_state import Tree
+from bnnopt.tolerances import SUM_ROUNDING
 
 __all__ = ["fit", "fit_lines", "is_worth_it"]
 
@@ -28,9 +29,6 @@ STEPS, LINEAR_STEPS = 12, 200
 
 PROGRESS = 0.8
 """Steps end, after the first two, where one leaves more than this share of the children."""
-
-ROUNDING = 1e-9
-"""By which the function is raised: more than its sums in double precision are off."""
 
 LIMIT, ALL = 1000, 30_000
 """Sets seen before a search for one gives up, and before those of all children do together."""
@@ -106,9 +104,12 @@ def _by_flips(terms: MarginTerms, tree: Tree, size: int, bends: bool, room: Room
     surplus, slope, curve = tree.surplus[depth], tree.slope[depth], tree.curve[depth]
     rows, scaled, by_single, kept = room.rows, room.scaled, room.by_single, room.kept
     r = len(surplus)
-    value = tree.level[depth] + ROUNDING
+    value, terms_size = tree.level[depth], tree.size[depth]
     for j in range(r):
         value += surplus[j] * (slope[j] + curve[j] * surplus[j])
+        most = abs(surplus[j]) + size  # a flip changes a surplus by 1 at most
+        terms_size += most * (abs(slope[j]) + abs(curve[j]) * most)
+    value += SUM_ROUNDING * terms_size  # what all the sums of the function can be off
     for a in range(size):
         change = terms.change[kept[a]]
         total = 0.0
@@ -153,11 +154,12 @@ def _average(terms: MarginTerms, tree: Tree, weight: float, bends: bool, room: R
     """Average the function that is lowest at the present moments into the node's."""
     depth = tree.depth[0]
     activation = tree.activation[depth]
-    level, gain = terms.constant, terms.gain
+    level, size, gain = terms.constant, abs(terms.constant), terms.gain
     if len(terms.weight) > 0:
         room.activation[:] = activation
-        level = deeper_lines(terms, room.low, room.high, room.activation, room.deep)
+        level, size = deeper_lines(terms, room.low, room.high, room.activation, room.deep)
         gain = room.deep[0]
+    size += 4.0 * np.abs(gain).sum()  # at most four terms a neuron, none above its gain
     level += second_curves(
         gain,
         room.mean,
@@ -170,6 +172,7 @@ def _average(terms: MarginTerms, tree: Tree, weight: float, bends: bool, room: R
         room.curve,
     )
     tree.level[depth] += weight * (level - tree.level[depth])
+    tree.size[depth] += weight * (size - tree.size[depth])
     tree.slope[depth] += weight * (room.slope - tree.slope[depth])
     tree.curve[depth] += weight * (room.curve - tree.curve[depth])
     if len(terms.weight) > 0:

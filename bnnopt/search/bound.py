@@ -92,15 +92,15 @@ def surplus_ranges(
 @compiled
 def deeper_lines(
     terms: MarginTerms, low: Array, high: Array, activation: Array, slope: Array
-) -> float:
+) -> tuple[float, float]:
     """Replace all layers but the second by lines that are lowest at these activations.
 
     `activation` and `slope` have shape (1 + layers, r). The activations of deeper layers become
     what the lines make of those before; ``slope[0]`` gets what an activation of the second layer
-    counts for. Returns the constant.
+    counts for. Returns the constant, and what its terms add up to in size.
     """
     r = len(terms.gain)
-    total = terms.constant
+    total, size = terms.constant, abs(terms.constant)
     slope[-1] = terms.gain
     for at in range(len(terms.weight), 0, -1):
         weight, needed = terms.weight[at - 1], terms.needed[at - 1]
@@ -112,6 +112,7 @@ def deeper_lines(
             activation[at, j] = 1.0 if under >= 0.0 else 0.0
             if g == 0.0 or over < 0.0:
                 continue
+            size += abs(g)
             if under >= 0.0:
                 total += g
                 continue
@@ -128,9 +129,10 @@ def deeper_lines(
                 total -= push
                 continue
             total -= push * needed[j]
+            size += abs(push) * (abs(needed[j]) + r)
             for i in range(r):
                 below[i] += push * weight[j, i]
-    return total
+    return total, size
 
 
 @compiled

@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.problem import Region, budget_multiplier
+from bnnopt.search.problem import Region, budget_multiplier, certain_by
 from bnnopt.search.tree_state import Tree
 
 __all__ = ["add_falls", "find_conflicts", "inherit_conflicts"]
 
 Array = Any
-
-MARGIN = 1e-6
-"""Levels by which a sum must fail, as in `bnnopt.flips`; float64 is exact to far less."""
 
 
 @compiled
@@ -93,10 +90,12 @@ def find_conflicts(
             sides[a, b] = value
             scaled[a, b] = value * region.radius[i] * (1.0 if even else 2.0)
     together = np.dot(sides, scaled.T)
-    keeps = depth < len(tree.conflict)
+    keeps, members = depth < len(tree.conflict), depth - tree.root[0]
+    # The budget's row counts as so many, the pair as two; each of three sums has the node's own.
+    certain = certain_by(region, 3.0 * (members + budget_multiplier(region, members) + 2.0))
     for a in range(size):
         for b in range(a + 1):
-            fails = spare[a] + spare[b] - here + together[a, b] < -MARGIN
+            fails = spare[a] + spare[b] - here + together[a, b] < -certain
             fails = fails or conflict[a, b]
             conflict[a, b] = conflict[b, a] = fails
             if keeps:

@@ -19,10 +19,6 @@ __all__ = ["next_set"]
 
 Array = Any
 
-ROUNDING = 1e-6
-"""More than what thousands of turns in double precision are off."""
-
-
 @compiled
 def next_set(region: Region, tree: Tree, worth: float) -> bool:
     """Go to the next set of the present node's subtree that is worth it: ``tree.place``.
@@ -40,7 +36,7 @@ def next_set(region: Region, tree: Tree, worth: float) -> bool:
     for step in range(tree.step[0], 1 << count):
         if step > 0:
             turn(region, tree.worth, place, order[turning(step)])
-        if place.margin[0] >= worth - ROUNDING and _may_have_point(region, tree, order[:count]):
+        if place.margin[0] >= worth and _may_have_point(region, tree, order[:count]):
             tree.step[0] = step + 1
             return True
     tree.step[0] = OVER

@@ -21,9 +21,6 @@ __all__ = ["better_set"]
 
 Array = Any
 
-GAIN = 1e-9
-"""What a margin must gain."""
-
 SLACK, ENOUGH = 0.5, 0.05
 """Levels that a point's slacks aim at, and levels that suffice."""
 
@@ -51,7 +48,7 @@ def _promise(
 ) -> Array:
     """What each subset of `moving`, by its step, gains a level that sums must move; 0: nothing."""
     promise = np.zeros(1 << len(moving))
-    floor = place.margin.max() + GAIN
+    floor = place.margin.max()
     moved = np.zeros(len(moving), dtype=np.bool_)
     effort = EASY
     for step in range(1, len(promise) + 1):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.problem import MarginTerms, Region, budget_multiplier
+from bnnopt.search.problem import MarginTerms, Region, budget_multiplier, certain_by
 from bnnopt.search.targets import add_row
 
 __all__ = [
@@ -28,9 +28,6 @@ __all__ = [
 
 Array = Any
 Scalar = Any
-
-MARGIN = 1e-6
-"""Levels by which a sum must fail, as in `bnnopt.flips`."""
 
 MEMORY = 1 << 16
 """Sets without a point that are remembered, at most."""
@@ -158,7 +155,7 @@ def turn(region: Region, worth: Worth, place: Place, i: int) -> None:
 
 @compiled
 def move_to(region: Region, worth: Worth, place: Place, flipped: Array) -> None:
-    """Go to another flip set, shape (k,); sums that rounding can change are made anew."""
+    """Go to another flip set, shape (k,); the sum that rounding can change is made anew."""
     for i in range(len(flipped)):
         if flipped[i] != place.flipped[i]:
             turn(region, worth, place, i)
@@ -166,10 +163,6 @@ def move_to(region: Region, worth: Worth, place: Place, flipped: Array) -> None:
     for i in range(len(flipped)):
         if flipped[i]:
             place.demand[0] += region.demand[i]
-    for t in range(len(place.margin)):
-        place.margin[t] = worth.constant[t]
-        for j in range(len(worth.gain)):
-            place.margin[t] += worth.gain[j, t] if place.surplus[-1, j] >= 0.0 else 0.0
 
 
 @compiled
@@ -180,14 +173,14 @@ def passes_sum_test(region: Region, place: Place) -> bool:
         if place.flipped[i]:
             add_row(falls, region.weight[i], 1.0)
             size += 1
-    demand = place.demand[0]
+    demand, more = place.demand[0], 0.0
     if region.always > 0:
         more = budget_multiplier(region, size) - 1.0
         add_row(falls, region.weight[-1], more)
         demand += more * region.demand[-1]
     for i in range(len(falls)):
         reach += region.radius[i] * abs(falls[i])
-    return bool(reach >= demand - MARGIN)
+    return bool(reach >= demand - certain_by(region, size + region.always + more))
 
 
 @compiled

@@ -21,11 +21,13 @@ from bnnopt.bounds import interval_bounds
 from bnnopt.flips import Flips, first_layer_flips, flip_origin
 from bnnopt.instance import AttackInstance
 from bnnopt.search.compiled import compiled
+from bnnopt.tolerances import CERTAIN_LEVELS, SUM_ROUNDING
 
 __all__ = [
     "MarginTerms",
     "Region",
     "budget_multiplier",
+    "certain_by",
     "margin_terms",
     "region_of",
     "sorted_flips",
@@ -52,6 +54,8 @@ class Region(NamedTuple):
         (`bnnopt.search.space`).
     rate : float
         What such a row counts in the sum of a set, over the root of its number of flips.
+    rounding : float
+        Levels that the reach and the demand of a set can be off by rounding, a flip.
     """
 
     weight: Array
@@ -61,10 +65,13 @@ class Region(NamedTuple):
     curvature: float
     always: int
     rate: float
+    rounding: float = 0.0
 
 
 class MarginTerms(NamedTuple):
     """The margin of one target as a function of the flips; r is the largest deeper width.
+
+    Margins are in units of `bnnopt.margins.Margins.unit`.
 
     Parameters
     ----------
@@ -87,6 +94,12 @@ class MarginTerms(NamedTuple):
     needed: Array
     gain: Array
     constant: float
+
+
+@compiled
+def certain_by(region: Region, size: float) -> float:
+    """Levels by which the sum of a set of so many flips must fail to be a conflict."""
+    return max(CERTAIN_LEVELS, size * region.rounding)
 
 
 @compiled
@@ -120,7 +133,9 @@ def region_of(flips: Flips, always: int = 0, rate: float = 0.0) -> Region:
     weight, radius = np.ascontiguousarray(flips.weight[:, moving]), flips.radius[moving]
     gram = (weight * radius**2) @ weight.T
     largest = float(np.linalg.eigvalsh(gram)[-1]) if len(gram) else 0.0
-    return Region(weight, radius, flips.demand, flips.stay_demand, 1.001 * largest, always, rate)
+    rounding = 2.0 * SUM_ROUNDING * float(radius.sum())
+    demands = flips.demand, flips.stay_demand
+    return Region(weight, radius, *demands, 1.001 * largest, always, rate, rounding)
 
 
 def margin_terms(
@@ -133,12 +148,11 @@ def margin_terms(
 
 
 def _margin_terms(instance: AttackInstance, flips: Flips, target: int) -> MarginTerms:
-    network, output = instance.network, instance.network.output
+    network, unit = instance.network, instance.of_margins.unit
     signs = interval_bounds(instance)[0].sign.astype(np.float64)
     signs[flips.neurons] = flips.signs
-    row = output.scale[:, None] * output.weight
-    gain = row[target] - row[instance.source]
-    constant = float(output.bias[target] - output.bias[instance.source] - gain.sum())
+    gain, constant = instance.of_margins.terms(target)
+    gain, constant = gain / unit, (constant - float(gain.sum())) / unit
     if network.depth == 1:
         return _one_layer(signs, flips, 2.0 * gain, constant)
     second, *further = network.hidden[1:]

@@ -19,6 +19,7 @@ import numpy as np
 
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import Region
+from bnnopt.tolerances import CERTAIN_LEVELS
 
 __all__ = ["OPEN", "REACHED", "REFUTED", "settle_pattern"]
 
@@ -26,8 +27,6 @@ Array = Any
 
 OPEN, REACHED, REFUTED = 0, 1, 2
 ITERATIONS, CHECK_EVERY = 400, 8
-REFUTED_BY = 1e-6
-"""Levels by which a certificate, with its largest multiplier scaled to 1, must be certain."""
 
 
 @compiled
@@ -90,10 +89,12 @@ def settle_pattern(
             u[:] = ahead
             return REACHED
         if iteration % CHECK_EVERY == CHECK_EVERY - 1:
-            pull, need = np.abs(gradient) @ radius, 0.0
+            pull, need, total = np.abs(gradient) @ radius, 0.0, 0.0
             for j in range(len(multipliers)):
+                total += multipliers[j]
                 need += multipliers[j] * (demand[j] if flipped[j] else -stay_demand[j])
-            if pull < need - REFUTED_BY * largest:
+            # As if the largest multiplier were 1.
+            if pull < need - max(CERTAIN_LEVELS * largest, total * region.rounding):
                 return REFUTED
         uphill = 0.0
         following = (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum)) / 2.0

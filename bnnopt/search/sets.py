@@ -19,7 +19,7 @@ __all__ = ["find_set", "sort_candidates"]
 
 Array = Any
 
-CONFLICT = -1e12
+CONFLICT = -np.inf
 """What a conflicting pair counts for: no set with one is worth anything."""
 
 
@@ -80,7 +80,7 @@ def find_set(value: float, last: int, worth: float, limit: int, room: Room) -> i
             depth -= 1
             continue
         places[depth] -= 1
-        if single[depth, at] < 0.5 * CONFLICT:
+        if single[depth, at] == CONFLICT:
             continue
         path[depth] = at
         new = values[depth] + single[depth, at]

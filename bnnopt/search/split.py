@@ -9,16 +9,17 @@ import numpy as np
 from bnnopt.search.place import Place, Worth
 from bnnopt.search.tree_state import OVER, Tree
 
-__all__ = ["split"]
+__all__ = ["hand_over", "split"]
 
 
 def split(tree: Tree, worth: float) -> Tree | None:
-    """Take from a tree the children that it has not visited, at the smallest depth with such.
+    """A tree of the children that another has not visited, at the smallest depth with such.
+
+    Both have them until `hand_over`: whoever is interrupted between the two has lost nothing.
 
     Parameters
     ----------
     tree : Tree
-        Keeps the rest.
     worth : float
         Children that cannot reach this margin do not count.
 
@@ -34,9 +35,15 @@ def split(tree: Tree, worth: float) -> Tree | None:
         other = Tree(*map(_copy, tree))
         other.depth[0], other.position[depth] = depth, at - 1
         other.entering[0], other.step[0], other.nodes[0] = False, OVER, 0
-        tree.reach[depth, :at] = -np.inf
+        other.pending[0] = False
         return other
     return None
+
+
+def hand_over(tree: Tree, other: Tree) -> None:
+    """Take from a tree what `split` has given to another one."""
+    depth = int(other.depth[0])
+    tree.reach[depth, : int(other.position[depth]) + 1] = -np.inf
 
 
 def _copy(value: Any) -> Any:

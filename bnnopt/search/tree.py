@@ -59,6 +59,7 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
             if next_set(region, tree, worth):
                 verdict = _settle(region, tree, tree.place.flipped, np.zeros(len(tree.found)))
                 if verdict != REFUTED:
+                    tree.pending[0] = True
                     return FOUND if verdict == REACHED else UNCLEAR
             else:
                 _step_up(tree)
@@ -75,6 +76,7 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
         else:
             verdict = _visit(region, terms, tree, worth, room)
             if verdict != REFUTED:
+                tree.pending[0] = True
                 return FOUND if verdict == REACHED else UNCLEAR
     return DONE
 
@@ -133,6 +135,7 @@ def _inherit(terms: MarginTerms, tree: Tree) -> None:
     depth = child - 1
     tree.surplus[child] = tree.surplus[depth] + terms.change[tree.flipped[child]]
     tree.level[child] = tree.level[depth]
+    tree.size[child] = tree.size[depth]
     tree.slope[child] = tree.slope[depth]
     tree.curve[child] = tree.curve[depth]
     tree.activation[child] = tree.activation[depth]

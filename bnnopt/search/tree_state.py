@@ -49,7 +49,9 @@ class Tree(NamedTuple):
         Bound on the margin over the subtrees of the children up to each.
     most : array of float64, shape (k + 1, k)
         Bound on the margin over the subtree of each child.
-    level : array of float64, shape (k + 1,)
+    level, size : array of float64, shape (k + 1,)
+        Of the function below; what its level's terms add up to in size, which rounding is
+        relative to.
     slope, curve : array of float64, shape (k + 1, r)
         ``level + sum of slope_j y_j + curve_j y_j^2`` is at least the margin where the second
         layer has surplus y.
@@ -71,6 +73,8 @@ class Tree(NamedTuple):
         For that enumeration.
     found : array of bool, shape (k,)
         The last set found.
+    pending : array of bool, shape (1,)
+        Whether the caller has not settled that set yet, which no other part of the state covers.
     u : array of float64, shape (m,)
         Its point, in units of the radius.
     """
@@ -87,6 +91,7 @@ class Tree(NamedTuple):
     reach: Array
     most: Array
     level: Array
+    size: Array
     slope: Array
     curve: Array
     position: Array
@@ -98,6 +103,7 @@ class Tree(NamedTuple):
     worth: Worth
     place: Place
     found: Array
+    pending: Array
     u: Array
 
 
@@ -119,6 +125,7 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         reach=np.full((k + 1, k), np.inf),
         most=np.full((k + 1, k), np.inf),
         level=np.zeros(k + 1),
+        size=np.zeros(k + 1),
         slope=np.zeros((k + 1, r)),
         curve=np.zeros((k + 1, r)),
         position=np.full(k + 1, -1),
@@ -130,6 +137,7 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         worth=worth,
         place=new_place(worth),
         found=np.zeros(k, dtype=np.bool_),
+        pending=np.zeros(1, dtype=np.bool_),
         u=np.zeros(m),
     )
     tree.surplus[root] = terms.surplus

@@ -65,6 +65,7 @@ class Ascent:
     def update(self, z: Tensor, margins: Tensor) -> None:
         """Take over the rows of admissible points `z` whose true margins are better."""
         self._iterations += 1
+        self._deadline.spend(1)
         (better,) = torch.where(margins > self._margins)
         if not len(better):
             return
@@ -79,7 +80,7 @@ class Ascent:
     def is_finished(self) -> bool:
         """Whether the time is up, or each instance asks for any flip at all and has one."""
         return self._deadline.passed or (
-            bool(np.all(self._best > 0))
+            bool(np.all(self._best >= 0))
             and not any(instance.sought.stages for instance in self.rows.instances)
             and self._has_flips()
         )
@@ -87,7 +88,7 @@ class Ascent:
     def _has_flips(self) -> bool:
         """Replay: rounding may show a flip that is none."""
         return all(
-            any(instance.margins(instance.snap(z)[None])[0] > 0 for z in points)
+            any(instance.are_flips(instance.snap(z)[None])[0] for z in points)
             for instance, points in zip(self.rows.instances, self._by_instance(), strict=True)
         )
 

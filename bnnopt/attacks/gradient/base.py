@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from bnnopt.attacks.base import Attack, Limits
+from bnnopt.attacks.base import Attack
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.gradient.ascent import DTYPE, Ascent, find_device, threads
 from bnnopt.attacks.gradient.rows import Rows
+from bnnopt.attacks.limits import Limits
+from bnnopt.arguments import read_whole
 from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance
 from bnnopt.result import AttackResult
@@ -110,7 +112,7 @@ class GradientAttack(Attack):
             return []
         if len({(id(instance.network), instance.domain) for instance in instances}) > 1:
             raise InputError("the instances of a batch must share one network and one domain")
-        deadline = Deadline(limits.time_limit)
+        deadline = Deadline(limits)
         restarts = max(self._restarts, *(1 + len(points) for points in starts))
         with threads(limits.threads):
             rows = Rows(instances, restarts, find_device(self._device), DTYPE)
@@ -124,6 +126,4 @@ class GradientAttack(Attack):
 
 def at_least_one(name: str, value: int) -> int:
     """The value, or an `InputError` that names it."""
-    if not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
-    return value
+    return read_whole(value, name, low=1)

@@ -63,7 +63,7 @@ class Rows:
         self._is_box = all(i.is_box for i in instances)
         most = [np.inf if i.max_pixels is None else i.max_pixels for i in instances]
         self._max_pixels = self._repeat([[pixels] for pixels in most])
-        self._max_l1 = self._repeat([[i.l1_levels] for i in instances])
+        self._max_l1 = self._repeat([[i.l1_point_levels] for i in instances])
 
     def _repeat(self, values: npt.ArrayLike) -> Tensor:
         rows = np.repeat(np.asarray(values, dtype=np.float64), self.restarts, axis=0)

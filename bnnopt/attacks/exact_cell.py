@@ -1,0 +1,145 @@
+r"""Whether a first-layer sign pattern has an admissible image, in whole-number arithmetic.
+
+The network sees levels on a grid, so that the points of a pattern, its *cell*, are whole numbers
+of grid steps: ``a_j @ z >= b_j`` for all rows j, where a neuron that is off needs one step more
+than its threshold. No rounding is left: non-negative whole multipliers y refute the cell if
+``sum_i max over z_i of (y @ a)_i z_i < y @ b``, over the box or what an L1 budget leaves of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+import solvers
+from bnnopt.instance import AttackInstance
+from bnnopt.network import GRID
+
+__all__ = ["ExactCell"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+MULTIPLIER = 2.0**40
+"""The whole number that the largest multiplier becomes."""
+
+STEPS = 3
+"""Grid steps to either side of a point within which another one is looked for."""
+
+SEARCH_NODES = 2000
+"""Of the solver that looks; most cells take one."""
+
+
+class ExactCell:
+    """The points of one pattern.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+        Its limit on the number of pixels does not count.
+    neurons : array of int64, shape (k,)
+        First-layer neurons that the pattern speaks of.
+    signs : array of int8, shape (k,)
+        +1 or -1.
+    """
+
+    def __init__(
+        self, instance: AttackInstance, neurons: IntArray, signs: npt.NDArray[np.int8]
+    ) -> None:
+        layer = instance.network.hidden[0]
+        self._step = step = GRID if instance.domain == "continuous" else 1.0
+        self._rows = signs[:, None].astype(np.int64) * layer.weight[neurons]
+        threshold = layer.threshold[neurons] * int(step)
+        self._needed = np.where(signs > 0, threshold, 1 - threshold)
+        self._image = (instance.levels * step).astype(np.int64)
+        self._box = tuple((bound * step).astype(np.int64) for bound in instance.box)
+        self._point_box = tuple((bound * step).astype(np.int64) for bound in instance.point_box)
+        self._l1_levels = instance.l1_levels * step
+        self._l1_point_levels = instance.l1_point_levels * step
+
+    def is_refuted_by(self, multipliers: FloatArray) -> bool:
+        """Whether multipliers of the rows, shape (k,), prove that no admissible image is here."""
+        largest = float(multipliers.max(initial=0.0))
+        if largest <= 0.0:
+            return False
+        whole = np.round(np.maximum(multipliers, 0.0) / largest * MULTIPLIER).astype(np.int64)
+        pull = (whole @ self._rows).astype(object)
+        needed = int(whole.astype(object) @ self._needed.astype(object))
+        return bool(self._most(pull) < needed)
+
+    def _most(self, pull: npt.NDArray[np.object_]) -> int:
+        """At least the largest ``pull @ z`` over admissible z, as a whole number."""
+        low, high = (bound.astype(object) for bound in self._box)
+        image = self._image.astype(object)
+        here = int(pull @ image)
+        room = np.where(pull > 0, high - image, image - low)
+        size = np.abs(pull)
+        free = int(size @ room)
+        if self._l1_levels == np.inf:
+            return here + free
+        # Any price of a step gives a bound; best is the pull of the last one that is paid for.
+        budget = int(self._l1_levels)
+        order = np.argsort(-size, kind="stable")
+        paid = np.cumsum(room[order])
+        last = int(np.searchsorted(paid, budget))
+        price = int(size[order[last]]) if last < len(order) else 0
+        return here + int(np.maximum(size - price, 0) @ room) + price * budget
+
+    def has_levels(self, levels: FloatArray) -> bool:
+        """Whether levels on the grid, shape (n,), are a point of the cell."""
+        return self.has((levels * self._step).astype(np.int64))
+
+    def has(self, z: IntArray) -> bool:
+        """Whether whole numbers of grid steps, shape (n,), are a point of the cell."""
+        return bool(np.all(self._rows @ z >= self._needed))
+
+    def point_near(self, levels: FloatArray, time_limit: float | None) -> FloatArray | None:
+        """Levels of a point within a few grid steps of others, both of shape (n,), if one is found.
+
+        A small MILP in the steps away from there, whose coefficients are all whole and small.
+        """
+        low, high = self._point_box
+        start = np.clip(np.round(levels * self._step).astype(np.int64), low, high)
+        least, most = np.maximum(low - start, -STEPS), np.minimum(high - start, STEPS)
+        rows, needed = self._rows, self._needed - self._rows @ start
+        if self._l1_point_levels != np.inf:
+            side = np.sign(start - self._image)
+            # A change keeps its side, so that its size is linear.
+            least = np.where(side > 0, np.maximum(least, self._image - start), least)
+            most = np.where(side < 0, np.minimum(most, self._image - start), most)
+            least, most = np.where(side == 0, 0, least), np.where(side == 0, 0, most)
+            spent = int(np.abs(start - self._image).sum())
+            rows = np.vstack([rows, -side])
+            needed = np.append(needed, spent - int(self._l1_point_levels))
+        found = _solve(rows, needed, least, most, time_limit)
+        if found is None or not self.has(start + found):
+            return None
+        return np.asarray((start + found) / self._step)
+
+
+def _solve(
+    rows: IntArray, needed: IntArray, least: IntArray, most: IntArray, time_limit: float | None
+) -> IntArray | None:
+    """Whole d with ``rows @ d >= needed`` between its bounds, if the solver finds one."""
+    if np.any(least > most):
+        return None
+    n = len(least)
+    model = solvers.CompiledModel(
+        name="cell",
+        maximize=False,
+        objective=np.zeros(n),
+        constant=0.0,
+        matrix=csr_array(rows.astype(np.float64)),
+        row_lower=needed.astype(np.float64),
+        row_upper=np.full(len(needed), np.inf),
+        lower=least.astype(np.float64),
+        upper=most.astype(np.float64),
+        integer=np.ones(n, dtype=bool),
+    )
+    options = solvers.SolveOptions(time_limit=time_limit, node_limit=SEARCH_NODES)
+    with solvers.get("highs").session(model) as session:
+        solved = session.solve(options)
+    if solved.interrupted:
+        raise KeyboardInterrupt
+    return None if solved.values is None else np.round(solved.values.array).astype(np.int64)
