@@ -1,6 +1,6 @@
 """The folded binarized network: integer weights and thresholds, and its exact forward pass.
 
-Numpy only, and no other module of bnnopt but the errors: everything else stands on this one.
+Numpy only, and of bnnopt what reads files, images and arguments: all else stands on this one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt import npz
+from bnnopt.arguments import read_class
 from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.files import write_atomically
+from bnnopt.images import Images, as_array, read_images
 from bnnopt.layers import MAX_WIDTH, HiddenLayer, OutputLayer
 
 __all__ = ["GRID", "BinarizedNetwork", "HiddenLayer", "OutputLayer"]
@@ -142,40 +144,43 @@ class BinarizedNetwork:
         return tuple(int(layer.weight.shape[0]) for layer in self.hidden)
 
     def images(self, x: npt.ArrayLike) -> FloatArray:
-        """Check images and flatten them to shape (batch, n).
+        """Check images and flatten them to values in [0, 1], shape (batch, n).
 
         Parameters
         ----------
         x : array_like, shape (n,), (batch, n), input_shape or (batch, *input_shape)
-            Values in [0, 1].
+            An array, nested lists, a torch tensor, a pandas table or PIL images. Floats are
+            values in [0, 1], integers are levels 0 to `levels`, such as 0 to 255. Axes of size
+            one may be anywhere, as in (batch, 1, 28, 28); a first axis of size one before a whole
+            image is a batch of one.
 
         Raises
         ------
         InputError
-            On another shape, a NaN, or a value outside [0, 1].
+            On another type or shape, a NaN, a value outside [0, 1] or a level outside 0 to
+            `levels`.
+
+        Notes
+        -----
+        In float32 and float16 the number nearest to ``k / levels``, or one unit in the last place
+        from it, is level k exactly, as torchvision's ``ToTensor`` gives it; in float16 only for
+        up to 256 levels, which it tells apart. Values in float64 are taken as they are.
         """
-        try:
-            array = np.asarray(x, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"an image must be an array of numbers: {error}") from None
-        n = self.num_inputs
-        if array.shape not in ((n,), self.input_shape) and array.shape[1:] not in (
-            (n,),
-            self.input_shape,
-        ):
-            raise InputError(
-                f"an image of this network has shape {self.input_shape} or ({n},), "
-                f"or a batch of those, not {array.shape}"
-            )
-        flat = array.reshape(-1, n)
-        if not np.all((flat >= 0.0) & (flat <= 1.0)):
-            what = "NaN" if np.any(np.isnan(flat)) else f"{flat.min():g} to {flat.max():g}"
-            raise InputError(f"pixel values must lie in [0, 1], not {what}")
-        return flat
+        return self._read(x).values()
+
+    def scaled(self, x: npt.ArrayLike) -> FloatArray:
+        """``levels * x`` before it is rounded to the grid, shape (batch, n).
+
+        It is whole where a pixel is a level, in every type; else it is rounded as float64 is.
+        """
+        return self._read(x).scaled()
 
     def levels_of(self, x: npt.ArrayLike) -> FloatArray:
         """The levels that the network sees: ``levels * x`` on the grid, shape (batch, n)."""
-        return np.round(self.images(x) * self.levels * GRID) / GRID
+        return self._read(x).on_grid(GRID)
+
+    def _read(self, x: npt.ArrayLike) -> Images:
+        return read_images(x, self.input_shape, self.levels)
 
     def activations_of_levels(self, z: FloatArray) -> list[FloatArray]:
         """Activations of every hidden layer for levels `z` on the grid, shape (batch, n)."""
@@ -191,14 +196,15 @@ class BinarizedNetwork:
 
     def activations(self, x: npt.ArrayLike) -> tuple[npt.NDArray[np.int8], ...]:
         """Activations in {-1, +1}, one int8 array (out,) or (batch, out) a hidden layer."""
-        single = self._is_single(x)
-        layers = self.activations_of_levels(self.levels_of(x))
-        return tuple((h[0] if single else h).astype(np.int8) for h in layers)
+        given = self._read(x)
+        layers = self.activations_of_levels(given.on_grid(GRID))
+        return tuple((h[0] if given.single else h).astype(np.int8) for h in layers)
 
     def logits(self, x: npt.ArrayLike) -> FloatArray:
         """Logits, shape (C,) for one image or (batch, C) for a batch (`images` gives shapes)."""
-        logits = self.logits_of_levels(self.levels_of(x))
-        return logits[0] if self._is_single(x) else logits
+        given = self._read(x)
+        logits = self.logits_of_levels(given.on_grid(GRID))
+        return logits[0] if given.single else logits
 
     def predict(self, x: npt.ArrayLike) -> Any:
         """The class of the largest logit, the lowest index on ties.
@@ -217,8 +223,8 @@ class BinarizedNetwork:
         ----------
         x : array_like
             One image or a batch, as `images` takes them.
-        target, source : int or array of int, shape (batch,)
-            Classes, 0 to C - 1.
+        target, source : int, str or array of int, shape (batch,)
+            Classes, 0 to C - 1, or names among `class_names`.
 
         Returns
         -------
@@ -226,24 +232,20 @@ class BinarizedNetwork:
         """
         logits = self.logits(x)
         rows = np.atleast_2d(logits)
-        shape = (len(rows),)
-        margin = self._pick(rows, target, shape) - self._pick(rows, source, shape)
+        margin = self._pick(rows, target, "target") - self._pick(rows, source, "source")
         return float(margin[0]) if logits.ndim == 1 else margin
 
-    def _pick(self, logits: FloatArray, classes: npt.ArrayLike, shape: tuple[int]) -> FloatArray:
-        index = np.asarray(classes)
-        if index.dtype.kind not in "iu" or np.any((index < 0) | (index >= self.num_classes)):
-            raise InputError(
-                f"a class of this network is an integer from 0 to {self.num_classes - 1}, "
-                f"not {classes!r}"
-            )
-        if index.shape not in ((), shape):
-            raise InputError(f"one class an image: expected shape {shape}, not {index.shape}")
-        picked: FloatArray = logits[np.arange(shape[0]), np.broadcast_to(index, shape)]
+    def _pick(self, logits: FloatArray, classes: Any, what: str) -> FloatArray:
+        if not isinstance(classes, list | tuple) and getattr(classes, "shape", ()) == ():
+            return logits[:, read_class(classes, what, self.num_classes, self.class_names)]
+        index = as_array(classes, what)
+        if index.shape != (len(logits),):
+            raise InputError(f"{what} has shape {index.shape}: give ({len(logits)},), one an image")
+        known = (index >= 0) & (index < self.num_classes) & (index == np.rint(index))
+        if index.dtype == bool or not np.all(known):
+            raise InputError(f"{what} must hold class numbers from 0 to {self.num_classes - 1}")
+        picked: FloatArray = logits[np.arange(len(logits)), index.astype(np.int64)]
         return picked
-
-    def _is_single(self, x: npt.ArrayLike) -> bool:
-        return np.shape(x) in ((self.num_inputs,), self.input_shape)
 
     @property
     def head(self) -> Literal["integer", "batchnorm"]:
