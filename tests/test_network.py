@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnnopt import BinarizedNetwork, HiddenLayer, OutputLayer
-from bnnopt.errors import InputError, NetworkFormatError
+from bnnopt.errors import BnnoptError, InputError, NetworkFormatError
 from tests.helpers import exact_logits, random_image, random_network
 
 
@@ -78,7 +78,7 @@ def test_one_image_and_batches_agree_in_every_shape() -> None:
     ("image", "message"),
     [
         ([0.5], "has shape"),
-        ([[[0.5, 0.5]]], "has shape"),
+        ([[0.5, 0.5, 0.5]], "has shape"),
         (0.5, "has shape"),
         ([0.5, np.nan], "NaN"),
         ([0.5, 1.5], r"\[0, 1\]"),
@@ -93,10 +93,20 @@ def test_a_wrong_image_is_refused(image: Any, message: str) -> None:
         simple_network().logits(image)
 
 
-@pytest.mark.parametrize("target", [-1, 2, 0.5, [0, 1]])
+@pytest.mark.parametrize("target", [-1, 2, 0.5, [0, 1], True, None, "dog", [True], [0.5], ["cat"]])
 def test_a_wrong_class_is_refused(target: Any) -> None:
-    with pytest.raises(InputError):
-        simple_network().margin(np.array([0.5, 0.5]), target, 0)
+    network = simple_network(class_names=("cat", "bag"))
+    with pytest.raises(ValueError, match="target") as caught:
+        network.margin(np.array([0.5, 0.5]), target, 0)
+    assert isinstance(caught.value, BnnoptError)
+
+
+def test_a_class_may_be_named_and_of_any_whole_type() -> None:
+    network = simple_network(class_names=("cat", "bag"))
+    x = np.array([[0.5, 0.5], [0.0, 0.25]])
+    expected = network.margin(x, 1, 0)
+    for target in ("bag", "1", 1.0, np.uint8(1), [1, 1], np.array([1.0, 1.0]), (1, 1)):
+        assert np.array_equal(network.margin(x, target, "cat"), expected)
 
 
 @pytest.mark.parametrize(
