@@ -109,6 +109,7 @@ class Node:
             tree.flipped[d] = self.path[d - 1]
             tree.surplus[d] = surplus_at(self.terms, self.path[:d])
         tree.order[self.depth, :size], tree.count[self.depth] = self.kept, size
+        room.least[:], room.most[:] = -55.0, 55.0  # as other nodes leave them
         room.kept[:size] = self.kept
         room.conflict[:size, :size] = random_conflicts(self.rng, size)
         self.groups = cardinality_colours(room.conflict, size, room.group)

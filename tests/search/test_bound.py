@@ -81,7 +81,7 @@ def test_lines_through_deeper_layers_lie_above_the_margin_whatever_is_expected(
     rng, room, terms = np.random.default_rng(seed), node.room, node.terms
     for _ in range(3):
         activation = rng.random((deeper + 1, 4))
-        gains = np.full((deeper + 1, 4), 77.0)
+        gains = np.full((deeper + 1, 4), -77.0)
         level = deeper_lines(terms, room.low, room.high, activation, gains)
         for places in node.sets:
             on = surplus_at(terms, node.members(places)) >= 0
