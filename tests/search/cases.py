@@ -21,12 +21,13 @@ def random_terms(
     """Surpluses near 0, so that flips matter; one neuron counts nothing, one may be absent."""
     surplus = rng.integers(-2, 3, r).astype(np.float32)
     change = rng.choice([-1.0, 1.0], (k, r)).astype(np.float32)
-    if rng.random() < 0.3:
-        surplus[-1], change[:, -1] = -1.0 - k, 0.0
     weight = rng.choice([-1.0, 1.0], (layers, r, r))
     needed = rng.integers(-1, 2, (layers, r)).astype(np.float64)
     gain = scale * rng.choice([-4.0, -2.0, 2.0, 4.0], r)
     gain[rng.integers(r)] = 0.0
+    if rng.random() < 0.3:
+        surplus[-1], change[:, -1] = -1.0 - k, 0.0
+        weight[:, -1], weight[:, :, -1], needed[:, -1], gain[-1] = 0.0, 0.0, 1.0, 0.0
     return MarginTerms(surplus, change, weight, needed, gain, scale * float(rng.integers(-3, 4)))
 
 

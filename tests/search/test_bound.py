@@ -171,6 +171,12 @@ def test_curves_lie_above_each_neuron_of_the_second_layer_at_all_whole_numbers(
         assert gaps.min() >= -1e-9 * scale
         at_moments = own + line[0] * mean[j] + bend[0] * square[j]
         assert at_moments == pytest.approx(gain[j] * height[0], abs=1e-6 * scale)
+        # A fall is a rise of the mirrored surplus.
+        mirror = -1.0 - mean[j : j + 1], square[j : j + 1] + 2.0 * mean[j : j + 1] + 1.0
+        ends = -1.0 - high[j : j + 1], -1.0 - low[j : j + 1]
+        other = np.zeros((3, 1))
+        second_curves(-gain[j : j + 1], *mirror, *ends, bends, *other)
+        assert gain[j] == 0.0 or other[0] == pytest.approx(1.0 - height)
         if gain[j] != 0.0 and (low[j] >= 0 or high[j] < 0):
             assert height[0] == (low[j] >= 0)
             assert gaps.max() <= 1e-9 * scale

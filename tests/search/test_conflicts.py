@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
@@ -22,7 +22,8 @@ K = 9
 def node(seed: int, always: int) -> tuple[Region, Tree, Members, np.ndarray]:
     """A tree at some depth: its path, whose falls are added depth by depth, and candidates."""
     rng = np.random.default_rng(seed)
-    region = random_region(rng, K, 6, always, tight=rng.choice([0.3, 0.6]))
+    pixels = int(rng.choice([1, 6]))
+    region = random_region(rng, K, pixels, always, tight=rng.choice([0.3, 0.6]))
     tree = new_tree(region, random_terms(rng, K + always))
     order = rng.permutation(K)
     size = int(rng.integers(0, 5))
@@ -119,12 +120,12 @@ def test_conflicts_are_inherited_from_the_parent_or_the_last_depth_that_keeps_so
     rng = np.random.default_rng(seed)
     assert len(tree.conflict) == 3
     for level in range(3):
-        tree.conflict[level] = random_conflicts(rng, K, 0.4)
+        tree.conflict[level] = random_conflicts(rng, K, 0.4) | np.diag(rng.random(K) < 0.4)
     depth = int(tree.depth[0])
     parent = tree.conflict[max(min(depth, 3) - 1, 0)].copy()
     conflict = np.zeros((K, K), dtype=bool)
     inherit_conflicts(tree, kept, len(kept), conflict)
-    for a, b in combinations(range(len(kept)), 2):
+    for a, b in combinations_with_replacement(range(len(kept)), 2):
         assert conflict[a, b] == conflict[b, a] == parent[kept[a], kept[b]]
     last = tree.conflict.copy()
     find_conflicts(region, tree, kept, np.zeros(K), len(kept), conflict)

@@ -126,6 +126,14 @@ def test_a_verdict_has_a_margin_for_rounding(demand: float, enough: float, verdi
         assert -u[0] - demand >= enough
 
 
+def test_where_all_rows_hold_nothing_is_violated() -> None:
+    region, flipped = one_row(0.5)
+    u, gradient, multipliers = -np.ones(1), np.ones(1), np.ones(1)
+    found = reach._violations(region, flipped, 0.25, u, gradient, multipliers)
+    assert found == (0.5, 0.0)
+    assert gradient[0] == multipliers[0] == 0.0
+
+
 def test_a_neuron_that_stays_refutes_too() -> None:
     """A fall of three levels at least and of two at most, over the same pixels."""
     one = np.ones(2)
