@@ -109,6 +109,26 @@ def test_a_sum_must_fail_by_more_than_rounding(off: float, expected: bool) -> No
             assert (len(_quadruple_conflicts(some, none, np.arange(4))) == 1) == expected
 
 
+def test_where_sums_are_large_a_conflict_must_be_certain_by_more() -> None:
+    """2^-36 of the reach and the demand of each flip, of about 2^21 levels each."""
+    for size in (2, 4):
+        some = random_flips(3, size, 6)
+        radius = some.radius * 2.0**20
+        reach = np.abs(some.weight.sum(axis=0)) @ radius
+        rounding = 2.0**-36 * size * radius.sum()
+        for off, expected in ((0.9 * rounding, False), (40.0 * rounding, True)):
+            even = np.full(size, (reach + off) / size)
+            large = Flips(some.neurons, some.signs, some.weight, even, even, radius)
+            members = np.arange(size)[None]
+            assert large.are_conflicts(members)[0] == expected
+            assert large.refutes(np.ones(size, dtype=bool), np.ones(size)) == expected
+            if size == 2:
+                assert pair_conflicts(large)[0, 1] == expected
+            else:
+                none = np.zeros((4, 4), dtype=bool)
+                assert (len(_quadruple_conflicts(large, none, np.arange(4))) == 1) == expected
+
+
 @settings(max_examples=60)
 @given(seed=seeds)
 def test_multipliers_refute_only_what_their_combination_rules_out(seed: int) -> None:

@@ -33,7 +33,8 @@ def choose_target(model: Any, instance: AttackInstance, z: np.ndarray, above: fl
     best = max(instance.targets, key=lambda c: logits[c])
     for c, t in model.t.items():
         t.set_value(int(c == best))
-    model.m.set_value(float(logits[best] - logits[instance.source]) + above, skip_validation=True)
+    margin = float(logits[best] - logits[instance.source]) / instance.of_margins.unit
+    model.m.set_value(margin + above, skip_validation=True)
 
 
 def violated(model: Any, tolerance: float = TOLERANCE) -> list[str]:

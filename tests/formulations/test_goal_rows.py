@@ -116,8 +116,9 @@ def test_a_stage_is_held_up_to_rounding(seed: int, stage: Stage, value: float) -
 def test_a_flip_is_a_margin_of_the_least_positive_value() -> None:
     for seed in range(20):
         instance, model, change = setting(seed)
+        (target,) = model.reaching_targets = list(instance.targets)
         demand_flip(model, instance)
-        least = instance.smallest_flip()
+        least = instance.of_margins.least_flip(target) / instance.of_margins.unit
         for margin, expected in ((least, True), (least + 3.0, True), (least - 0.1, False)):
             put(model, change, margin)
             assert (violated(model) == []) == expected

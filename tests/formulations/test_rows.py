@@ -57,6 +57,11 @@ def points(instance: AttackInstance) -> np.ndarray:
     return np.unique(found, axis=0)
 
 
+def margin_at(instance: AttackInstance, z: np.ndarray) -> float:
+    """In units."""
+    return float(instance.margins(z[None])[0]) / instance.of_margins.unit
+
+
 def put_sums(model: Any, instance: AttackInstance, z: np.ndarray) -> None:
     """The paper's pre-activations, by the distances that its model states."""
     values = z[None]
@@ -67,7 +72,8 @@ def put_sums(model: Any, instance: AttackInstance, z: np.ndarray) -> None:
         values = layer(values)
     logits = instance.network.output(values)[0]
     for c in (instance.source, *instance.targets):
-        model.a[instance.network.depth + 1, c].set_value(float(logits[c]), skip_validation=True)
+        logit = float(logits[c]) / instance.of_margins.unit
+        model.a[instance.network.depth + 1, c].set_value(logit, skip_validation=True)
 
 
 @settings(max_examples=20)
@@ -83,7 +89,7 @@ def test_the_papers_model_has_each_point_with_its_signs_and_no_others(
         put_sums(model, instance, z)
         choose_target(model, instance, z)
         assert violated() == []
-        assert pyo.value(model.margin) == pytest.approx(float(instance.margins(z[None])[0]))
+        assert pyo.value(model.margin) == pytest.approx(margin_at(instance, z))
         assert model.largest_margin >= pyo.value(model.margin) - 1e-9
         for (l, j), h in model.h.items():
             h.set_value(1 - on[l, j])
@@ -92,7 +98,7 @@ def test_the_papers_model_has_each_point_with_its_signs_and_no_others(
             own = {model.on[l, j].name, model.off[l, j].name}
             assert own.isdisjoint(violated()) == (tied and on[l, j] == 1)
             h.set_value(on[l, j])
-        if target == "untargeted":
+        if model.component("t") is not None:
             choose_target(model, instance, z, above=0.1)
             assert violated() != []
         model.a[1, 0].set_value(model.a[1, 0].value + 0.5, skip_validation=True)
@@ -101,11 +107,11 @@ def test_the_papers_model_has_each_point_with_its_signs_and_no_others(
 
 def test_the_papers_bounds_are_those_of_intervals_and_of_the_weights() -> None:
     instance = instance_of(5, (4, 3), "pixels", "untargeted")
-    model, output = paper_model(instance), instance.network.output
+    model, output, unit = paper_model(instance), instance.network.output, instance.of_margins.unit
     for c in (instance.source, *instance.targets):
         reach = abs(float(output.scale[c])) * output.weight.shape[1]
-        assert model.a[3, c].lb == pytest.approx(output.bias[c] - reach)
-        assert model.a[3, c].ub == pytest.approx(output.bias[c] + reach)
+        assert model.a[3, c].lb * unit == pytest.approx(output.bias[c] - reach)
+        assert model.a[3, c].ub * unit == pytest.approx(output.bias[c] + reach)
     tops = [model.a[3, c].ub - model.a[3, instance.source].lb for c in instance.targets]
     assert model.largest_margin == pytest.approx(max(tops))
     assert model.m.ub == pytest.approx(max(tops))
@@ -126,7 +132,7 @@ def test_the_tight_model_has_each_point_and_no_more_than_its_margin(
     for z in points(instance):
         on = place(model, instance, z)
         choose_target(model, instance, z)
-        margin = float(instance.margins(z[None])[0])
+        margin = margin_at(instance, z)
         assert violated() == []
         assert pyo.value(model.margin) == pytest.approx(margin)
         assert model.largest_margin >= margin - 1e-9
@@ -218,6 +224,7 @@ def test_the_largest_margin_is_that_of_free_activations() -> None:
         instance = instance_of(seed, (4, 3), "pixels")
         model = tight_model(instance, ())
         last = [h for (l, _), h in model.h.items() if l == 2]
+        assert model.reaching_targets == list(instance.targets)
         values = []
         for on in product((0, 1), repeat=len(last)):
             for h, value in zip(last, on, strict=True):

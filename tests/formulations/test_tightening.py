@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from bnnopt.formulations.tightening import linear_ranges
+from bnnopt.formulations.tightening import ProgramBudget, linear_ranges
 
 
 @settings(max_examples=30)
@@ -28,7 +28,7 @@ def test_ranges_are_those_of_the_relaxation_rounded_to_whole_numbers(seed: int) 
     model.obj = pyo.Objective(expr=model.x[0])
     chosen = [model.x[i] for i in (3, 0, 1)]
     coefficients = rng.integers(-3, 4, (3, 3)).astype(float)
-    lower, upper = linear_ranges(model, chosen, coefficients, 60.0)
+    lower, upper = linear_ranges(model, chosen, coefficients, ProgramBudget())
     points = np.array(list(product((0, 1), repeat=5)))
     points = points[(points @ matrix.T <= limits).all(axis=1)]
     for row, low, high in zip(coefficients, lower, upper, strict=True):
@@ -42,9 +42,29 @@ def test_ranges_are_those_of_the_relaxation_rounded_to_whole_numbers(seed: int) 
         assert high == np.floor(ends[1] + 1e-4)
         assert low <= (points @ cost).min()
         assert high >= (points @ cost).max()
-    lower, upper = linear_ranges(model, chosen, coefficients, 0.0)
-    assert lower.tolist() == np.minimum(coefficients, 0.0).sum(axis=1).tolist()
-    assert upper.tolist() == np.maximum(coefficients, 0.0).sum(axis=1).tolist()
+    least = np.minimum(coefficients, 0.0).sum(axis=1).tolist()
+    most = np.maximum(coefficients, 0.0).sum(axis=1).tolist()
+    for spent in (ProgramBudget(seconds=0.0), ProgramBudget(programs=0)):
+        low, high = linear_ranges(model, chosen, coefficients, spent)
+        assert (low.tolist(), high.tolist()) == (least, most)
+    # Three programs: both sides of the first, one of the second.
+    low, high = linear_ranges(model, chosen, coefficients, ProgramBudget(programs=3))
+    assert low.tolist() == [lower[0], *least[1:]]
+    assert high.tolist() == [upper[0], upper[1], most[2]]
+
+
+def test_a_budget_of_programs_is_spent_after_so_many_or_so_long() -> None:
+    budget = ProgramBudget(programs=2)
+    assert not budget.is_spent
+    assert budget.take().time_limit is None
+    assert not budget.is_spent
+    budget.take()
+    assert budget.is_spent
+    assert not ProgramBudget().is_spent
+    assert ProgramBudget(seconds=0.0).is_spent
+    limit = ProgramBudget(seconds=50.0).take().time_limit
+    assert limit is not None
+    assert 0.0 < limit <= 50.0
 
 
 @pytest.mark.parametrize(("off", "most"), [(2e-5, 2.0), (-2e-5, 2.0), (-3e-4, 1.0)])
@@ -53,6 +73,6 @@ def test_an_optimum_a_little_below_a_whole_number_counts_as_it(off: float, most:
     model.x = pyo.Var(range(3), domain=pyo.Binary)
     model.row = pyo.Constraint(expr=sum(model.x.values()) <= 2.0 + off)
     model.back = pyo.Constraint(expr=sum(model.x.values()) >= 1.0 - off)
-    lower, upper = linear_ranges(model, list(model.x.values()), np.ones((1, 3)), 60.0)
+    lower, upper = linear_ranges(model, list(model.x.values()), np.ones((1, 3)), ProgramBudget())
     assert upper.tolist() == [most]
     assert lower.tolist() == [3.0 - most]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -30,6 +31,9 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "PYTEST_ADDOPTS": "",
 }
+MEMORY = 3 * 2**30
+"""Bytes of a run, at most: one that runs in circles may fill them before its time is over."""
+
 PARTS = ("bnnopt", "solvers", "tests", "benchmarks")
 FILES = ("pyproject.toml",)
 PRELOADED = (
@@ -150,6 +154,7 @@ class _Run:
 def _run_tests(copy: Path, job: Job) -> None:
     """In a process of its own, with the copy's package and tests."""
     os.setsid()
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     output = os.open(copy / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(output, stream)

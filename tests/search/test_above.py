@@ -93,9 +93,10 @@ def test_what_is_just_reached_is_worth_it(seed: int) -> None:
     value = above._by_flips(node.terms, tree, node.size, True, room)
     forget(node)
     assert is_worth_it(node.terms, tree, node.size, value, room)
+    value = above._by_flips(node.terms, tree, 0, True, room)
     assert not is_worth_it(node.terms, tree, 0, value + 1e-6, room)
     assert is_worth_it(node.terms, tree, 0, value, room)
-    above._by_flips(node.terms, tree, 1, True, room)
+    value = above._by_flips(node.terms, tree, 1, True, room)
     worth = value + max(room.by_single[0], 0.0)
     forget(node)
     assert is_worth_it(node.terms, tree, 1, worth, room)
@@ -117,7 +118,7 @@ def test_children_are_bounded_by_what_the_function_allows(
         last: max(node.function(places) for places in sets) for last, sets in by_last(node).items()
     }
     bounds = tree.most[node.depth]
-    is_left = [expected[last] >= worth - 1e-8 * scale for last in range(node.size)]
+    is_left = [expected[last] >= worth - 1e-6 * scale for last in range(node.size)]
     assert alive == sum(is_left)
     for last in range(node.size):
         if is_left[last]:
@@ -128,9 +129,9 @@ def test_children_are_bounded_by_what_the_function_allows(
             single = [node.function((int(a),)) - node.function(()) for a in order]
             pairs = np.triu(np.maximum(room.by_pair[np.ix_(order, order)], 0.0), 1).sum()
             assert bounds[last] <= (
-                node.function(()) + sum(max(s, 0.0) for s in single) + pairs + 1e-6 * scale + 2e-9
+                node.function(()) + sum(max(s, 0.0) for s in single) + pairs + 1e-6 * scale
             )
-            assert top <= bounds[last] - node.function(()) + 1e-9 * scale
+            assert top <= bounds[last] - node.function(()) + 1e-6 * scale
         else:
             assert bounds[last] == -np.inf
     assert set(bounds[node.size :]) == {77.0}
@@ -154,11 +155,11 @@ def test_in_the_flips_the_function_has_the_same_values(seed: int, deeper: int, b
     tree.curve[depth] = rng.normal(size=4) if bends else 0.0
     room.by_pair[:] = 0.0
     value = above._by_flips(node.terms, tree, node.size, bends, room)
-    assert 0.0 < value - node.function(()) < 1e-8
+    assert 0.0 < value - node.function(()) < 1e-7
     for places in node.sets:
         total = value + sum(room.by_single[a] for a in places)
         total += sum(room.by_pair[a, b] for a, b in combinations(places, 2))
-        assert total == pytest.approx(node.function(places), abs=1e-8)
+        assert total == pytest.approx(node.function(places), abs=1e-7)
 
 
 @settings(max_examples=40)
@@ -242,7 +243,7 @@ def test_lines_bound_every_set_by_its_classes(seed: int, deeper: int, scale: flo
     for places in node.sets:
         total = value + sum(room.by_single[a] for a in places)
         assert node.margin(places) <= total <= value + most.sum() + 1e-9 * scale
-        assert total == pytest.approx(node.function(places), abs=1e-8 * max(scale, 1.0))
+        assert total == pytest.approx(node.function(places), abs=1e-6 * scale)
 
 
 def test_fitting_prunes_what_intervals_leave() -> None:

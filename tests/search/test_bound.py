@@ -82,7 +82,8 @@ def test_lines_through_deeper_layers_lie_above_the_margin_whatever_is_expected(
     for _ in range(3):
         activation = rng.random((deeper + 1, 4))
         gains = np.full((deeper + 1, 4), -77.0)
-        level = deeper_lines(terms, room.low, room.high, activation, gains)
+        level, size = deeper_lines(terms, room.low, room.high, activation, gains)
+        assert size >= abs(level)
         for places in node.sets:
             on = surplus_at(terms, node.members(places)) >= 0
             assert node.margin(places) <= level + gains[0] @ on + 1e-9 * scale
@@ -103,7 +104,8 @@ def test_where_ranges_decide_all_deeper_neurons_lines_give_the_margin_itself(
     for at in range(deeper):
         low[at + 1] = terms.weight[at] @ (low[at] >= 0) - terms.needed[at]
     activation, gains = rng.random((deeper + 1, 4)), np.zeros((deeper + 1, 4))
-    level = deeper_lines(terms, low, low.copy(), activation, gains)
+    level, size = deeper_lines(terms, low, low.copy(), activation, gains)
+    assert size >= abs(level)
     assert level == pytest.approx(margin_at(terms, members))
     assert not gains[0].any()
     assert activation[1:].tolist() == (low[1:] >= 0).astype(float).tolist()
@@ -125,7 +127,8 @@ def test_a_line_of_a_deeper_neuron_is_the_lower_of_the_two_that_it_may_have(seed
     activation, gains = np.zeros((2, 3)), np.zeros((2, 3))
     activation[0] = expected = rng.random(3)
     under, over, y = float(low[1, 0]), float(high[1, 0]), float(weight @ expected) - needed
-    level = deeper_lines(terms, low, high, activation, gains)
+    level, size = deeper_lines(terms, low, high, activation, gains)
+    assert size >= abs(level)
     found = level + gains[0] @ expected - terms.constant
     if under >= 0 or over < 0:
         assert found == pytest.approx(gain if under >= 0 else 0.0)

@@ -71,6 +71,25 @@ def test_pairs_conflict_exactly_where_their_sum_with_the_set_fails(seed: int, al
 
 @settings(max_examples=60)
 @given(seed=seeds, always=st.integers(0, 1))
+def test_a_conflict_is_certain_by_more_than_the_rounding_of_its_rows(
+    seed: int, always: int
+) -> None:
+    region, tree, path, kept = node(seed, always)
+    region = region._replace(rounding=0.05)
+    times = budget_multiplier(region, len(path)) if always else 0.0
+    conflict = np.zeros((len(kept), len(kept)), dtype=bool)
+    find_conflicts(region, tree, kept, np.zeros(K), len(kept), conflict)
+    allowed = 0.05 * (len(path) + times + 2.0)
+    for a in range(len(kept)):
+        for b in range(a + 1):
+            total, need = totals(region, (*path, int(kept[a]), int(kept[b])), times)
+            fails_by = need - np.abs(total) @ region.radius
+            assert not conflict[a, b] or fails_by > allowed
+            assert conflict[a, b] or fails_by < 4.0 * allowed
+
+
+@settings(max_examples=60)
+@given(seed=seeds, always=st.integers(0, 1))
 def test_what_sums_have_to_spare_is_exact(seed: int, always: int) -> None:
     region, tree, path, kept = node(seed, always)
     times = budget_multiplier(region, len(path)) if always else 0.0

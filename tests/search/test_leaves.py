@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnnopt.search import tree_state
 from bnnopt.search.leaves import next_set
 from bnnopt.search.tree_state import OVER
 from tests.search.cases import (
@@ -49,11 +51,36 @@ def test_each_set_that_is_worth_it_and_may_have_a_point_comes_once(
     assert sorted(found) == sorted(expected)
 
 
-def test_a_margin_that_rounding_lowers_a_little_is_still_worth_it() -> None:
+def test_a_set_that_just_reaches_what_is_sought_is_worth_it() -> None:
     node = Node(3, 6)
     node.tree.conflict[:] = False
     region = node.region._replace(demand=np.zeros(6))
     top = max(node.margin(places) for places in subsets(range(node.size)))
-    for off, expected in ((5e-7, True), (4e-6, False)):
+    for off, expected in ((0.0, True), (1e-9, False)):
         node.tree.step[0] = 0
         assert next_set(region, node.tree, top + off) == expected
+
+
+def test_below_the_depths_that_keep_conflicts_the_last_of_them_count() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree_state, "LEVELS", 2)
+        node = next(node for node in map(Node, range(99)) if node.depth == 2 and node.size > 2)
+        deeper = Node(0, 6)
+    assert len(node.tree.conflict) == len(deeper.tree.conflict) == 2
+    region = node.region._replace(demand=np.zeros(8))
+    for level, expected in ((0, 2**node.size), (1, 1 + node.size)):
+        node.tree.conflict[:] = False
+        node.tree.conflict[level] = ~np.eye(8, dtype=bool)
+        node.tree.step[0], found = 0, 0
+        while next_set(region, node.tree, -np.inf):
+            found += 1
+        assert found == expected
+    # A path that is longer than what is kept.
+    tree, path = deeper.tree, [0, 1, 2, 3]
+    tree.depth[0], tree.flipped[1:5], tree.count[4], tree.order[4, :2] = 4, path, 2, [4, 5]
+    tree.conflict[:] = False
+    tree.conflict[1, 4, 5] = tree.conflict[1, 5, 4] = True
+    tree.step[0], found = 0, 0
+    while next_set(deeper.region._replace(demand=np.zeros(6)), tree, -np.inf):
+        found += 1
+    assert found == 3

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt import AttackInstance
+from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer
 from bnnopt.flips import Flips, flip_origin
 from bnnopt.search.problem import (
     Region,
@@ -30,6 +30,13 @@ def instance_of(seed: int, widths: tuple[int, ...] = (6, 4), **options: Any) -> 
     levels = [1, 3, 7, 255][seed % 4]
     head = "batchnorm" if seed % 3 == 0 else "integer"
     network = random_network(seed, inputs=5, widths=widths, levels=levels, head=head)
+    rng = np.random.default_rng(seed)
+    deeper = [
+        HiddenLayer(layer.weight, layer.threshold + rng.integers(0, 2, len(layer.threshold)))
+        for layer in network.hidden[1:]
+    ]  # of either parity, as files may have them
+    hidden = (network.hidden[0], *deeper)
+    network = BinarizedNetwork(hidden, network.output, levels=levels)
     return AttackInstance(network, random_image(network, seed), 0.4, **options)
 
 
@@ -43,6 +50,7 @@ def test_the_margin_of_each_flip_set_is_that_of_its_signs_in_the_network(
     signs = network.hidden[0](flip_origin(instance)[None])[0]
     assert (signs[flips.neurons] == flips.signs).all()
     for target in instance.targets:
+        assert margin_terms(instance, flips, target).change.shape[0] == len(flips.neurons)
         for always in (0, 1):
             terms = margin_terms(instance, flips, target, always)
             assert terms.change.shape[0] == len(flips.neurons) + always
@@ -53,6 +61,7 @@ def test_the_margin_of_each_flip_set_is_that_of_its_signs_in_the_network(
                     values = layer(values)
                 logits = network.output(values)[0]
                 expected = float(logits[target] - logits[instance.source])
+                expected /= instance.of_margins.unit
                 rows = (*members, *range(len(flips.neurons), len(flips.neurons) + always))
                 assert margin_at(terms, rows) == pytest.approx(expected)
                 assert margin_at(without_idle(terms), rows) == pytest.approx(expected)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bnnopt.search import above
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import REACHED, REFUTED, settle_pattern
-from bnnopt.search.split import split
+from bnnopt.search.split import hand_over, split
 from bnnopt.search.tree import DONE, FOUND, PAUSED, UNCLEAR, _settle_node, advance
 from bnnopt.search.tree_state import OVER, Tree, new_tree
 from tests.search.cases import Members, margin_at, random_region, random_terms, subsets
@@ -77,7 +77,10 @@ def test_a_tree_stops_at_every_set_that_has_a_point_and_is_worth_it(
         if code != PAUSED:
             members = members_of(tree)
             found.append(members)
+            assert len(found) < 2**K
             assert tree.found[K:].all()
+            assert tree.pending[0]
+            tree.pending[0] = False
             assert margin_at(terms, members) >= worth
             assert code == (FOUND if known[members] == REACHED else UNCLEAR)
     assert len(set(found)) == len(found)
@@ -95,6 +98,7 @@ def test_trees_that_are_split_find_together_what_one_finds(
     one, expected = new_tree(region, terms), set[Members]()
     one.few[:] = few
     while advance(region, terms, one, worth, 10**6) != DONE:
+        assert members_of(one) not in expected
         expected.add(members_of(one))
     trees, found = [new_tree(region, terms)], list[Members]()
     trees[0].few[:] = few
@@ -104,6 +108,9 @@ def test_trees_that_are_split_find_together_what_one_finds(
         if code in (FOUND, UNCLEAR):
             found.append(members_of(tree))
         other = split(tree, worth) if code != DONE else None
+        if other is not None:
+            hand_over(tree, other)
+        assert len(trees) < 100
         trees += [tree] * (code != DONE) + ([other] if other is not None else [])
     assert sorted(found) == sorted(expected)
 
@@ -114,15 +121,20 @@ def test_a_part_has_the_children_that_are_left_and_shares_no_array() -> None:
     tree.few[:] = -1
     tree.depth[0], tree.position[:3] = 2, [0, 3, 2]
     tree.reach[0], tree.reach[1], tree.reach[2] = 5.0, [1.0, 2.0, 4.0, 9.0, 9.0, 9.0], 8.0
-    tree.nodes[0], tree.step[0], tree.entering[0] = 44, 3, True
+    tree.nodes[0], tree.step[0], tree.entering[0], tree.pending[0] = 44, 3, True, True
     assert split(tree, 4.5) is None  # the root has no further child, the next are not worth it
     assert tree.reach[1].tolist() == [1.0, 2.0, 4.0, 9.0, 9.0, 9.0]
     other = split(tree, 4.0)
     assert other is not None
     assert (other.depth[0], other.position[1], other.nodes[0]) == (1, 2, 0)
     assert not other.entering[0]
+    assert not other.pending[0]
     assert other.step[0] == OVER
+    for part in (tree, other):  # whoever is interrupted has lost nothing
+        assert part.reach[1].tolist() == [1.0, 2.0, 4.0, 9.0, 9.0, 9.0]
+    hand_over(tree, other)
     assert other.reach[1].tolist() == [1.0, 2.0, 4.0, 9.0, 9.0, 9.0]
+    assert tree.pending[0]
     assert (tree.depth[0], tree.position[1], tree.nodes[0], tree.step[0]) == (2, 3, 44, 3)
     assert tree.reach[1].tolist() == [-np.inf] * 3 + [9.0] * 3
     assert tree.reach[2].tolist() == [8.0] * 6
