@@ -82,9 +82,12 @@ def test_the_box_contains_what_the_network_sees_of_every_image_within_the_budget
         assert (low == instance.levels).all()
     if instance.direction == "darken":
         assert (high == instance.levels).all()
-    # It is no wider than a grid step beyond.
-    assert (low >= instance.levels - float(radius) - 2.0 / GRID).all()
-    assert (high <= instance.levels + float(radius) + 2.0 / GRID).all()
+    # It is no wider than the nearest grid value beyond a radius that is rounded up.
+    half = Fraction(1, 2 * 2**20) + Fraction(1, 2**29) if domain == "continuous" else 0
+    up = Fraction(-((-radius.numerator * 2**20) // radius.denominator), 2**20)
+    for i, x in enumerate(image):
+        assert Fraction(low[i]) >= min(x - up - half, Fraction(float(instance.levels[i])))
+        assert Fraction(high[i]) <= max(x + up + half, Fraction(float(instance.levels[i])))
     assert low.min() >= 0.0
     assert high.max() <= levels
 
@@ -198,6 +201,16 @@ def test_sources_and_targets_are_those_of_the_logits_the_lowest_index_first(ties
                 chosen.distances(z),
             )
             assert chosen.rank(z) == rank
+    names = ("a", "b", "c", "d")
+    named = BinarizedNetwork(base.hidden, base.output, base.levels, class_names=names)
+    source = base.predict(image)
+    for c in {0, 1, 2, 3} - {source}:
+        instance = AttackInstance(named, image, 0.1, target=names[c], source=names[source])
+        assert (instance.source, instance.targets) == (source, (c,))
+    with pytest.raises(BnnoptError):
+        AttackInstance(named, image, 0.1, target="e")
+    with pytest.raises(BnnoptError):
+        AttackInstance(base, image, 0.1, target=4)
     with pytest.raises(BnnoptError):
         AttackInstance(base, image, 0.1, target=base.predict(image))
     with pytest.raises(BnnoptError):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt.layers import OutputLayer
+from bnnopt.layers import HiddenLayer, OutputLayer
 from bnnopt.margins import Margins
 from bnnopt.tolerances import SOLVER_GAP, SOLVER_LATTICE_SHARE
 
@@ -163,3 +163,44 @@ def test_classes_that_differ_in_nothing_have_a_unit_and_no_lattice() -> None:
     assert margins.unit > 0.0
     assert Margins(OutputLayer([[1], [1]], [1, 1], [0, 0]), 0, [1], "always").unit == 1.0
     assert Margins(OutputLayer([[1], [-1]], [1, 1], [0, 0]), 0, [1], "always").unit == 1.0
+
+
+@settings(max_examples=60)
+@given(seed=seeds, size=sizes, far=st.sampled_from([0.0, 5.0, -(2.0**20), 2.0**20]))
+def test_the_grid_of_a_head_is_near_and_fits_its_logits(seed: int, size: float, far: float) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.choice([-1, 1], (3, 4))
+    scale, bias = size * rng.normal(size=3), size * rng.normal(size=3)
+    bias[0] += min(size, 2.0**15) * far
+    head = OutputLayer(weight, scale, bias).on_grid()
+    largest = float((np.abs(head.scale) * 4 + np.abs(head.bias)).max())
+    step = Fraction(2.0 ** (np.frexp(largest)[1] - 50))
+    for before, after in ((scale, head.scale), (bias, head.bias)):
+        for a, b in zip(before.tolist(), after.tolist(), strict=True):
+            assert (Fraction(b) / step).denominator == 1
+            assert abs(Fraction(a) - Fraction(b)) <= step / 2 * Fraction(1001, 1000)
+    again = head.on_grid()
+    assert again.scale.tolist() == head.scale.tolist()
+    assert again.bias.tolist() == head.bias.tolist()
+    assert OutputLayer(weight, np.zeros(3), np.zeros(3)).on_grid().bias.tolist() == [0.0] * 3
+    assert head.is_integer == bool((head.scale == 1).all() and (head.bias % 1 == 0).all())
+    integer = OutputLayer(weight, np.ones(3), np.array([3.0, 0.0, far]))
+    assert integer.is_integer
+    assert integer.on_grid().scale.tolist() == [1.0] * 3
+    assert not OutputLayer(weight, np.ones(3), np.array([0.5, 0.0, 0.0])).is_integer
+    assert not OutputLayer(weight, np.array([1.0, 1.0, 2.0]), np.zeros(3)).is_integer
+
+
+@settings(max_examples=60)
+@given(seed=seeds, fan_in=st.integers(1, 5))
+def test_a_canonical_threshold_decides_every_sum_alike(seed: int, fan_in: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = HiddenLayer(rng.choice([-1, 1], (6, fan_in)), rng.integers(-9, 10, 6))
+    other = layer.canonical()
+    points = np.array(list(product((-1.0, 1.0), repeat=fan_in)))
+    assert (layer(points) == other(points)).all()
+    assert (layer(points) == np.where(points @ layer.weight.T >= layer.threshold, 1, -1)).all()
+    assert ((other.threshold - fan_in) % 2 == 0).all()
+    assert (-fan_in <= other.threshold).all()
+    assert (other.threshold <= fan_in + 2).all()
+    assert (other.canonical().threshold == other.threshold).all()

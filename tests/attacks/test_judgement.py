@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import solvers
 from bnnopt import AttackInstance, Status
-from bnnopt.attacks.findings import Findings, judge
+from bnnopt.attacks.findings import Findings, judge, keep_going
+from bnnopt.formulations.stopping import OutOfTime
 from tests.helpers import random_image, random_network
 
 
@@ -112,6 +114,9 @@ def test_that_there_is_no_flip_is_claimed_or_follows_from_the_bound(goal: str) -
         ("margin+2*l1", [5.0], "optimal"),
         ("margin+2*l1", [5.2], "feasible"),
         ("margin+2*l1", [4.8], "error"),
+        ("margin+20*l1", [-4.0], "optimal"),
+        ("margin+20*l1", [-4.0 + 4e-4], "optimal"),
+        ("margin+20*l1", [-4.0 + 5e-4], "feasible"),
         ("margin,l1", [6.0, 0.5], "optimal"),
         ("margin,l1", [10.0, 0.5], "feasible"),
     ],
@@ -172,3 +177,28 @@ def test_the_tighter_of_two_bounds_holds() -> None:
         findings = Findings(NONE, no_flip=one)
         findings.tighten(Findings(NONE, no_flip=other))
         assert findings.no_flip == (one or other)
+
+
+def test_what_ends_the_work_is_told_and_what_was_found_is_kept() -> None:
+    def ends(error: BaseException | None) -> Findings:
+        findings = Findings(NONE)
+
+        def work() -> None:
+            findings.bound = 3.0
+            if error is not None:
+                raise error
+
+        return keep_going(findings, work)
+
+    for error, told in (
+        (None, (False, False, "")),
+        (KeyboardInterrupt(), (True, False, "")),
+        (OutOfTime(), (False, True, "")),
+        (solvers.SolverError("it broke"), (False, False, "it broke")),
+    ):
+        found = ends(error)
+        assert found.bound == 3.0
+        assert (found.interrupted, found.cut_off, found.message) == told
+    for wrong in (solvers.SolverUnavailableError, solvers.UnsupportedOptionError):
+        with pytest.raises(wrong):
+            ends(wrong.__new__(wrong))

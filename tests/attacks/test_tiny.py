@@ -15,6 +15,7 @@ from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.branch_and_bound import BranchAndBound, _Run
 from bnnopt.attacks.flip_search import FlipSearch
 from bnnopt.attacks.milp import MilpAttack
+from bnnopt.attacks.reachability import Reach
 from bnnopt.search import above
 from tests.helpers import best_continuous_margins, random_image, random_network
 
@@ -203,3 +204,40 @@ def test_the_bound_covers_best_closed_and_open_sets(
         assert run.bound() >= bound + 4.0
         search.closed[c] = before
     assert run.bound() == bound
+
+
+@settings(max_examples=25)
+@given(seed=seeds, widths=shapes, threads=st.integers(1, 3), effort=st.sampled_from([None, 1, 5]))
+def test_parts_and_limits_do_not_change_what_is_true(
+    seed: int, widths: tuple[int, ...], threads: int, effort: int | None
+) -> None:
+    instance = instance_of(seed, widths, "integer", "pixels", target="untargeted")
+    best = float(instance.margins(images(instance)).max())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bnnopt.attacks.branch_and_bound.PAIRS", 1)  # a node at a time
+        result = BranchAndBound()(instance, Limits(threads=threads, effort=effort))
+    assert result.bound is not None
+    assert result.objective <= best <= result.bound
+    if effort is None:
+        assert result.objective == best
+        assert result.status is Status.OPTIMAL
+
+
+def test_what_no_program_has_said_is_not_settled() -> None:
+    network = random_network(3, inputs=4, widths=(5, 3), levels=5)
+    for domain in ("continuous", "pixels"):
+        instance = AttackInstance(network, random_image(network, 3), "2/5", domain=domain)  # type: ignore[arg-type]
+        search = FlipSearch(instance, Limits(), np.zeros((0, 4)))
+        k = len(search.flips.neurons)
+        flipped = np.ones(k, dtype=bool)
+        search._reached = Reach(None, None, np.zeros(k))
+        assert not search._settle_exactly(flipped)
+        for reached, settled in (
+            (Reach(None, None, np.zeros(k), None), False),
+            (Reach(None, None, np.zeros(k), -0.4), False),
+            (Reach(None, None, np.zeros(k), -1.0), True),
+        ):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(search, "_reach", lambda *_, answer=reached, **__: answer)
+                assert not search._settle_by_program(flipped)
+                assert search._settle_whole(flipped) == (settled and domain == "pixels")
