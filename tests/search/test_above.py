@@ -252,9 +252,9 @@ def test_fitting_prunes_what_intervals_leave() -> None:
     for seed in range(40):
         node = Node(seed, 9)
         worth = max(node.margin(places) for places in node.sets) + 0.99
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(above, "STEPS", 1)
-            first += fit(node.terms, node.tree, node.size, node.groups, worth, node.room)
+        above._spread(node.terms, node.tree, node.size, node.groups, node.room)
+        above._average(node.terms, node.tree, 1.0, True, node.room)
+        first += above._bound_by_sets(node.terms, node.tree, node.size, worth, 1.0, node.room)
         node.tree.order[node.depth, : node.size] = node.kept
         last += fit(node.terms, node.tree, node.size, node.groups, worth, node.room)
     assert last < 0.8 * first
