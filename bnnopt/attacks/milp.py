@@ -105,9 +105,7 @@ class MilpAttack(Attack):
         findings = Findings(np.zeros((0, instance.network.num_inputs)), iterations=0)
         return keep_going(findings, partial(self._solve_stages, findings, instance, limits))
 
-    def _solve_stages(
-        self, findings: Findings, instance: AttackInstance, limits: Limits
-    ) -> None:
+    def _solve_stages(self, findings: Findings, instance: AttackInstance, limits: Limits) -> None:
         deadline, goal = Deadline(limits), instance.sought
         model = attack_model(instance, self.formulation, self._strengthen, limits=deadline)
         findings.size = model_size(model)
