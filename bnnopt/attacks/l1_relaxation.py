@@ -51,12 +51,22 @@ def carry_over(instance: AttackInstance, findings: Findings) -> Findings:
 def fewer_pixels(instance: AttackInstance, z: FloatArray) -> FloatArray:
     """Take changes of a flip back as long as it stays one: half of them at a time, then fewer.
 
+    A change costs the same whatever its size, so all go as far as they can first.
+
     Parameters
     ----------
     instance : AttackInstance
     z : array of float, shape (n,)
         Levels; the same ones come back where they are no flip.
     """
+    low, high = instance.point_box
+    farthest = np.where(z > instance.levels, high, np.where(z < instance.levels, low, z))
+    farthest = instance.snap(farthest)
+    ends = [_without(instance, point) for point in (farthest, z)]
+    return max(ends, key=instance.rank)
+
+
+def _without(instance: AttackInstance, z: FloatArray) -> FloatArray:
     if not instance.are_flips(z[None])[0]:
         return z
     changed = np.flatnonzero(z != instance.levels)
