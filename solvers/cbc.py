@@ -62,7 +62,12 @@ class Cbc(Solver):
     install: ClassVar[str] = "pip install cbcbox"
     licence: ClassVar[str] = "EPL-2.0"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        warm_start=True, resolve_in_place=False, trace=True, cutoff=True, threads=False
+        warm_start=True,
+        resolve_in_place=False,
+        trace=True,
+        cutoff=True,
+        threads=False,
+        node_limit=True,
     )
 
     def _missing(self) -> str:
