@@ -19,7 +19,8 @@ from bnnopt.result import AttackResult
 
 __all__ = ["attack_batch"]
 
-PROBLEM = ("target", "domain", "mask", "direction", "max_pixels", "max_l1", "goal", "ties", "source")
+BUDGET = ("domain", "mask", "direction", "max_pixels", "max_l1")
+PROBLEM = ("target", "goal", "ties", "source", *BUDGET)
 """Arguments of `AttackInstance` that all images share."""
 
 

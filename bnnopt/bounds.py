@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.arguments import read_fraction
 from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork, HiddenLayer
 
@@ -54,7 +55,7 @@ def interval_bounds(instance: AttackInstance) -> list[LayerBounds]:
 
 
 def count_unstable(
-    network: BinarizedNetwork, images: npt.ArrayLike, epsilon: float
+    network: BinarizedNetwork, images: npt.ArrayLike, epsilon: float | str
 ) -> npt.NDArray[np.int64]:
     """How many first-layer neurons the box around each image can flip.
 
@@ -65,7 +66,7 @@ def count_unstable(
     network : BinarizedNetwork
     images : array_like, shape (count, n) or (count, *input_shape)
         Values in [0, 1].
-    epsilon : float
+    epsilon : float or str
         The only budget.
 
     Returns
@@ -73,8 +74,8 @@ def count_unstable(
     array of int64, shape (count,)
     """
     layer, levels = network.hidden[0], float(network.levels)
-    z = network.levels_of(images)
-    low, high = np.maximum(z - epsilon * levels, 0.0), np.minimum(z + epsilon * levels, levels)
+    z, reach = network.levels_of(images), float(read_fraction(epsilon, "epsilon")) * levels
+    low, high = np.maximum(z - reach, 0.0), np.minimum(z + reach, levels)
     centre = (low + high) / 2.0 @ layer.weight.T.astype(np.float64)
     radius = (high - low).sum(axis=1, keepdims=True) / 2.0
     bounds = layer_bounds(layer, centre - radius, centre + radius)

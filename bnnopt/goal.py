@@ -106,9 +106,7 @@ class Goal:
         """The value of each stage at a point."""
         return [stage.value(margin, moved) for stage in self.stages]
 
-    def rank(
-        self, margin: float, is_flip: bool, moved: Mapping[str, float]
-    ) -> tuple[float, ...]:
+    def rank(self, margin: float, is_flip: bool, moved: Mapping[str, float]) -> tuple[float, ...]:
         """A key that is larger for a better point; a flip is better than a tie that is none."""
         if self.needs_flip and not is_flip:
             return (-np.inf, margin)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal, cast, get_args
@@ -86,6 +85,9 @@ class AttackInstance:
     goal: str = "margin"
     ties: Ties = "lowest"
     source: int = cast("int", None)
+    _scaled: FloatArray = field(init=False, repr=False)
+    _radius: Fraction = field(init=False, repr=False)
+    _max_l1: Fraction | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         scaled = self.network.scaled(self.image)
@@ -135,7 +137,8 @@ class AttackInstance:
             return
         self._set("target", self._class("target", self.target, TARGETS))
         if self.target == self.source:
-            what = "already the prediction" if self.source == np.argmax(self.logits) else "the source"
+            is_predicted = self.source == np.argmax(self.logits)
+            what = "already the prediction" if is_predicted else "the source"
             raise InputError(f"target {self.target} is {what}: choose another class")
 
     def _class(self, what: str, value: Any, others: tuple[str, ...] = ()) -> int:
@@ -145,8 +148,7 @@ class AttackInstance:
     @cached_property
     def levels(self) -> FloatArray:
         """The image as the network sees it, shape (n,), on the grid."""
-        levels: FloatArray = np.round(self._scaled * GRID) / GRID  # type: ignore[attr-defined]
-        return levels
+        return np.asarray(np.round(self._scaled * GRID) / GRID)
 
     @cached_property
     def logits(self) -> FloatArray:
@@ -187,8 +189,8 @@ class AttackInstance:
     @cached_property
     def box(self) -> tuple[FloatArray, FloatArray]:
         """Bounds on the levels, each (n,), that contain every feasible point: for proofs."""
-        scaled: FloatArray = self._scaled  # type: ignore[attr-defined]
-        reach = self._on_grid(self._radius, up=True)  # type: ignore[attr-defined]
+        scaled = self._scaled
+        reach = self._on_grid(self._radius, up=True)
         # An image between two grid values is seen as the nearer one, and so is a changed image.
         low = np.ceil((scaled - reach) * GRID - 0.5 - HALFWAY) / GRID
         high = np.floor((scaled + reach) * GRID + 0.5 + HALFWAY) / GRID
@@ -197,8 +199,8 @@ class AttackInstance:
     @cached_property
     def point_box(self) -> tuple[FloatArray, FloatArray]:
         """Bounds on the levels, each (n,), on the grid and within the budget: for points."""
-        scaled: FloatArray = self._scaled  # type: ignore[attr-defined]
-        reach = self._on_grid(self._radius, up=False)  # type: ignore[attr-defined]
+        scaled = self._scaled
+        reach = self._on_grid(self._radius, up=False)
         low = np.ceil((scaled - reach) * GRID - HALFWAY) / GRID
         high = np.floor((scaled + reach) * GRID + HALFWAY) / GRID
         low, high = self._limited(low, high)
@@ -219,7 +221,7 @@ class AttackInstance:
 
     def _limited(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Bounds with the image's own level where a pixel may not move that way."""
-        moves = np.full(len(low), self._radius > 0)  # type: ignore[attr-defined]
+        moves = np.full(len(low), self._radius > 0)
         if self.mask is not None:
             moves &= np.ravel(cast("npt.NDArray[np.bool_]", self.mask))
         falls = moves & (self.direction != "lighten")
@@ -242,14 +244,12 @@ class AttackInstance:
     @cached_property
     def l1_levels(self) -> float:
         """The budget `max_l1` in levels, rounded up: for proofs. Infinite if there is none."""
-        exact: Fraction | None = self._max_l1  # type: ignore[attr-defined]
-        return np.inf if exact is None else self._on_grid(exact, up=True)
+        return np.inf if self._max_l1 is None else self._on_grid(self._max_l1, up=True)
 
     @cached_property
     def l1_point_levels(self) -> float:
         """The budget `max_l1` in levels, rounded down: for points. Infinite if there is none."""
-        exact: Fraction | None = self._max_l1  # type: ignore[attr-defined]
-        return np.inf if exact is None else self._on_grid(exact, up=False)
+        return np.inf if self._max_l1 is None else self._on_grid(self._max_l1, up=False)
 
     def snap(self, z: FloatArray) -> FloatArray:
         """Admissible levels near `z`: in `point_box` and the budget, on the grid or whole."""
@@ -283,13 +283,8 @@ class AttackInstance:
 
     def margins(self, z: FloatArray) -> FloatArray:
         """Margins of levels `z`, shape (batch, n) to (batch,): the best over the targets."""
-        return self.of_margins.best(self.network.logits_of_levels(z))
+        return np.asarray(self.of_margins.best(self.network.logits_of_levels(z)))
 
     def are_flips(self, z: FloatArray) -> npt.NDArray[np.bool_]:
         """Which levels `z`, shape (batch, n), are flips by the rule on ties, shape (batch,)."""
-        return self.of_margins.is_flip(self.network.logits_of_levels(z))
-
-    def budget(self) -> Mapping[str, Any]:
-        """What limits the perturbation, as arguments of another instance."""
-        names = ("epsilon", "domain", "mask", "direction", "max_pixels", "max_l1")
-        return {name: getattr(self, name) for name in names}
+        return np.asarray(self.of_margins.is_flip(self.network.logits_of_levels(z)))

@@ -33,11 +33,6 @@ class Status(StrEnum):
     """Something failed, as `AttackResult.message` says; what was found before stands."""
 
 
-def _unrecorded(**options: Any) -> Any:
-    """A field that is no part of the JSON record."""
-    return field(repr=False, metadata={"recorded": False}, **options)
-
-
 @dataclass(frozen=True, eq=False)
 class AttackResult:
     """The outcome of one attack; the point in it was replayed through the network.
@@ -148,10 +143,10 @@ class AttackResult:
     ran: str
     ties: str
     prediction: int
-    original: FloatArray = _unrecorded()
-    adversarial: FloatArray = _unrecorded()
-    logits: FloatArray = _unrecorded()
-    adversarial_logits: FloatArray = _unrecorded()
+    original: FloatArray = field(repr=False)
+    adversarial: FloatArray = field(repr=False)
+    logits: FloatArray = field(repr=False)
+    adversarial_logits: FloatArray = field(repr=False)
     steps: list[dict[str, Any]] = field(default_factory=list)
     effort: int | None = None
     notes: list[str] = field(default_factory=list)
@@ -162,7 +157,7 @@ class AttackResult:
         """The JSON record of the attack: numbers and names, no images."""
         record: dict[str, Any] = {"version": RECORD_VERSION}
         for each in fields(self):
-            if each.metadata.get("recorded", True):
+            if each.repr:  # all but the images and their logits
                 record[each.name] = getattr(self, each.name)
         record["status"] = self.status.value
         record["wall_time"] = round(self.wall_time, 4)

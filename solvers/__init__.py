@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from solvers.adapter import Capabilities, Solver, SolverInfo
 from solvers.errors import (
+    CompilationStoppedError,
     ModelError,
     ModelTooLargeError,
     SolverError,
@@ -30,6 +31,7 @@ from solvers.session import Outcome, Session
 
 __all__ = [
     "Capabilities",
+    "CompilationStoppedError",
     "CompiledModel",
     "ModelError",
     "ModelTooLargeError",

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
-from solvers.errors import SolverUnavailableError, UnsupportedOptionError
+from solvers.errors import (
+    CompilationStoppedError,
+    SolverUnavailableError,
+    UnsupportedOptionError,
+)
 from solvers.model import CompiledModel, compile_model
 from solvers.options import SolveOptions
-from solvers.result import SolveResult
+from solvers.result import SolveResult, Termination
 from solvers.session import Session
 
 __all__ = ["Capabilities", "Solver", "SolverInfo"]
@@ -20,7 +26,26 @@ __all__ = ["Capabilities", "Solver", "SolverInfo"]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a solver can do behind this layer."""
+    """What a solver can do behind this layer.
+
+    Parameters
+    ----------
+    warm_start : bool
+        It takes a starting point.
+    resolve_in_place : bool
+        A session keeps the model loaded.
+    trace : bool
+        It reports incumbents as it finds them.
+    cutoff : bool
+        It uses `SolveOptions.cutoff` to search less.
+    threads : bool
+        It takes more than one.
+    duals : bool
+        It gives those of a linear program.
+    node_limit : bool
+        It honours `SolveOptions.node_limit`; with one thread and no time limit, the same
+        options then give the same run.
+    """
 
     warm_start: bool
     resolve_in_place: bool
@@ -28,6 +53,7 @@ class Capabilities:
     cutoff: bool
     threads: bool
     duals: bool = False
+    node_limit: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +125,7 @@ class Solver(ABC):
         reason = self._missing()
         if reason:
             raise SolverUnavailableError(self.name, reason)
-        compiled = model if isinstance(model, CompiledModel) else compile_model(model)
+        compiled = _compiled(model)
         try:
             return self._open(compiled)
         except (ImportError, OSError) as error:
@@ -110,17 +136,32 @@ class Solver(ABC):
     def solve(self, model: Any, options: SolveOptions | None = None) -> SolveResult:
         """Solve a Pyomo model once, and set its variables to the point found.
 
-        Compiling and loading count towards the time limit.
+        Compiling and loading count towards the time limit. If it ends before the solver could
+        start, the result has the termination ``time_limit`` and claims nothing. Ctrl-C before
+        the solver starts raises `KeyboardInterrupt`.
         """
         began = time.perf_counter()
         options = options or SolveOptions()
         self.check(options)
-        compiled = model if isinstance(model, CompiledModel) else compile_model(model)
-        with self.session(compiled) as session:
-            if options.time_limit is not None:
-                left = max(options.time_limit - (time.perf_counter() - began), 0.01)
-                options = replace(options, time_limit=left)
-            result = session.solve(options)
+        limit = math.inf if options.time_limit is None else options.time_limit
+
+        def left() -> float:
+            return limit - (time.perf_counter() - began)
+
+        try:
+            compiled = _compiled(model, lambda: left() <= 0)
+            with self.session(compiled) as session:
+                if left() <= 0:
+                    raise CompilationStoppedError  # loaded, but too late
+                if options.time_limit is not None:
+                    options = replace(options, time_limit=left())
+                result = session.solve(options)
+        except CompilationStoppedError:
+            return SolveResult(
+                Termination.TIME_LIMIT,
+                wall_time=time.perf_counter() - began,
+                raw_status="the time was up before the solver started",
+            )
         if result.values is not None:
             compiled.load(result.values.array)
         return replace(result, wall_time=time.perf_counter() - began)
@@ -130,6 +171,10 @@ class Solver(ABC):
         if options.threads > 1 and not self.capabilities.threads:
             raise UnsupportedOptionError(
                 f"solver {self.name!r} runs on one thread; use threads=1 or another solver"
+            )
+        if options.node_limit is not None and not self.capabilities.node_limit:
+            raise UnsupportedOptionError(
+                f"solver {self.name!r} takes no node limit; use a time limit or another solver"
             )
 
     def _missing(self) -> str:
@@ -149,3 +194,7 @@ class Solver(ABC):
     @abstractmethod
     def _open(self, model: CompiledModel) -> Session:
         """A session of this solver."""
+
+
+def _compiled(model: Any, stop: Callable[[], bool] | None = None) -> CompiledModel:
+    return model if isinstance(model, CompiledModel) else compile_model(model, stop)

@@ -10,15 +10,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
-from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -28,6 +24,7 @@ import numpy.typing as npt
 from solvers import supervise
 from solvers.adapter import Capabilities, Solver
 from solvers.audit import FEASIBILITY_TOLERANCE
+from solvers.cbc_run import Run, ending, has_point, stop_reason
 from solvers.errors import SolverError
 from solvers.interrupt import run_interruptible
 from solvers.model import CompiledModel
@@ -41,17 +38,7 @@ __all__ = ["Cbc"]
 FloatArray = npt.NDArray[np.float64]
 
 MODEL, START, SOLUTION = "model.mps", "start.txt", "solution.txt"
-GRACE_SECONDS = 0.3
-"""How long after its time limit CBC may go on before it is interrupted, and then killed."""
-
-NUMBER = r"[-+]?\d[\d.]*(?:e[-+]?\d+)?"
-TREE_LINE = re.compile(
-    rf"^\s*[★*]?\s+\S+\s+\S+\s+\d+\s+({NUMBER})\s.*?\s({NUMBER})\s+{NUMBER}%\s+{NUMBER}\s*$"
-)
-STAR_LINE = re.compile(rf"^\s*[★*]\s.*\s({NUMBER})\s+{NUMBER}\s*$")
-CLASSIC_LINE = re.compile(rf"^Cbc00(?:04|12|16)I .*?[Ss]olution of ({NUMBER})")
-LOWER_BOUND = re.compile(rf"^Lower bound:\s+({NUMBER})")
-NODES = re.compile(r"^Enumerated nodes:\s+(\d+)")
+LINES_BETWEEN_CHECKS = 1000
 
 
 class Cbc(Solver):
@@ -62,7 +49,12 @@ class Cbc(Solver):
     install: ClassVar[str] = "pip install cbcbox"
     licence: ClassVar[str] = "EPL-2.0"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        warm_start=True, resolve_in_place=False, trace=True, cutoff=True, threads=False
+        warm_start=True,
+        resolve_in_place=False,
+        trace=True,
+        cutoff=True,
+        threads=False,
+        node_limit=True,
     )
 
     def _missing(self) -> str:
@@ -120,7 +112,7 @@ class _CbcSession(Session):
         pass  # nothing is held between solves
 
     def _run(self, options: SolveOptions) -> Outcome:
-        run = _Run(options, self.is_integer_program)
+        run = Run(options, self.is_integer_program)
         began = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", os.fspath(supervise.__file__)],
@@ -136,9 +128,12 @@ class _CbcSession(Session):
         assert process.stdout is not None
         try:
             folder = _folder(process.stdout)
-            self._write(folder)
+            deadline = self._deadline(options, began)
+            if not self._write(folder, deadline):
+                words = "the time was up before the model was written"
+                return Outcome(Termination.TIME_LIMIT, raw_status=words)
             command = self._command(options, began)
-            run.attach(process.stdin, process.stdout, self._deadline(options, began))
+            run.attach(process.stdin, process.stdout, deadline)
             process.stdin.write(json.dumps(command) + "\n")
             process.stdin.flush()
             interrupted = run_interruptible(run.read, run.stop)
@@ -150,11 +145,15 @@ class _CbcSession(Session):
             process.stdout.close()
             process.wait()
 
-    def _write(self, folder: Path) -> None:
+    def _write(self, folder: Path, deadline: float | None) -> bool:
+        """Write the model and the start; whether there was time to."""
         columns, matrix, rows = self._constraints()
         with (folder / MODEL).open("w") as stream:
             lines = mps_lines(self.cost, self.offset, columns, self.model.integer, matrix, rows)
-            stream.writelines(lines)
+            while part := list(islice(lines, LINES_BETWEEN_CHECKS)):
+                stream.writelines(part)
+                if deadline is not None and time.perf_counter() >= deadline:
+                    return False
         if self.start is not None:
             given = np.flatnonzero(~np.isnan(self.start))
             with (folder / START).open("w") as stream:
@@ -163,6 +162,7 @@ class _CbcSession(Session):
                     f"{column} {column_name(column)} {float(self.start[column])!r} 0\n"
                     for column in given.tolist()
                 )
+        return True
 
     @staticmethod
     def _deadline(options: SolveOptions, began: float) -> float | None:
@@ -189,34 +189,33 @@ class _CbcSession(Session):
             arguments += ["-mipstart", START]
         return [*arguments, "-solve", "-solution", SOLUTION]
 
-    def _outcome(self, run: _Run, solution: Path, interrupted: bool) -> Outcome:
-        if not solution.is_file():
-            ended = Termination.TIME_LIMIT if run.overdue else Termination.ERROR
-            termination = Termination.INTERRUPTED if interrupted else ended
-            message = "" if termination is not Termination.ERROR else run.complaint()
-            return Outcome(termination, raw_status="no solution file", message=message)
-        header, _, body = solution.read_text().partition("\n")
+    def _outcome(self, run: Run, solution: Path, interrupted: bool) -> Outcome:
+        header, body = "no solution file", ""
+        if solution.is_file():
+            header, _, body = solution.read_text().partition("\n")
         outcome = Outcome(
-            _termination(header, run, interrupted),
+            ending(header, run, interrupted),
             raw_status=header.partition(" - objective")[0],
             bound=run.bound,
             nodes=run.nodes,
             trace=run.trace,
         )
-        if _has_point(header):
+        if has_point(header):
             point = self._point(body)
             # Stopped early, CBC may write the relaxation's point, at the root even as "Optimal":
             # that is no incumbent.
             if self._is_whole(point):
                 outcome.values = point
             elif outcome.termination is Termination.OPTIMAL:
-                early = run.overdue or run.options.time_limit is not None
-                stopped = Termination.TIME_LIMIT if early else Termination.ERROR
-                outcome.termination = Termination.INTERRUPTED if interrupted else stopped
+                outcome.termination = stop_reason(header, run, interrupted)
         if outcome.termination in (None, Termination.INFEASIBLE):
             outcome.values = outcome.bound = None
         elif outcome.values is not None:
             self._settle(outcome, run)
+        if outcome.termination is Termination.ERROR:
+            # Trouble in the tree may have lost a part of it; the root's bound came before.
+            outcome.bound = run.root_bound if solution.is_file() else None
+            outcome.message = run.complaint(outcome.raw_status)
         return outcome
 
     def _is_whole(self, x: FloatArray) -> bool:
@@ -232,126 +231,16 @@ class _CbcSession(Session):
             x[int(fields[1][1:])] = float(fields[2])
         return x
 
-    def _settle(self, outcome: Outcome, run: _Run) -> None:
+    def _settle(self, outcome: Outcome, run: Run) -> None:
         """Give an optimal point the bound that CBC's status proves, which its log rounds."""
         assert outcome.values is not None
         objective = float(self.cost @ outcome.values) + self.offset
+        if run.proved is not None:
+            outcome.bound = max(run.proved, outcome.bound or run.proved)
         if outcome.termination is Termination.OPTIMAL:
             gap = run.options.absolute_gap if self.is_integer_program else 0.0
             outcome.bound = objective - gap
+        elif outcome.termination is Termination.ERROR and not run.stopped:
+            return
         elif outcome.bound is not None and run.close_enough(objective, outcome.bound):
             outcome.termination = Termination.OPTIMAL
-
-
-@dataclass
-class _Run:
-    """Reads CBC's output as it comes, and stops CBC when it should."""
-
-    options: SolveOptions
-    is_integer_program: bool
-    bound: float | None = None
-    nodes: int | None = None
-    trace: list[tuple[float, float]] = field(default_factory=list)
-    overdue: bool = False
-    infeasible: bool = False
-    stopped: bool = False
-    last_lines: list[str] = field(default_factory=list)
-
-    def attach(self, stdin: IO[str], stdout: IO[str], deadline: float | None) -> None:
-        self._stdin, self._stdout, self._deadline = stdin, stdout, deadline
-        self._began = time.perf_counter()
-
-    def stop(self) -> None:
-        """Send CBC a SIGINT, once: it ends and writes its incumbent; a second would kill it."""
-        if self.stopped:
-            return
-        self.stopped = True
-        with suppress(OSError, ValueError):  # CBC, or the pipe to it, may be gone already
-            self._stdin.write("i")
-            self._stdin.flush()
-
-    def read(self) -> None:
-        """Read until CBC ends, or is killed for overstaying its time limit."""
-        timers = []
-        if self._deadline is not None:
-            left = self._deadline - time.perf_counter()
-            timers = [
-                threading.Timer(max(left, 0.0) + GRACE_SECONDS, self._expire),
-                threading.Timer(max(left, 0.0) + 2 * GRACE_SECONDS, self._abandon),
-            ]
-        for timer in timers:
-            timer.start()
-        try:
-            for line in self._stdout:
-                if line.startswith(supervise.FINISHED):
-                    break
-                self._take(line)
-        finally:
-            for timer in timers:
-                timer.cancel()
-
-    def _expire(self) -> None:
-        self.overdue = True
-        self.stop()
-
-    def _abandon(self) -> None:
-        self._stdin.close()  # the supervisor kills CBC
-
-    def _take(self, line: str) -> None:
-        if self.options.log:
-            print(line, end="", file=sys.stderr)
-        self.last_lines = [*self.last_lines[-4:], line.strip()]
-        if found := LOWER_BOUND.match(line):
-            self.bound = _rounded_down(found[1])
-        elif "infeasibility proved" in line:
-            self.infeasible = True  # found before the solve, which the solution file omits
-        elif found := NODES.match(line):
-            self.nodes = int(found[1])
-        elif found := TREE_LINE.match(line):
-            objective, bound = float(found[1]), _rounded_down(found[2])
-            self._step(objective)
-            if self.close_enough(2 * objective - _rounded_down(found[1]), bound):
-                self.bound = bound
-                self.stop()
-        elif found := STAR_LINE.match(line) or CLASSIC_LINE.match(line):
-            self._step(float(found[1]))
-
-    def _step(self, objective: float) -> None:
-        if not self.trace or objective < self.trace[-1][1]:
-            self.trace.append((time.perf_counter() - self._began, objective))
-
-    def close_enough(self, objective: float, bound: float) -> bool:
-        """Whether the gap that was asked for is reached."""
-        allowed = max(self.options.absolute_gap, self.options.relative_gap * abs(objective))
-        return objective - bound <= allowed
-
-    def complaint(self) -> str:
-        return "CBC ended without a solution file: " + " / ".join(filter(None, self.last_lines))
-
-
-def _rounded_down(text: str) -> float:
-    """A number of CBC's log less half a unit of its last digit, by which it may be rounded."""
-    number = Decimal(text)
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return float(number - Decimal(5).scaleb(exponent - 1))
-
-
-def _termination(header: str, run: _Run, interrupted: bool) -> Termination | None:
-    if header.startswith("Optimal"):
-        return Termination.OPTIMAL
-    if run.infeasible or header.startswith(("Infeasible", "Integer infeasible")):
-        return Termination.INFEASIBLE
-    if header.startswith("Unbounded"):
-        return None
-    if interrupted:
-        return Termination.INTERRUPTED
-    if run.overdue or header.startswith("Stopped on time"):
-        return Termination.TIME_LIMIT
-    if header.startswith("Stopped on iterations"):
-        return Termination.NODE_LIMIT
-    return Termination.ERROR
-
-
-def _has_point(header: str) -> bool:
-    return "no integer solution" not in header and header.startswith(("Optimal", "Stopped"))

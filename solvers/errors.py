@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "CompilationStoppedError",
     "ModelError",
     "ModelTooLargeError",
     "SolverError",
@@ -25,6 +26,13 @@ class ModelError(SolverError, ValueError):
 
 class ModelTooLargeError(SolverError, RuntimeError):
     """The model exceeds what the solver's licence allows."""
+
+
+class CompilationStoppedError(SolverError, TimeoutError):
+    """`compile_model` was told to stop before it was done."""
+
+    def __init__(self) -> None:
+        super().__init__("the compilation of the model was stopped before it was done")
 
 
 class UnsupportedOptionError(SolverError, ValueError):

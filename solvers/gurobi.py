@@ -31,7 +31,12 @@ class Gurobi(Solver):
     install: ClassVar[str] = "pip install gurobipy"
     licence: ClassVar[str] = "commercial; pip installs one limited to 2000 variables and rows"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        warm_start=True, resolve_in_place=True, trace=True, cutoff=True, threads=True
+        warm_start=True,
+        resolve_in_place=True,
+        trace=True,
+        cutoff=True,
+        threads=True,
+        node_limit=True,
     )
 
     def _open(self, model: CompiledModel) -> Session:
@@ -180,6 +185,8 @@ class _GurobiSession(Session):
         outcome.trace = trace
         if self._gurobi.SolCount:
             outcome.values = np.array(self._x.X)
+        if outcome.termination is Termination.ERROR:
+            return outcome  # numerical trouble, say: there may be no bound, or none that holds
         if self.is_integer_program:
             outcome.nodes = int(self._gurobi.NodeCount)
             outcome.bound = float(self._gurobi.ObjBound)

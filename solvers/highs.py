@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,10 +16,16 @@ from solvers.options import SolveOptions
 from solvers.result import Termination
 from solvers.session import IntArray, Outcome, Session
 
-if TYPE_CHECKING:
-    import highspy
-
 __all__ = ["Highs"]
+
+
+BOUNDED = (
+    Termination.OPTIMAL,
+    Termination.TIME_LIMIT,
+    Termination.NODE_LIMIT,
+    Termination.INTERRUPTED,
+)
+"""The endings at which the search tree is whole, so that its bound holds."""
 
 
 class Highs(Solver):
@@ -30,7 +36,13 @@ class Highs(Solver):
     install: ClassVar[str] = "pip install highspy"
     licence: ClassVar[str] = "MIT"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        warm_start=True, resolve_in_place=True, trace=True, cutoff=True, threads=True, duals=True
+        warm_start=True,
+        resolve_in_place=True,
+        trace=True,
+        cutoff=True,
+        threads=True,
+        duals=True,
+        node_limit=True,
     )
 
     def _open(self, model: CompiledModel) -> Session:
@@ -38,7 +50,7 @@ class Highs(Solver):
 
 
 class _HighsSession(Session):
-    _highs: highspy.Highs
+    _highs: Any
 
     def _load(self) -> None:
         import highspy
@@ -47,30 +59,35 @@ class _HighsSession(Session):
         self._stop = False
         self._trace: list[tuple[float, float]] = []
         self._began = 0.0
-        self._highs = highspy.Highs()
-        self._highs.silent()
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = self.model.num_columns, self.model.num_rows
-        lp.col_cost_, lp.offset_ = self.cost, self.offset
-        lp.col_lower_, lp.col_upper_ = self.lower, self.upper
-        lp.row_lower_, lp.row_upper_ = self.row_lower, self.row_upper
+        self._endings = _endings(highspy.HighsModelStatus)
+        # The base class, not highspy.Highs: the wrapper installs a callback while the output is
+        # still on, at which HiGHS 1.16 prints its banner to the standard output.
+        self._highs = highspy.highs._Highs()
+        self._expect(self._highs.setOptionValue("output_flag", False), "be silenced")
         matrix = self.model.matrix
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = lp.num_col_, lp.num_row_
-        lp.a_matrix_.start_ = matrix.indptr
-        lp.a_matrix_.index_ = matrix.indices
-        lp.a_matrix_.value_ = matrix.data
-        if self.is_integer_program:
-            kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
-            lp.integrality_ = [kinds[int(flag)] for flag in self.model.integer]
-        self._expect(self._highs.passModel(lp), "load the model")
+        # As arrays: a HighsLp takes its vectors number by number, ten times as slowly.
+        status = self._highs.passModel(
+            self.model.num_columns,
+            self.model.num_rows,
+            matrix.nnz,
+            int(highspy.MatrixFormat.kRowwise),
+            int(highspy.ObjSense.kMinimize),
+            self.offset,
+            self.cost,
+            self.lower,
+            self.upper,
+            self.row_lower,
+            self.row_upper,
+            matrix.indptr.astype(np.int32),
+            matrix.indices.astype(np.int32),
+            matrix.data,
+            self.model.integer.astype(np.int32),
+        )
+        self._expect(status, "load the model")
         self._listen()
 
     def _listen(self) -> None:
         kinds = self._api.cb.HighsCallbackType
-        # The base class's method takes one plain function, which costs less a call than the
-        # event objects of highspy's wrapper.
-        base: Any = self._api.highs._Highs
         # HiGHS keeps it out of the garbage collector's sight: a reference to this session, which
         # keeps HiGHS, would keep both for ever.
         on_event = weakref.WeakMethod(self._on_event)
@@ -80,7 +97,7 @@ class _HighsSession(Session):
             if receiver is not None:
                 receiver(*event)
 
-        base.setCallback(self._highs, pass_on, None)
+        self._highs.setCallback(pass_on, None)
         for kind in (
             kinds.kCallbackMipInterrupt,
             kinds.kCallbackSimplexInterrupt,
@@ -94,8 +111,8 @@ class _HighsSession(Session):
         if kind == self._improving:
             seconds = time.perf_counter() - self._began
             self._trace.append((seconds, float(out.objective_function_value)))
-        elif self._stop:
-            into.user_interrupt = True
+        else:
+            into.user_interrupt = self._stop  # HiGHS keeps it from one run to the next
 
     def _push_objective(self) -> None:
         index = np.arange(len(self.cost), dtype=np.int32)
@@ -131,59 +148,46 @@ class _HighsSession(Session):
         return outcome
 
     def _set_options(self, options: SolveOptions) -> None:
-        self._highs.resetOptions()  # HiGHS keeps options from one run to the next
-        values: dict[str, Any] = {
-            "output_flag": options.log,
-            "threads": options.threads,
-            "random_seed": options.seed,
-            "mip_rel_gap": options.relative_gap,
-            "mip_abs_gap": options.absolute_gap,
-        }
+        # HiGHS keeps options from one run to the next. All are passed at once: resetOptions()
+        # would turn the output on for a moment.
+        told = self._api.HighsOptions()
+        told.output_flag = options.log
+        told.threads = options.threads
+        told.random_seed = options.seed
+        told.mip_rel_gap = options.relative_gap
+        told.mip_abs_gap = options.absolute_gap
         if options.time_limit is not None:
             # HiGHS's clock runs on from one run to the next.
-            values["time_limit"] = self._highs.getRunTime() + options.time_limit
+            told.time_limit = self._highs.getRunTime() + options.time_limit
         if options.node_limit is not None:
-            values["mip_max_nodes"] = options.node_limit
+            told.mip_max_nodes = options.node_limit
         if options.cutoff is not None:
-            values["objective_bound"] = options.cutoff
-        for name, value in values.items():
-            self._expect(self._highs.setOptionValue(name, value), f"set option {name}")
+            told.objective_bound = options.cutoff
+        self._expect(self._highs.passOptions(told), "take the options")
 
     def _outcome(self, interrupted: bool) -> Outcome:
         status = self._highs.getModelStatus()
         info = self._highs.getInfo()
+        ended = self._endings.get(
+            status, Termination.INTERRUPTED if interrupted else Termination.ERROR
+        )
         outcome = Outcome(
-            self._termination(status, interrupted),
+            ended,
             raw_status=self._highs.modelStatusToString(status),
             trace=self._trace,
         )
         feasible = info.primal_solution_status == self._api.kSolutionStatusFeasible
-        if feasible and outcome.termination not in (Termination.INFEASIBLE, None):
+        if info.valid and feasible and ended not in (Termination.INFEASIBLE, None):
             outcome.values = np.array(self._highs.getSolution().col_value, dtype=np.float64)
         if self.is_integer_program:
-            outcome.nodes = int(info.mip_node_count)
-            outcome.bound = float(info.mip_dual_bound)
-        elif outcome.termination is Termination.OPTIMAL:
-            outcome.bound = float(info.objective_function_value)
-            outcome.duals = np.array(self._highs.getSolution().row_dual, dtype=np.float64)
-        if outcome.termination is Termination.INFEASIBLE:
-            outcome.bound = None
+            outcome.nodes = max(int(info.mip_node_count), 0)
+        if info.valid and status in self._endings and ended in BOUNDED:
+            if self.is_integer_program:
+                outcome.bound = float(info.mip_dual_bound)
+            elif ended is Termination.OPTIMAL:
+                outcome.bound = float(info.objective_function_value)
+                outcome.duals = np.array(self._highs.getSolution().row_dual, dtype=np.float64)
         return outcome
-
-    def _termination(self, status: Any, interrupted: bool) -> Termination | None:
-        kinds = self._api.HighsModelStatus
-        if status in (kinds.kUnboundedOrInfeasible, kinds.kUnbounded):
-            return None
-        known = {
-            kinds.kOptimal: Termination.OPTIMAL,
-            kinds.kModelEmpty: Termination.OPTIMAL,
-            kinds.kInfeasible: Termination.INFEASIBLE,
-            kinds.kObjectiveBound: Termination.INFEASIBLE,
-            kinds.kTimeLimit: Termination.TIME_LIMIT,
-            kinds.kSolutionLimit: Termination.NODE_LIMIT,
-            kinds.kInterrupt: Termination.INTERRUPTED,
-        }
-        return known.get(status, Termination.INTERRUPTED if interrupted else Termination.ERROR)
 
     def _expect(self, status: Any, what: str) -> None:
         if status == self._api.HighsStatus.kError:
@@ -191,3 +195,19 @@ class _HighsSession(Session):
 
     def _close(self) -> None:
         self._highs.clear()
+
+
+def _endings(kinds: Any) -> dict[Any, Termination | None]:
+    """What HiGHS's statuses mean; whatever is not among them is an error."""
+    return {
+        kinds.kOptimal: Termination.OPTIMAL,
+        kinds.kModelEmpty: Termination.OPTIMAL,
+        kinds.kInfeasible: Termination.INFEASIBLE,
+        kinds.kObjectiveBound: Termination.INFEASIBLE,
+        kinds.kUnbounded: None,
+        kinds.kUnboundedOrInfeasible: None,
+        kinds.kTimeLimit: Termination.TIME_LIMIT,
+        kinds.kSolutionLimit: Termination.NODE_LIMIT,
+        kinds.kInterrupt: Termination.INTERRUPTED,
+        kinds.kHighsInterrupt: Termination.INTERRUPTED,
+    }

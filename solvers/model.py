@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from solvers.errors import ModelError
+from solvers.linear_form import linear_form
 
 __all__ = ["CompiledModel", "compile_model"]
 
@@ -114,7 +115,7 @@ class CompiledModel:
                 variable.set_value(value, skip_validation=True)
 
 
-def compile_model(model: Any) -> CompiledModel:
+def compile_model(model: Any, stop: Callable[[], bool] | None = None) -> CompiledModel:
     """Compile a Pyomo model.
 
     Parameters
@@ -122,6 +123,8 @@ def compile_model(model: Any) -> CompiledModel:
     model : pyomo Block
         Linear constraints, at most one active linear objective, continuous and integer
         variables. Fixed variables become constants.
+    stop : callable, optional
+        Asked every few thousand terms whether to give up.
 
     Returns
     -------
@@ -131,11 +134,12 @@ def compile_model(model: Any) -> CompiledModel:
     ------
     ModelError
         If the model is anything else.
+    CompilationStoppedError
+        If `stop` says so.
     """
     # Whoever has a Pyomo model has imported Pyomo; whoever hands over arrays need not wait for it.
     from pyomo.common.errors import InfeasibleConstraintException, PyomoException
     from pyomo.core.base import Objective, Var, maximize
-    from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
     objectives = list(model.component_data_objects(Objective, active=True))
     if len(objectives) > 1:
@@ -143,7 +147,7 @@ def compile_model(model: Any) -> CompiledModel:
             f"the model has {len(objectives)} active objectives; deactivate all but one"
         )
     try:
-        form = LinearStandardFormCompiler().write(model, mixed_form=True, set_sense=None)
+        form = linear_form(model, stop)
     except InfeasibleConstraintException as error:
         return _contradiction(model, str(error))
     except (PyomoException, ValueError, TypeError) as error:

@@ -28,6 +28,7 @@ TERMINATIONS: dict[str, Termination | None] = {
     "nodelimit": Termination.NODE_LIMIT,
     "totalnodelimit": Termination.NODE_LIMIT,
     "userinterrupt": Termination.INTERRUPTED,
+    "terminate": Termination.INTERRUPTED,  # by SIGTERM
 }
 
 
@@ -39,7 +40,12 @@ class Scip(Solver):
     install: ClassVar[str] = "pip install pyscipopt"
     licence: ClassVar[str] = "Apache-2.0"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        warm_start=True, resolve_in_place=True, trace=True, cutoff=True, threads=False
+        warm_start=True,
+        resolve_in_place=True,
+        trace=True,
+        cutoff=True,
+        threads=False,
+        node_limit=True,
     )
 
     def _open(self, model: CompiledModel) -> Session:
@@ -149,8 +155,9 @@ class _ScipSession(Session):
         if self._scip.getNSols():
             best = self._scip.getBestSol()
             outcome.values = np.array([self._scip.getSolVal(best, x) for x in self._x])
-        bound = float(self._scip.getDualbound())
-        outcome.bound = bound if abs(bound) < INFINITY else None
+        if outcome.termination is not Termination.ERROR:
+            bound = float(self._scip.getDualbound())
+            outcome.bound = bound if abs(bound) < INFINITY else None
         return outcome
 
     def _close(self) -> None:

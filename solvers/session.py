@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from solvers import audit
+from solvers.audit import FEASIBILITY_TOLERANCE as TOLERANCE
+from solvers.claim import Claim
 from solvers.errors import ModelError
 from solvers.model import CompiledModel
 from solvers.options import SolveOptions
 from solvers.result import SolveResult, Termination, Values
+from solvers.trouble import explain
 
 if TYPE_CHECKING:
     from solvers.adapter import Solver
@@ -23,6 +26,9 @@ __all__ = ["Outcome", "Session"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+WITNESS_TOLERANCE = 1e-9
+"""A starting point refutes a solver's claim if it holds without the help of tolerances."""
 
 
 @dataclass
@@ -179,87 +185,97 @@ class Session(ABC):
         )
 
     def _disambiguate(self, outcome: Outcome, options: SolveOptions, began: float) -> Outcome:
-        """Tell infeasible from unbounded: drop the objective and look for any point."""
-        if options.time_limit is not None:
-            left = max(options.time_limit - (time.perf_counter() - began), 0.01)
-            options = replace(options, time_limit=left)
+        """Tell infeasible from unbounded: drop the cutoff, then the objective."""
+        if options.cutoff is not None:
+            # Infeasible because of the cutoff, perhaps: that says nothing of the model itself.
+            outcome = self._run_again(outcome, replace(options, cutoff=None), began)
+            if outcome.termination is not None:
+                return outcome
         kept = self.cost, self.offset
         self.cost, self.offset = np.zeros_like(self.cost), 0.0
-        self._push_objective()
-        feasibility = self._run(replace(options, cutoff=None))
-        self.cost, self.offset = kept
-        self._push_objective()
-        if feasibility.termination is Termination.OPTIMAL:
-            outcome.termination = Termination.UNBOUNDED
+        try:
+            self._push_objective()
+            found = self._run_again(outcome, replace(options, cutoff=None), began)
+        finally:
+            self.cost, self.offset = kept
+            self._push_objective()
+        if found.values is not None and self._violation(found.values) <= TOLERANCE:
+            found.termination = Termination.UNBOUNDED  # feasible, so not the other of the two
+        elif found.termination is Termination.OPTIMAL:
+            found.termination = Termination.ERROR
+            found.message = f"{self.solver.name} claims a feasible model without a feasible point"
         else:
-            outcome.termination = feasibility.termination or Termination.INFEASIBLE
-        outcome.interrupted |= feasibility.interrupted
-        outcome.values = outcome.bound = None
-        return outcome
+            found.termination = found.termination or Termination.INFEASIBLE
+        return replace(found, values=None, bound=None, duals=None)
+
+    def _run_again(self, outcome: Outcome, options: SolveOptions, began: float) -> Outcome:
+        """Run once more, within what is left of the time."""
+        if options.time_limit is not None:
+            left = options.time_limit - (time.perf_counter() - began)
+            if left <= 0:
+                return replace(outcome, termination=Termination.TIME_LIMIT)
+            options = replace(options, time_limit=left)
+        again = self._run(self._in_minimised_sense(options))
+        again.interrupted |= outcome.interrupted
+        again.raw_status = f"{outcome.raw_status}, then {again.raw_status}"
+        return again
+
+    def _violation(self, x: FloatArray) -> float:
+        return audit.violation(x, self.model.integer, *self._constraints())
 
     def _audited(self, outcome: Outcome, options: SolveOptions, began: float) -> SolveResult:
         """Check the point and the bound, and put both into the model's sense."""
-        termination, message = outcome.termination or Termination.ERROR, outcome.message
-        x, objective, bound = outcome.values, None, outcome.bound
-        if bound is not None and not np.isfinite(bound):
-            bound = None
-        worst = 0.0
-        if x is not None:
-            worst = audit.violation(x, self.model.integer, *self._constraints())
-            if worst > audit.FEASIBILITY_TOLERANCE:
-                message = f"the solver's point violates the model by {worst:.2g} and was dropped"
-                termination, x = Termination.ERROR, None
-            else:
-                objective = float(self.cost @ x) + self.offset
-        if objective is not None:
-            slack = audit.BOUND_TOLERANCE * max(1.0, abs(objective))
-            if bound is not None and bound > objective + slack:
-                message = f"the solver's bound {bound:g} excludes its own point {objective:g}"
-                termination, bound = Termination.ERROR, None
-            elif bound is not None:
-                bound = min(bound, objective)
-            if termination is Termination.OPTIMAL:
-                allowed = max(options.absolute_gap, options.relative_gap * abs(objective)) + slack
-                if bound is None or objective - bound > allowed:
-                    message = f"the solver claims an optimum that its bound {bound} does not prove"
-                    termination = Termination.ERROR
-        termination, x, objective, bound = self._cut_off(
-            termination, x, objective, bound, self._in_minimised_sense(options).cutoff
-        )
+        cutoff = self._in_minimised_sense(options).cutoff
+        claim = self._claim(outcome)
+        if cutoff is not None:
+            claim.cut_off(cutoff)
+        allowed = max(options.absolute_gap, options.relative_gap * abs(claim.objective or 0.0))
+        claim.refute(self._witness(), allowed)
+        message = claim.message
+        if claim.termination is Termination.ERROR and not message:
+            message = explain(self.solver.name, outcome.raw_status)
         seconds = time.perf_counter() - began
+        x, objective, bound = claim.x, claim.objective, claim.bound
+        optimal = claim.termination is Termination.OPTIMAL
         return SolveResult(
-            termination=termination,
+            termination=claim.termination,
             objective=None if objective is None else self._sign * objective,
             bound=None if bound is None else self._sign * bound,
             values=None if x is None else Values(self.model, x),
             wall_time=seconds,
             nodes=outcome.nodes,
-            duals=None if outcome.duals is None else self._sign * outcome.duals,
+            duals=self._sign * outcome.duals if optimal and outcome.duals is not None else None,
             raw_status=outcome.raw_status,
             trace=self._finished_trace(outcome.trace, objective, seconds),
-            message=message,
-            violation=worst,
-            interrupted=outcome.interrupted or termination is Termination.INTERRUPTED,
+            message=message if claim.termination is Termination.ERROR else "",
+            violation=claim.violation,
+            interrupted=outcome.interrupted or claim.termination is Termination.INTERRUPTED,
         )
 
-    @staticmethod
-    def _cut_off(
-        termination: Termination,
-        x: FloatArray | None,
-        objective: float | None,
-        bound: float | None,
-        cutoff: float | None,
-    ) -> tuple[Termination, FloatArray | None, float | None, float | None]:
-        """Apply the meaning of a cutoff, which solvers read in slightly different ways."""
-        if cutoff is None:
-            return termination, x, objective, bound
-        if objective is not None and objective >= cutoff - 1e-9 * max(1.0, abs(cutoff)):
-            x = objective = None
-            if termination is Termination.OPTIMAL:
-                termination = Termination.INFEASIBLE
-        if termination is Termination.INFEASIBLE and bound is None:
-            bound = cutoff
-        return termination, x, objective, bound
+    def _claim(self, outcome: Outcome) -> Claim:
+        """What the adapter reports, its point checked."""
+        claim = Claim(outcome.termination or Termination.ERROR, outcome.message)
+        if outcome.bound is not None and np.isfinite(outcome.bound):
+            claim.bound = outcome.bound
+        if outcome.values is not None:
+            claim.violation = self._violation(outcome.values)
+            if claim.violation <= TOLERANCE:
+                claim.x = outcome.values
+                claim.objective = float(self.cost @ outcome.values) + self.offset
+            else:
+                claim.refuse(
+                    f"the solver's point violates the model by {claim.violation:.2g} and was "
+                    "dropped"
+                )
+        return claim
+
+    def _witness(self) -> float | None:
+        """The objective of the starting point, if that is a point; no bound may exclude it."""
+        if self.start is None or not np.all(np.isfinite(self.start)):
+            return None
+        if self._violation(self.start) > WITNESS_TOLERANCE:
+            return None
+        return float(self.cost @ self.start) + self.offset
 
     def _finished_trace(
         self, trace: list[tuple[float, float]], objective: float | None, seconds: float

@@ -2,7 +2,8 @@
 
 Run as a script. It makes a private folder and prints its path as JSON; it reads one JSON line
 with the command, runs it in that folder, and copies its output; each further byte on its standard
-input sends the command SIGINT. When the command ends it prints `FINISHED`. When its input closes,
+input sends the command SIGINT. When the command ends it prints `FINISHED` and the exit status,
+negative for a signal. When its input closes,
 which also happens when our process is killed, it kills the command and removes the folder.
 """
 
@@ -35,8 +36,8 @@ def _serve(folder: str, command: list[str]) -> None:
     child = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL)
 
     def report() -> None:
-        child.wait()
-        print(FINISHED, flush=True)
+        status = child.wait()
+        print(FINISHED, status, flush=True)
 
     watcher = threading.Thread(target=report)
     watcher.start()

@@ -16,7 +16,7 @@ from bnnopt.attacks.base import Attack, best_point
 from bnnopt.attacks.branch_and_bound import BranchAndBound
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings, judge, keep_going
-from bnnopt.attacks.l1_relaxation import carry_over, l1_relaxation
+from bnnopt.attacks.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.smallest_budget import distance_sought
 from bnnopt.formulations.names import check_names
@@ -28,7 +28,7 @@ __all__ = ["AutoAttack"]
 
 FloatArray = npt.NDArray[np.float64]
 
-START_SHARE, START_SECONDS = 0.3, 20.0
+START_SHARE, START_SECONDS = 0.5, 20.0
 """Of the limits, and at most, what branch and bound gets before a MILP."""
 
 MILP = "milp"
@@ -83,6 +83,9 @@ class AutoAttack(Attack):
         first = carry_over(instance, self._tree.run(l1_relaxation(instance), quick, starts))
         deadline.spend(first.iterations)
         first.points = np.vstack([starts, first.points])
+        if any("l0" in stage.distances for stage in instance.sought.stages):
+            best = best_point(instance, first.points)
+            first.points = np.vstack([first.points, fewer_pixels(instance, best)])
         first.ran, first.trace = self._tree.method, []
         vars(findings).update(vars(first))
         if first.interrupted or _is_proved(instance, first):

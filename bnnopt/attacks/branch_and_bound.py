@@ -154,6 +154,8 @@ class _Run:
         """A bound on the margins of a target's sets that are not visited."""
         terms, most = self._terms[target], -np.inf
         for tree in self._trees[target]:
+            if tree.reach.shape[1] == 0:
+                continue  # nothing can flip
             root = int(tree.root[0])
             most = max(most, float(tree.reach[root, max(int(tree.position[root]), 0)]))
             if tree.pending[0]:

@@ -94,12 +94,25 @@ class ExactCell:
         """Whether whole numbers of grid steps, shape (n,), are a point of the cell."""
         return bool(np.all(self._rows @ z >= self._needed))
 
-    def point_near(self, levels: FloatArray, time_limit: float | None) -> FloatArray | None:
+    def point_near(
+        self, levels: FloatArray, time_limit: float | None, *, still: bool = False
+    ) -> FloatArray | None:
         """Levels of a point within a few grid steps of others, both of shape (n,), if one is found.
 
         A small MILP in the steps away from there, whose coefficients are all whole and small.
+
+        Parameters
+        ----------
+        levels : array of float, shape (n,)
+        time_limit : float or None
+            Seconds.
+        still : bool
+            Whether levels that are the image's stay so.
         """
         low, high = self._point_box
+        if still:
+            moves = np.abs(levels * self._step - self._image) > STEPS
+            low, high = np.where(moves, low, self._image), np.where(moves, high, self._image)
         start = np.clip(np.round(levels * self._step).astype(np.int64), low, high)
         least, most = np.maximum(low - start, -STEPS), np.minimum(high - start, STEPS)
         rows, needed = self._rows, self._needed - self._rows @ start

@@ -184,9 +184,7 @@ def _verdict(findings: Findings, verdict: Verdict) -> Verdict:
     is_settled = verdict.status in (Status.OPTIMAL, Status.INFEASIBLE) and not verdict.message
     if not message or is_settled:
         return verdict
-    return Verdict(
-        Status.ERROR, verdict.bound, verdict.goal_values, verdict.goal_bounds, message
-    )
+    return Verdict(Status.ERROR, verdict.bound, verdict.goal_values, verdict.goal_bounds, message)
 
 
 def _excluded(what: str, bound: float | None, value: float) -> str:

@@ -29,8 +29,7 @@ class FlipAttack(Attack):
 
     def prepare(self, instance: AttackInstance) -> None:
         """Refuse what this cannot serve; compile the kernel."""
-        if distance_sought(instance) is None:
-            check_searchable(instance, self.method)
+        check_searchable(instance, self.method)
         warm_up()
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:

@@ -13,6 +13,7 @@ from bnnopt.attacks.exact_cell import ExactCell
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reach, Reachability
+from bnnopt.attacks.smallest_budget import distance_sought
 from bnnopt.attacks.space import space_of
 from bnnopt.errors import InputError
 from bnnopt.flips import flip_origin
@@ -40,10 +41,11 @@ def check_searchable(instance: AttackInstance, method: str) -> None:
     Raises
     ------
     InputError
-        If the instance limits the number of pixels, or its goal is neither margin nor flip.
+        If the instance limits the number of pixels, or has another goal than the message says.
     """
     goal = instance.sought
-    if instance.max_pixels is not None or not (goal.is_margin or not goal.stages):
+    is_served = goal.is_margin or not goal.stages or distance_sought(instance) is not None
+    if instance.max_pixels is not None or not is_served:
         raise InputError(
             f"method {method!r} seeks the margin, a flip, linf or l1 within a box or an L1 "
             "budget; for max_pixels and other goals use method 'milp'"

@@ -67,7 +67,8 @@ def perturb(instance: AttackInstance, subsolver: Subsolver, target: SignArray) -
         return z[None]
     signs[claimed] = target[claimed]
     neurons = interval_bounds(instance)[0].unstable
-    with Reachability(instance, neurons, subsolver.adapter.name, max_l1=instance.l1_point_levels) as cell:
+    solver, max_l1 = subsolver.adapter.name, instance.l1_point_levels
+    with Reachability(instance, neurons, solver, max_l1=max_l1) as cell:
         deepest = cell.test(signs[neurons], subsolver.seconds)
     if deepest.interrupted:
         raise KeyboardInterrupt

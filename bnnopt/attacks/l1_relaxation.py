@@ -16,7 +16,7 @@ from bnnopt.attacks.findings import Findings
 from bnnopt.goal import Stage
 from bnnopt.instance import AttackInstance
 
-__all__ = ["carry_over", "l1_relaxation"]
+__all__ = ["carry_over", "fewer_pixels", "l1_relaxation"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,6 +46,46 @@ def carry_over(instance: AttackInstance, findings: Findings) -> Findings:
         elif stages[0] == Stage(0.0, {"l0": 1.0}):
             carried = [_fewest(instance, bounds[0])]
     return replace(findings, goal_bounds=carried)
+
+
+def fewer_pixels(instance: AttackInstance, z: FloatArray) -> FloatArray:
+    """Take changes of a flip back as long as it stays one: half of them at a time, then fewer.
+
+    A change costs the same whatever its size, so all go as far as they can first.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    z : array of float, shape (n,)
+        Levels; the same ones come back where they are no flip.
+    """
+    low, high = instance.point_box
+    farthest = np.where(z > instance.levels, high, np.where(z < instance.levels, low, z))
+    farthest = instance.snap(farthest)
+    ends = [_without(instance, point) for point in (farthest, z)]
+    return max(ends, key=instance.rank)
+
+
+def _without(instance: AttackInstance, z: FloatArray) -> FloatArray:
+    if not instance.are_flips(z[None])[0]:
+        return z
+    changed = np.flatnonzero(z != instance.levels)
+    changed = changed[np.argsort(np.abs(z - instance.levels)[changed], kind="stable")]
+    size = len(changed)
+    while size > 1:
+        size = (size + 1) // 2
+        while True:
+            parts = [changed[at : at + size] for at in range(0, len(changed), size)]
+            trials = np.repeat(z[None], len(parts), axis=0)
+            for trial, part in zip(trials, parts, strict=True):
+                trial[part] = instance.levels[part]
+            margins = np.where(instance.are_flips(trials), instance.margins(trials), -np.inf)
+            best = int(np.argmax(margins)) if parts else 0
+            if not parts or margins[best] == -np.inf:
+                break
+            z = trials[best]
+            changed = np.setdiff1d(changed, parts[best], assume_unique=True)
+    return z
 
 
 def _fewest(instance: AttackInstance, l1: float) -> float:

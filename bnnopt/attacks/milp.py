@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pyomo.environ as pyo
 
 import solvers
 from bnnopt.attacks.availability import ensure_available
@@ -35,6 +36,9 @@ RELATIVE_GAP = 1e-6
 
 POLISH_SECONDS = 10.0
 """For each program that looks for a point of a pattern."""
+
+POLISH_NODES = 1000
+"""Likewise, where steps are limited."""
 
 POLISH_ROOM = 1e-5
 """Relative room that polishing gets in a distance that the goal pays for."""
@@ -105,20 +109,38 @@ class MilpAttack(Attack):
         findings = Findings(np.zeros((0, instance.network.num_inputs)), iterations=0)
         return keep_going(findings, partial(self._solve_stages, findings, instance, limits))
 
-    def _solve_stages(
-        self, findings: Findings, instance: AttackInstance, limits: Limits
-    ) -> None:
+    def _solve_stages(self, findings: Findings, instance: AttackInstance, limits: Limits) -> None:
         deadline, goal = Deadline(limits), instance.sought
         model = attack_model(instance, self.formulation, self._strengthen, limits=deadline)
         findings.size = model_size(model)
         findings.bound = float(model.largest_margin) * instance.of_margins.unit
+        closed = _Closed(instance, model)
         solved: solvers.SolveResult | None = None
-        for number, stage in enumerate(goal.stages or (None,)):
-            if solved is not None:
-                if solved.objective is None:
+        try:
+            for number, stage in enumerate(goal.stages or (None,)):
+                if solved is not None:
+                    if solved.objective is None:
+                        return
+                    hold_stage(model, goal.stages[0], solved.objective)
+                    set_stage(model, instance, stage)
+                solved = self._solve_stage(findings, closed, model, number, limits, deadline)
+                if findings.message or findings.interrupted:
                     return
-                hold_stage(model, goal.stages[0], solved.objective)
-                set_stage(model, instance, stage)
+        finally:
+            closed.settle(findings)
+
+    def _solve_stage(
+        self,
+        findings: Findings,
+        closed: _Closed,
+        model: Any,
+        number: int,
+        limits: Limits,
+        deadline: Deadline,
+    ) -> solvers.SolveResult:
+        """Solve until the solver's point is one of the network's, or a limit comes."""
+        instance = closed.instance
+        while True:
             building = deadline.elapsed
             solved = self._adapter.solve(model, self._options(instance, limits, deadline))
             deadline.spend(solved.nodes)
@@ -126,8 +148,9 @@ class MilpAttack(Attack):
             findings.cut_off |= deadline.passed
             if solved.values is not None:
                 self._add_points(findings, instance, model, limits, deadline)
-            if findings.message or findings.interrupted:
-                return
+            is_over = findings.message or findings.interrupted or deadline.passed
+            if is_over or not closed.cuts_off(findings, solved):
+                return solved
 
     def _record(
         self,
@@ -152,7 +175,7 @@ class MilpAttack(Attack):
         bound = solved.bound
         if bound is not None and stage.is_maximised:
             bound *= unit
-        findings.goal_bounds.append(bound)
+        findings.goal_bounds[number:] = [bound]
         if number == 0 and stage.is_maximised and not stage.distances:
             if bound is not None:
                 _tighten(findings, bound / stage.margin)
@@ -189,35 +212,38 @@ class MilpAttack(Attack):
         if instance.domain == "pixels":
             return
         neurons = interval_bounds(instance)[0].unstable
-        on = [model.h[1, j].value > 0.5 for j in neurons.tolist()]
-        signs = np.where(on, 1, -1).astype(np.int8)
-        boxes = [self._affordable(instance, claimed)]
+        signs = _claimed_signs(model, neurons)
+        cell = ExactCell(instance, neurons, signs)
+        box, max_l1 = self._affordable(instance, claimed)
+        programs: list[dict[str, Any]] = [{"box": box, "max_l1": max_l1}]
+        whole: dict[str, Any] = {"max_l1": instance.l1_point_levels}
         if any(stage.distances for stage in instance.sought.stages):
             # A pattern may have its points at a price only; one of them still is a flip.
-            boxes.append((instance.point_box, instance.l1_point_levels))
-        options = solvers.SolveOptions(threads=limits.threads, seed=limits.seed)
+            programs.append(whole)
+        elif instance.max_pixels is not None:  # or with other pixels
+            programs.append(whole | {"max_pixels": instance.max_pixels})
+        options = solvers.SolveOptions(
+            threads=limits.threads,
+            seed=limits.seed,
+            node_limit=POLISH_NODES if deadline.is_counted else None,
+        )
         seconds = None if deadline.is_counted else POLISH_SECONDS
-        for box, max_l1 in boxes:
+        for program in programs:
             with Reachability(
-                instance, neurons, self._adapter.name, options, box=box, max_l1=max_l1
+                instance, neurons, self._adapter.name, options, **program
             ) as reachability:
                 reached = reachability.test(signs, seconds)
             findings.interrupted |= reached.interrupted
             if reached.point is None:
                 continue
             findings.points = np.vstack([findings.points, reached.point])
-            self._add_exact(findings, instance, ExactCell(instance, neurons, signs), reached.point)
-
-    @staticmethod
-    def _add_exact(
-        findings: Findings, instance: AttackInstance, cell: ExactCell, point: FloatArray
-    ) -> None:
-        """Where rounding to the grid takes a point out of a thin cell, keep one beside it."""
-        if cell.has_levels(instance.snap(point)):
-            return
-        near = cell.point_near(point, POLISH_SECONDS)
-        if near is not None:
-            findings.points = np.vstack([findings.points, near])
+            if cell.has_levels(instance.snap(reached.point)):
+                return
+            # Rounding to the grid took it out of a thin cell.
+            near = cell.point_near(reached.point, seconds, still=instance.max_pixels is not None)
+            if near is not None:
+                findings.points = np.vstack([findings.points, near])
+                return
 
     def _affordable(
         self, instance: AttackInstance, claimed: FloatArray
@@ -238,6 +264,77 @@ class MilpAttack(Attack):
             low = np.where(still, instance.levels, low)
             high = np.where(still, instance.levels, high)
         return (low, high), max_l1
+
+
+class _Closed:
+    """Patterns that the model has on thresholds only, or in cells thinner than the grid.
+
+    Where the goal is the margin or a flip, they are cut off one by one, so that the solver goes
+    on to others; what such a pattern would be worth stays in the bound.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    model : pyomo ConcreteModel
+    """
+
+    def __init__(self, instance: AttackInstance, model: Any) -> None:
+        self.instance, self._model = instance, model
+        self._margin, self._is_flip = -np.inf, False
+
+    def cuts_off(self, findings: Findings, solved: solvers.SolveResult) -> bool:
+        """Whether a pattern without a point was cut off, so that another solve may tell more.
+
+        Only where the solver has finished, and claims more than the points that there are.
+        """
+        instance, goal = self.instance, self.instance.sought
+        is_over = solved.termination is not solvers.Termination.OPTIMAL
+        if is_over or instance.domain == "pixels" or not (goal.is_margin or not goal.stages):
+            return False
+        best = max(instance.rank(instance.snap(z)) for z in findings.points)
+        value = float(pyo.value(self._model.margin)) * instance.of_margins.unit
+        if goal.stages and value <= best[0] + instance.of_margins.gap:
+            return False
+        if not goal.stages:
+            if best[0] > -np.inf:
+                return False
+            # A closed model has ties that are none.
+            self._is_flip |= value > instance.of_margins.gap or self._wins_ties()
+        self._margin = max(self._margin, value)
+        neurons = interval_bounds(instance)[0].unstable
+        self._forbid(neurons, _claimed_signs(self._model, neurons))
+        return True
+
+    def _wins_ties(self) -> bool:
+        return any(map(self.instance.of_margins.wins_ties, self.instance.targets))
+
+    def _forbid(self, neurons: npt.NDArray[np.int64], signs: npt.NDArray[np.int8]) -> None:
+        if self._model.component("forbidden") is None:
+            self._model.forbidden = pyo.ConstraintList(doc="patterns without an image")
+        h = [self._model.h[1, j] for j in neurons.tolist()]
+        differing = [1 - v if sign > 0 else v for v, sign in zip(h, signs, strict=True)]
+        self._model.forbidden.add(pyo.quicksum(differing) >= 1)
+
+    def settle(self, findings: Findings) -> None:
+        """Take back what findings claim of patterns that were cut off."""
+        if self._margin == -np.inf:
+            return
+        findings.notes.append(
+            f"open: patterns of margins up to {self._margin:g}: their cells are thinner than the "
+            "grid"
+        )
+        if findings.bound is not None:
+            findings.bound = max(findings.bound, self._margin)
+        findings.goal_bounds = [
+            None if bound is None else max(bound, self._margin) for bound in findings.goal_bounds
+        ]
+        findings.no_flip &= not self._is_flip
+
+
+def _claimed_signs(model: Any, neurons: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
+    """The first-layer pattern of the solver's point, shape (k,)."""
+    on = [model.h[1, j].value > 0.5 for j in neurons.tolist()]
+    return np.where(on, 1, -1).astype(np.int8)
 
 
 def _tighten(findings: Findings, bound: float) -> None:

@@ -57,7 +57,7 @@ class Reachability(Resources):
     solver : str
         It needs duals if multipliers are wanted: ``"highs"``.
     options : solvers.SolveOptions, optional
-    box, max_l1, whole
+    box, max_l1, max_pixels, whole
         As for `pattern_model`.
     """
 
@@ -70,10 +70,13 @@ class Reachability(Resources):
         *,
         box: tuple[FloatArray, FloatArray] | None = None,
         max_l1: float = np.inf,
+        max_pixels: int | None = None,
         whole: bool = False,
     ) -> None:
         super().__init__()
-        model = pattern_model(instance, neurons, box=box, max_l1=max_l1, whole=whole)
+        model = pattern_model(
+            instance, neurons, box=box, max_l1=max_l1, max_pixels=max_pixels, whole=whole
+        )
         self._options = options or solvers.SolveOptions()
         self._session = self.held.enter_context(solvers.get(solver).session(model))
         self._rows = np.arange(2 * len(neurons)).reshape(2, -1)

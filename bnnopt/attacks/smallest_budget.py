@@ -67,8 +67,10 @@ def _bisect(
     """Fill the findings, budget after budget; what one of them has found is kept at once."""
     deadline, largest = Deadline(limits), _largest(instance, name)
     known, budget, is_last = _Known(instance, largest), largest, False
-    if instance.are_flips(instance.levels[None])[0]:
-        return  # the image itself: nothing is nearer
+    if instance.are_flips(instance.levels[None])[0]:  # nothing is nearer than the image itself
+        result.goal_bounds = [0.0]
+        return
+    result.no_flip = largest == 0.0
     while known.empty < budget:
         if deadline.passed:
             result.cut_off = True

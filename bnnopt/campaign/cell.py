@@ -16,6 +16,10 @@ from bnnopt.network import BinarizedNetwork
 __all__ = ["Cell", "fingerprint"]
 
 
+FIRST_EDITION: dict[str, Any] = {"ties": "never", "effort": None}
+"""What a definition means that lacks these keys."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """The arguments of one attack, the network by its content and the image by its index.
@@ -27,7 +31,7 @@ class Cell:
     dataset : str
     image : int
         Test-set index.
-    epsilon, target, domain, goal, method, start, seed, threads
+    epsilon, target, domain, goal, method, start, seed, threads, ties, effort
         As for `bnnopt.attack`.
     options : mapping
         Of the method's class; JSON values only.
@@ -52,11 +56,19 @@ class Cell:
     seed: int
     time_limit: float
     threads: int
+    ties: str = FIRST_EDITION["ties"]
+    effort: int | None = FIRST_EDITION["effort"]
 
     @cached_property
     def definition(self) -> str:
-        """The cell as canonical JSON: sorted keys, no spaces."""
+        """The cell as canonical JSON: sorted keys, no spaces.
+
+        What the first edition could not say is left out where it has the meaning of that time.
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, meaning in FIRST_EDITION.items():
+            if values[name] == meaning:
+                del values[name]
         return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @cached_property

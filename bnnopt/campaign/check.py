@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.findings import PROOF_GAP
 from bnnopt.campaign.cell import Cell, fingerprint
 from bnnopt.campaign.store import Row, Store
 from bnnopt.campaign.task import decode_levels
@@ -53,7 +52,7 @@ def _row(store: Store, row: Row) -> Iterator[str]:
         return
     if cell.key != row.key:
         yield "its definition is not the one of its key"
-    if (row.state == "done") != (row.record is not None):
+    if row.state == "done" and row.record is None:
         yield f"its state is {row.state!r}, which its result contradicts"
     if row.record is None:
         return
@@ -78,11 +77,13 @@ def _replay(
         cell.target,
         cell.domain,  # type: ignore[arg-type]
         goal=cell.goal,
+        ties=cell.ties,  # type: ignore[arg-type]
     )
     if levels.shape != instance.levels.shape or not np.array_equal(instance.snap(levels), levels):
         yield "its point is outside the budget"
         return
     margin = float(instance.margins(levels[None])[0])
+    is_flip = bool(instance.are_flips(levels[None])[0])
     expected: dict[str, Any] = {name: getattr(cell, name) for name in GIVEN}
     expected |= {
         "network": network.name,
@@ -90,10 +91,13 @@ def _replay(
         "time_limit": cell.time_limit,
         "source": instance.source,
         "objective": margin,
-        "flipped": margin > 0,
+        "flipped": is_flip,
         "start_objective": float(instance.margins(instance.levels[None])[0]),
         "verified": True,
     }
+    if "version" in record:
+        prediction = int(network.predict(levels / network.levels))
+        expected |= {"ties": cell.ties, "effort": cell.effort, "prediction": prediction}
     for name, value in expected.items():
         if record[name] != value:
             yield f"{name} is {record[name]!r}, and the replay gives {value!r}"
@@ -103,12 +107,29 @@ def _replay(
         if abs(record["distances"][name] - distance) > DISTANCE_ROUNDING:
             yield f"{name} is {record['distances'][name]!r}, and the replay gives {distance!r}"
     yield from _bound(instance, record, margin)
+    if "version" in record:
+        yield from _status(instance, record, is_flip)
 
 
 def _bound(instance: AttackInstance, record: dict[str, Any], margin: float) -> Iterator[str]:
-    bound, status = record["bound"], record["status"]
-    if bound is not None and bound < margin - PROOF_GAP:
+    bound, status, gap = record["bound"], record["status"], instance.of_margins.gap
+    if bound is not None and bound < margin - gap:
         yield f"its bound {bound!r} excludes its own point of margin {margin!r}"
-    proved = bound is not None and bound - margin <= PROOF_GAP
-    if instance.sought.is_margin and (status == Status.OPTIMAL) != proved:
+    proved = bound is not None and bound - margin <= gap
+    is_over = status != Status.ERROR
+    if is_over and instance.sought.is_margin and (status == Status.OPTIMAL) != proved:
         yield f"its status {status!r} does not follow from its bound"
+
+
+def _status(instance: AttackInstance, record: dict[str, Any], is_flip: bool) -> Iterator[str]:
+    """A goal that asks for a flip has one exactly where the status says so."""
+    status, goal = record["status"], instance.sought
+    if status == Status.ERROR or not goal.needs_flip:
+        return
+    if is_flip == (status in (Status.INFEASIBLE, Status.UNKNOWN)):
+        yield f"its status {status!r} contradicts its point"
+    if not goal.stages and is_flip and status != Status.OPTIMAL:
+        yield f"its status {status!r} does not follow from its flip"
+    bound, most = record["bound"], instance.of_margins.most_without_flip
+    if status == Status.INFEASIBLE and (bound is None or bound > most):
+        yield f"its status {status!r} does not follow from its bound {bound!r}"

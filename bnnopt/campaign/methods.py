@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from bnnopt.api import solver_errors
 from bnnopt.attacks import attack_class
-from bnnopt.attacks.base import Limits
+from bnnopt.attacks.limits import Limits
 from bnnopt.campaign.table import Table
 from bnnopt.errors import InputError, UnknownNameError
 
@@ -43,6 +43,7 @@ class MethodSpec:
         ``"none"`` or another method.
     time_limit : float
         Seconds.
+    effort : int or None
     """
 
     name: str
@@ -52,10 +53,11 @@ class MethodSpec:
     formulation: str | None
     start: str
     time_limit: float
+    effort: int | None
 
 
 def read_methods(spec: Table) -> tuple[MethodSpec, ...]:
-    """Read ``[[methods]]``, with the spec's ``solvers`` and ``time_limit`` as defaults.
+    """Read ``[[methods]]``, with the spec's ``solvers``, ``time_limit`` and ``effort`` as defaults.
 
     Raises
     ------
@@ -65,18 +67,25 @@ def read_methods(spec: Table) -> tuple[MethodSpec, ...]:
     solvers = spec.take_list("solvers", str, [SOLVER])
     seconds = spec.take("time_limit", float, 180.0)
     spec.check("time_limit", Limits, seconds)
+    effort = _read_effort(spec, None)
     tables = spec.take_list("methods", dict)
     methods: list[MethodSpec] = []
     for number, content in enumerate(tables):
         table = Table(content, spec.place(f"methods[{number}]"))
-        method = _read(table, solvers, seconds)
+        method = _read(table, solvers, seconds, effort)
         if method.name in (other.name for other in methods):
             raise InputError(f"{table.place('name')} {method.name!r} is taken: give another name")
         methods.append(method)
     return tuple(methods)
 
 
-def _read(table: Table, solvers: list[str], seconds: float) -> MethodSpec:
+def _read_effort(table: Table, default: int | None) -> int | None:
+    effort = table.take("effort", int, default)
+    table.check("effort", lambda steps: Limits(effort=steps), effort)
+    return effort  # type: ignore[no-any-return]
+
+
+def _read(table: Table, solvers: list[str], seconds: float, effort: int | None) -> MethodSpec:
     method = table.take("method", str)
     name = table.take("name", str, method)
     with table.about("method"):
@@ -97,8 +106,9 @@ def _read(table: Table, solvers: list[str], seconds: float) -> MethodSpec:
             _try(table, attack, solver, formulation, options if attack is classes[0] else {})
     limit = table.take("time_limit", float, seconds)
     table.check("time_limit", Limits, limit)
+    effort = _read_effort(table, effort)
     table.finish()
-    return MethodSpec(name, method, options, tuple(chosen), formulation, start, limit)
+    return MethodSpec(name, method, options, tuple(chosen), formulation, start, limit, effort)
 
 
 def _if_taken(taken: bool, table: Table, key: str, given: Any, default: Any) -> Any:

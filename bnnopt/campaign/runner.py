@@ -189,8 +189,8 @@ class _Runner:
                 self._pending.appendleft(ended.key)
                 return
             self.tally.failed += 1
-        elif ended.outcome.record is None:
-            self._store.fail(ended.key, ended.outcome.error)
+        elif ended.outcome.error:
+            self._store.fail(ended.key, ended.outcome)
             self.tally.failed += 1
         else:
             self._store.finish(ended.key, ended.outcome)

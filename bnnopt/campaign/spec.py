@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from bnnopt import api
-from bnnopt.attacks.base import Limits
+from bnnopt.arguments import read_fraction
+from bnnopt.attacks.limits import Limits
 from bnnopt.campaign.cell import Cell, fingerprint
 from bnnopt.campaign.methods import MethodSpec, read_methods
 from bnnopt.campaign.table import Table
@@ -50,7 +51,7 @@ class CampaignSpec:
         Test-set indices.
     epsilons : tuple of float
     seeds : tuple of int
-    target, domain, goal
+    target, domain, goal, ties
         As for `bnnopt.attack`.
     threads : int
         For the solver.
@@ -65,6 +66,7 @@ class CampaignSpec:
     target: int | str
     domain: str
     goal: str
+    ties: str
     threads: int
     methods: tuple[MethodSpec, ...]
 
@@ -90,6 +92,8 @@ class CampaignSpec:
                             seed=seed,
                             time_limit=method.time_limit,
                             threads=self.threads,
+                            ties=self.ties,
+                            effort=method.effort,
                         )
                         yield PlannedCell(cell, method.name)
 
@@ -119,11 +123,12 @@ def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> Campaign
     images = table.take("images", str)
     with table.about("images"):
         indices = tuple(parse_indices(images, COUNTS["test"]))
-    epsilons = table.take_list("epsilons", float)
+    epsilons = _epsilons(table)
     target = table.take("target", object, "runner-up")
     domain, goal = table.take("domain", str, "continuous"), table.take("goal", str, "margin")
+    ties = table.take("ties", str, "lowest")
     for network in networks.values():
-        _check_instances(table, network, epsilons, target, domain, goal)
+        _check_instances(table, network, epsilons, target, domain, goal, ties)
     seeds = table.take_list("seeds", int, [0])
     table.check("seeds", lambda seed: Limits(seed=seed), *seeds)
     threads = table.take("threads", int, 1)
@@ -139,6 +144,7 @@ def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> Campaign
         target,
         domain,
         goal,
+        ties,
         threads,
         methods,
     )
@@ -147,6 +153,19 @@ def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> Campaign
     if count > MAX_CELLS:
         raise InputError(f"{name}: {count} cells are more than {MAX_CELLS}: split the campaign")
     return spec
+
+
+def _epsilons(table: Table) -> list[float]:
+    """Numbers, or texts such as "8/255"."""
+    epsilons: list[float] = []
+    for number, value in enumerate(table.take_list("epsilons", object)):
+        place = f"epsilons[{number}]"
+        with table.about(place):
+            epsilon = float(read_fraction(value, "epsilon", low=0, high=1))
+        if epsilon in epsilons:
+            raise InputError(f"{table.place(place)} repeats {value!r}")
+        epsilons.append(epsilon)
+    return epsilons
 
 
 def _networks(table: Table, folder: Path) -> dict[str, BinarizedNetwork]:
@@ -174,6 +193,7 @@ def _check_instances(
     target: Any,
     domain: Any,
     goal: str,
+    ties: Any,
 ) -> None:
     """Try every argument of an instance on a black image."""
     black = np.zeros(network.num_inputs)
@@ -186,6 +206,8 @@ def _check_instances(
         AttackInstance(network, black, 0.0, domain=domain)
     with table.about("goal"):
         AttackInstance(network, black, 0.0, goal=goal)
+    with table.about("ties"):
+        AttackInstance(network, black, 0.0, ties=ties)
     source = int(np.argmax(network.logits(black)))
     if target != source:
         with table.about("target"):

@@ -68,7 +68,7 @@ def campaign_status(store: Store) -> CampaignStatus:
         setattr(attack, row.state, getattr(attack, row.state) + 1)
         if row.state == "failed":
             errors[row.error] = None
-        if row.record is None or row.seconds is None or row.finished is None:
+        if row.state != "done" or row.record is None or row.seconds is None or row.finished is None:
             continue
         record = json.loads(row.record)
         attack.flipped += bool(record["flipped"])

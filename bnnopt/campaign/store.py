@@ -220,22 +220,33 @@ class Store:
         return changed.rowcount == 1
 
     def finish(self, key: str, outcome: Outcome) -> None:
-        """Keep a result; the first one of a cell stays."""
-        record, now = json.dumps(outcome.record, sort_keys=True), time.time()
+        """Keep a result; the first one of a cell that is done stays."""
         with self._transaction():
-            (attempts,) = self._one("SELECT attempts FROM cells WHERE key = ?", key)
-            values = (key, record, outcome.levels, outcome.seconds, outcome.worker, attempts, now)
-            self._db.execute(
-                "INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, _digest(*values)),
-            )
+            (state,) = self._one("SELECT state FROM cells WHERE key = ?", key)
+            if state != "done":
+                self._keep(key, outcome)
             self._db.execute(
                 "UPDATE cells SET state = 'done', runner = NULL, error = '' WHERE key = ?", (key,)
             )
 
-    def fail(self, key: str, message: str) -> None:
-        """An attack ended with an error: it would again."""
-        self._record_failure(key, message, lost=False)
+    def _keep(self, key: str, outcome: Outcome) -> None:
+        """Instead of what an attempt that failed has left."""
+        record, now = json.dumps(outcome.record, sort_keys=True), time.time()
+        (attempts,) = self._one("SELECT attempts FROM cells WHERE key = ?", key)
+        values = (key, record, outcome.levels, outcome.seconds, outcome.worker, attempts, now)
+        self._db.execute(
+            "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*values, _digest(*values)),
+        )
+
+    def fail(self, key: str, outcome: Outcome) -> None:
+        """An attack ended with an error: it would again. What it had found is kept."""
+        self._record_failure(key, outcome.error, lost=False)
+        if outcome.record is not None:
+            with self._transaction():
+                (state,) = self._one("SELECT state FROM cells WHERE key = ?", key)
+                if state == "failed":
+                    self._keep(key, outcome)
 
     def lose(self, key: str, message: str) -> bool:
         """A cell lost its worker; True if it is open for another try."""

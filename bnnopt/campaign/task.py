@@ -64,7 +64,7 @@ class Outcome:
     Parameters
     ----------
     record : dict or None
-        ``AttackResult.as_dict()``; None if the attack failed.
+        ``AttackResult.as_dict()``; None if the attack brought none.
     levels : bytes
         The adversarial point, by `encode_levels`.
     seconds : float
@@ -116,6 +116,8 @@ def _attack(task: Task) -> tuple[dict[str, Any] | None, bytes, str]:
         target=cell.target,
         domain=cell.domain,  # type: ignore[arg-type]
         goal=cell.goal,
+        ties=cell.ties,  # type: ignore[arg-type]
+        effort=cell.effort,
         start=cell.start,
         options=cell.options,
         time_limit=cell.time_limit,
@@ -125,9 +127,9 @@ def _attack(task: Task) -> tuple[dict[str, Any] | None, bytes, str]:
         label=task.label,
         **{name: value for name, value in named.items() if value is not None},
     )
-    if result.message or result.interrupted:
-        return None, b"", result.message or "interrupted"
-    return result.as_dict(), encode_levels(network.levels_of(result.adversarial)[0]), ""
+    # What a failed attack has found before is kept with it.
+    error = result.message or ("interrupted" if result.interrupted else "")
+    return result.as_dict(), encode_levels(network.levels_of(result.adversarial)[0]), error
 
 
 def encode_levels(levels: FloatArray) -> bytes:

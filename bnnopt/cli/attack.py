@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,19 +14,28 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from bnnopt import api, datasets
+from bnnopt import datasets
 from bnnopt.attacks import METHODS
-from bnnopt.cli.budget import budget_options, read_budget
+from bnnopt.cli.budget import budget_options, effort_option, read_budget
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
 from bnnopt.cli.images import network_with_images, parse_indices
+from bnnopt.cli.numbers import at_least, at_most
 from bnnopt.cli.output import check_folder, json_sink
 from bnnopt.cli.progress import Progress
-from bnnopt.cli.work import Job, run_jobs
+from bnnopt.cli.work import Failure, Job, run_jobs
 from bnnopt.datasets.catalog import COUNTS
 from bnnopt.errors import InputError, MissingDependencyError
+from bnnopt.goal import Goal
 from bnnopt.result import AttackResult, Status
 
 __all__ = ["attack"]
+
+ENDS = {
+    Status.INFEASIBLE: "proved impossible",
+    Status.UNKNOWN: "unknown",
+    Status.ERROR: "failed",
+}
+"""How the last line of a table calls them."""
 
 
 @click.command()
@@ -48,6 +58,7 @@ __all__ = ["attack"]
     "--start", default="none", show_default=True, help="A method whose point to begin from."
 )
 @click.option("--time-limit", default=180.0, show_default=True, help="Seconds an image.")
+@effort_option
 @click.option(
     "--threads", default=1, show_default=True, help="Of the solver, and of branch and bound."
 )
@@ -71,7 +82,6 @@ def attack(
         raise InputError(f"--workers must be at least 1, not {workers}")
     if figure:
         _check_figure(figure)
-    options["target"] = api.read_target(options["target"])
     options = read_budget(options, loaded.input_shape)
     indices = parse_indices(images, COUNTS["test"])
     data = datasets.for_indices(loaded.dataset, indices)
@@ -80,7 +90,9 @@ def attack(
         for index in indices
     ]
     with json_sink(json_file) as write:
-        results, interrupted = _run(jobs, workers, options, write)
+        results, failures, interrupted = _run(jobs, workers, options, write)
+    if failures and not results and not interrupted:
+        raise failures[0].error
     table = sys.stderr if json_file == "-" else sys.stdout
     if results:
         print(results_table(results), file=table)
@@ -91,18 +103,21 @@ def attack(
 
         save_figure(results, figure, loaded.class_names)
         print(f"figure: {figure}", file=table)
+    for failure in failures:
+        print(f"bnnopt: image {failure.image}: {failure.error}", file=sys.stderr)
     if interrupted:
         print("bnnopt: interrupted; what was finished is above", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    if any(result.status is Status.ERROR for result in results):
+    if failures or any(result.status is Status.ERROR for result in results):
         sys.exit(FAILED)
 
 
 def _run(
     jobs: list[Job], workers: int, options: dict[str, Any], write: Callable[[str], None]
-) -> tuple[list[AttackResult], bool]:
-    """Attack every image; on Ctrl-C keep what is finished, and the incumbent of what is not."""
+) -> tuple[list[AttackResult], list[Failure], bool]:
+    """Attack every image; on Ctrl-C keep what is finished, and the incumbents of what is not."""
     results: list[AttackResult] = []
+    failures: list[Failure] = []
     interrupted = False
     with Progress(len(jobs), options["time_limit"]) as progress:
         if workers == 1 and progress.is_live:
@@ -112,15 +127,19 @@ def _run(
             ]
         try:
             for result in run_jobs(jobs, workers):
+                if isinstance(result, Failure):
+                    failures.append(result)
+                    progress.step(f"image {result.image}: {result.error}")
+                    continue
                 results.append(result)
                 progress.step(_line(result))
                 write(json.dumps(result.as_dict()))
-                if result.interrupted:
-                    interrupted = True
+                interrupted |= result.interrupted
+                if interrupted and workers == 1:
                     break
         except KeyboardInterrupt:
             interrupted = True
-    return sorted(results, key=lambda result: result.image or 0), interrupted
+    return sorted(results, key=lambda result: result.image or 0), failures, interrupted
 
 
 def _check_figure(path: str) -> None:
@@ -133,19 +152,31 @@ def _check_figure(path: str) -> None:
 
 
 def _line(result: AttackResult) -> str:
-    bound = "" if result.bound is None else f", bound {result.bound:g}"
+    bound = "" if result.bound is None else f", bound {at_most(result.bound)}"
     flipped = ", flipped" if result.flipped else ""
+    goal = "".join(f", {name} {value}" for name, value in _goal_columns(result).items() if value)
     return (
-        f"image {result.image}: {result.status} at {result.objective:g}{bound}{flipped}, "
-        f"{result.wall_time:.1f} s"
+        f"image {result.image}: {result.status} at {at_least(result.objective)}{bound}{goal}"
+        f"{flipped}, {result.wall_time:.1f} s"
     )
 
 
 def _goal_columns(result: AttackResult) -> dict[str, str]:
-    """The perturbation's distances, where the goal is about them."""
+    """The value of each stage of the goal and its bound, and what the perturbation's size is."""
     if result.goal in ("margin", "flip"):
         return {}
-    return {name: f"{value:.5g}" for name, value in result.distances.items()}
+    columns: dict[str, str] = {}
+    stages = Goal.parse(result.goal).stages
+    texts = result.goal.split(",")
+    for text, stage, value, bound in zip(
+        texts, stages, result.goal_values, result.goal_bounds, strict=True
+    ):
+        shown, limit = (at_least, at_most) if stage.is_maximised else (at_most, at_least)
+        columns[text] = shown(value)
+        columns["at most" if stage.is_maximised else "at least"] = limit(bound)
+    is_point = None not in result.goal_values
+    sizes = {name: at_most(value) if is_point else "" for name, value in result.distances.items()}
+    return columns | {name: size for name, size in sizes.items() if name not in texts}
 
 
 def results_table(results: list[AttackResult]) -> str:
@@ -156,9 +187,9 @@ def results_table(results: list[AttackResult]) -> str:
             "label": result.label,
             "source": result.source,
             "target": result.target,
-            "start": f"{result.start_objective:g}",
-            "objective": f"{result.objective:g}",
-            "bound": "" if result.bound is None else f"{result.bound:g}",
+            "start": at_least(result.start_objective),
+            "objective": at_least(result.objective),
+            "bound": at_most(result.bound),
             "status": result.status.value,
             "flipped": "yes" if result.flipped else "",
             **_goal_columns(result),
@@ -167,12 +198,15 @@ def results_table(results: list[AttackResult]) -> str:
         for result in results
     ]
     table = tabulate(rows, headers="keys", disable_numparse=True, stralign="right")
-    optimal = sum(result.status is Status.OPTIMAL for result in results)
+    ends = Counter(result.status for result in results)
     flipped = sum(result.flipped for result in results)
     verified = sum(result.verified for result in results)
     counts = (
         f"{len(results)} {'attack' if len(results) == 1 else 'attacks'}: {flipped} flipped, "
-        f"{optimal} proved optimal, {verified} replayed exactly"
+        f"{ends[Status.OPTIMAL]} proved optimal, "
+        + "".join(f"{ends[status]} {text}, " for status, text in ENDS.items() if ends[status])
+        + f"{verified} replayed exactly"
     )
     errors = [f"image {r.image}: {r.message}" for r in results if r.message]
-    return "\n".join([table, "", counts, *errors])
+    notes = [f"image {r.image}: {note}" for r in results for note in r.notes]
+    return "\n".join([table, "", counts, *errors, *notes])

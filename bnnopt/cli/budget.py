@@ -11,15 +11,36 @@ import numpy.typing as npt
 
 from bnnopt.errors import InputError
 
-__all__ = ["budget_options", "read_budget"]
+__all__ = ["budget_options", "effort_option", "read_budget"]
 
 OPTIONS = (
-    click.option("--epsilon", default=0.01, show_default=True, help="Largest change of a pixel."),
+    click.option(
+        "--epsilon",
+        default="0.01",
+        show_default=True,
+        help="Largest change of a pixel, such as 0.01 or 8/255.",
+    ),
     click.option("--domain", default="continuous", show_default=True, help="continuous or pixels."),
     click.option("--region", help="Rows and columns that may change, such as 4:24,10:18."),
     click.option("--direction", default="both", show_default=True, help="lighten, darken or both."),
     click.option("--max-pixels", type=int, help="Most pixels that may change (L0)."),
-    click.option("--max-l1", type=float, help="Largest sum of changes, in [0, 1] units."),
+    click.option("--max-l1", help="Largest sum of changes, in [0, 1] units."),
+    click.option(
+        "--ties",
+        default="lowest",
+        show_default=True,
+        help="Who wins at equal logits: lowest (index, as predictions do), never or always (the "
+        "target).",
+    ),
+    click.option("--source", help="The class to leave; the prediction by default."),
+)
+
+
+effort_option = click.option(
+    "--effort",
+    type=int,
+    help="Most steps of the method's own (nodes, neighbourhoods, iterations): a run that this "
+    "cuts off repeats itself.",
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bnnopt import api, datasets
+from bnnopt import datasets
 from bnnopt.cli.budget import budget_options, read_budget
 from bnnopt.cli.images import network_with_images, parse_indices
 from bnnopt.cli.output import check_folder
@@ -42,9 +42,7 @@ def export(
         raise InputError(f"--image takes one index, not {image!r}")
     data = datasets.for_indices(loaded.dataset, indices)
     options = read_budget(options, loaded.input_shape)
-    instance = AttackInstance(
-        loaded, data.x(indices[0]), target=api.read_target(target), goal=goal, **options
-    )
+    instance = AttackInstance(loaded, data.x(indices[0]), target=target, goal=goal, **options)
     model = attack_model(instance, formulation)
     write_model(model, out)
     size = model_size(model)

@@ -1,11 +1,14 @@
-"""Running attacks one after the other, or on several processes."""
+"""Running attacks one after the other, or on several processes; one that fails ends no other."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +17,28 @@ import numpy.typing as npt
 from bnnopt import api
 from bnnopt.bounds import count_unstable
 from bnnopt.campaign.single_threaded import single_threaded
+from bnnopt.errors import BnnoptError, MissingDependencyError, SolverMissingError, UnknownNameError
 from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult
 
-__all__ = ["Job", "run_jobs"]
+__all__ = ["Failure", "Job", "attempt", "run_jobs"]
+
+LAST_SECONDS = 10.0
+"""What workers may take to hand back their incumbents after Ctrl-C."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that brought no result.
+
+    Parameters
+    ----------
+    image : int or None
+    error : BnnoptError
+    """
+
+    image: int | None
+    error: BnnoptError
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,42 +54,106 @@ class Job:
         return replace(self, options=self.options | options)
 
     @property
-    def effort(self) -> int:
+    def difficulty(self) -> int:
         """Grows with the time that an exact attack takes."""
         images = self.network.images(self.image)
         return int(count_unstable(self.network, images, self.options["epsilon"])[0])
 
-    def run(self) -> AttackResult:
+    def run(self) -> AttackResult | Failure:
         """Attack."""
-        return api.attack(self.network, self.image, **self.options)
+        found: AttackResult | Failure = attempt(
+            self.options.get("index"), lambda: api.attack(self.network, self.image, **self.options)
+        )
+        return found
 
 
-def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult]:
+def attempt(image: int | None, work: Callable[[], Any]) -> Any:
+    """What the work on one image gives, or its `Failure`.
+
+    Raises
+    ------
+    BnnoptError
+        If it would be the same for every image: an unknown name, or something not installed.
+    """
+    try:
+        return work()
+    except (UnknownNameError, SolverMissingError, MissingDependencyError):
+        raise
+    except BnnoptError as error:
+        return Failure(image, error)
+    except MemoryError:
+        return Failure(image, BnnoptError("out of memory: use fewer --workers"))
+
+
+def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult | Failure]:
     """Results as they come: in order with one worker; with more, the longest jobs begin.
 
-    Ctrl-C with several workers raises KeyboardInterrupt here and ends the workers at once.
+    Ctrl-C with several workers ends what they do: their incumbents still come, marked as
+    interrupted, and then KeyboardInterrupt is raised.
     """
     if workers == 1:
         yield from (job.run() for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    futures: list[Future[AttackResult | Failure]] = []
+    given: set[Future[AttackResult | Failure]] = set()
     try:
-        jobs = sorted(jobs, key=lambda job: -job.effort)
+        jobs = sorted(jobs, key=lambda job: -job.difficulty)
         with single_threaded():
-            futures = [pool.submit(job.run) for job in jobs]
+            futures = [pool.submit(_run_in_worker, job) for job in jobs]
         for future in as_completed(futures):
+            given.add(future)
             yield future.result()
         pool.shutdown()
+    except KeyboardInterrupt:
+        yield from _incumbents(pool, [future for future in futures if future not in given])
+        raise
     except BaseException:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
+        _end(pool)
         raise
 
 
+def _incumbents(
+    pool: ProcessPoolExecutor, futures: list[Future[AttackResult | Failure]]
+) -> Iterator[AttackResult | Failure]:
+    """What the workers have so far; those that a terminal has told already are told again."""
+    running = [future for future in futures if not future.cancel()]
+    for process in multiprocessing.active_children():
+        if process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+    done, _ = wait(running, LAST_SECONDS)
+    try:
+        for future in done:
+            with suppress(BrokenProcessPool, KeyboardInterrupt):
+                yield future.result()
+    finally:
+        _end(pool)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    for process in multiprocessing.active_children():
+        process.terminate()
+    pool.shutdown(cancel_futures=True)
+
+
 def _prepare_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between jobs
     # Pyomo makes a lock of multiprocessing; of this kind it is nothing that a terminated process
     # would leave behind in the system.
     multiprocessing.set_start_method("fork", force=True)
+
+
+def _run_in_worker(job: Job) -> AttackResult | Failure:
+    signal.signal(signal.SIGINT, _interrupt_once)
+    try:
+        return job.run()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt_once(signum: int, frame: Any) -> None:
+    """A terminal and the main process may both tell of one Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -12,8 +12,8 @@ import solvers
 from bnnopt.formulations.goals import add_budgets, demand_flip, set_stage
 from bnnopt.formulations.names import STRENGTHENINGS, check_names
 from bnnopt.formulations.paper import paper_model
-from bnnopt.formulations.tight import tight_model
 from bnnopt.formulations.stopping import NO_LIMITS, BuildLimits
+from bnnopt.formulations.tight import tight_model
 from bnnopt.instance import AttackInstance
 
 __all__ = ["attack_model", "model_size"]
@@ -58,9 +58,7 @@ def attack_model(
         if formulation == "paper":
             model = paper_model(instance, limits)
         else:
-            model = tight_model(
-                instance, strengthen, with_pixels=with_pixels, limits=limits
-            )
+            model = tight_model(instance, strengthen, with_pixels=with_pixels, limits=limits)
         if with_pixels:
             add_budgets(model, instance)
         goal = instance.sought

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import block_array, csr_array, eye_array, hstack, vstack
+from scipy.sparse import block_array, csr_array, diags_array, eye_array, hstack, vstack
 
 from bnnopt.instance import AttackInstance
 from solvers import CompiledModel
@@ -29,6 +29,7 @@ def pattern_model(
     *,
     box: tuple[FloatArray, FloatArray] | None = None,
     max_l1: float = np.inf,
+    max_pixels: int | None = None,
     whole: bool = False,
 ) -> CompiledModel:
     """A linear program that maximises the smallest slack over the rows of a sign pattern.
@@ -48,6 +49,8 @@ def pattern_model(
         Bounds on the levels z; the instance's `point_box` if not given.
     max_l1 : float
         Largest sum of changes, in levels.
+    max_pixels : int, optional
+        Most levels that change, which makes it a MILP.
     whole : bool
         Whether z takes whole levels only, which makes it a MILP.
 
@@ -80,7 +83,33 @@ def pattern_model(
         upper=np.concatenate([high, [depth], np.full(k, np.inf)]),
         integer=np.arange(n + 1 + k) < (n if whole else 0),
     )
+    if max_pixels is not None:
+        pattern = _limit_l0(pattern, instance.levels, max_pixels)
     return _limit_l1(pattern, instance.levels, max_l1) if np.isfinite(max_l1) else pattern
+
+
+def _limit_l0(pattern: CompiledModel, image: FloatArray, max_pixels: int) -> CompiledModel:
+    """A binary for each of the first n columns says whether it leaves the image; limit their sum.
+
+    Row by row: ``z - up c <= image``, ``z + down c >= image``, and the sum.
+    """
+    n, others = len(image), pattern.num_columns - len(image)
+    up, down = pattern.upper[:n] - image, image - pattern.lower[:n]
+    still, none = csr_array((n, others)), np.full(n, np.inf)
+    rises = hstack([eye_array(n), still, diags_array(-up)])
+    falls = hstack([eye_array(n), still, diags_array(down)])
+    number = hstack([csr_array((1, n + others)), csr_array(np.ones((1, n)))])
+    before = hstack([pattern.matrix, csr_array((pattern.num_rows, n))])
+    return replace(
+        pattern,
+        objective=np.concatenate([pattern.objective, np.zeros(n)]),
+        matrix=csr_array(vstack([before, rises, falls, number])),
+        row_lower=np.concatenate([pattern.row_lower, -none, image, [-np.inf]]),
+        row_upper=np.concatenate([pattern.row_upper, image, none, [max_pixels]]),
+        lower=np.append(pattern.lower, np.zeros(n)),
+        upper=np.append(pattern.upper, np.ones(n)),
+        integer=np.append(pattern.integer, np.ones(n, dtype=bool)),
+    )
 
 
 def _limit_l1(pattern: CompiledModel, image: FloatArray, max_l1: float) -> CompiledModel:

@@ -19,6 +19,7 @@ __all__ = ["next_set"]
 
 Array = Any
 
+
 @compiled
 def next_set(region: Region, tree: Tree, worth: float) -> bool:
     """Go to the next set of the present node's subtree that is worth it: ``tree.place``.

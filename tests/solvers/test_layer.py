@@ -42,7 +42,8 @@ class PuppetSession(Session):
 
     def _run(self, options: SolveOptions) -> Outcome:
         assert isinstance(self.solver, Puppet)
-        return Outcome(**self.solver.says)
+        says = self.solver.says
+        return Outcome(**says.pop(0) if isinstance(says, list) else says)
 
     def _close(self) -> None:
         self.pushed.append("closed")
@@ -54,7 +55,8 @@ class Puppet(Solver):
     install: ClassVar[str] = "pip install puppet"
     licence: ClassVar[str] = "MIT"
     capabilities: ClassVar[Capabilities] = Capabilities(False, False, False, False, False)
-    says: ClassVar[dict[str, Any]] = {}
+    says: ClassVar[dict[str, Any] | list[dict[str, Any]]] = {}
+    """What each run reports; a list has one for each."""
 
     def _open(self, model: CompiledModel) -> Session:
         return PuppetSession(self, model)
@@ -121,12 +123,139 @@ def test_an_optimum_that_its_bound_does_not_prove_is_no_optimum(
     assert "does not prove" in result.message
 
 
+def test_an_optimum_without_a_point_is_none(
+    puppet: type[Puppet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = say(monkeypatch, termination=Termination.OPTIMAL, bound=0.0)
+    assert result.termination is Termination.ERROR
+    assert "gives no point" in result.message
+
+
+def claimed(start: Any, options: SolveOptions | None = None) -> solvers.SolveResult:
+    """What becomes of the puppet's claim where a start is known; (0, 0, 0) is feasible, at 0."""
+    with Puppet().session(knapsack(items=3, rows=1, maximise=False)) as session:
+        session.set_start(start)
+        return session.solve(options)
+
+
+@pytest.mark.parametrize("says", [{"termination": Termination.INFEASIBLE}, {"bound": 5.0}])
+def test_a_claim_that_the_starting_point_refutes_is_an_error(
+    puppet: type[Puppet], monkeypatch: pytest.MonkeyPatch, says: dict[str, Any]
+) -> None:
+    says = {"termination": Termination.TIME_LIMIT} | says
+    monkeypatch.setattr(Puppet, "says", says)
+    result = claimed(np.zeros(3))
+    assert result.termination is Termination.ERROR
+    assert result.bound is None
+    assert "the starting point" in result.message
+    # A start that is infeasible, or incomplete, refutes nothing; nor one beyond the cutoff.
+    for start, options in (
+        (np.ones(3), None),
+        ([0.0, np.nan, 0.0], None),
+        (np.zeros(3), SolveOptions(cutoff=-1.0)),
+    ):
+        assert claimed(start, options).termination is says["termination"]
+
+
+@pytest.mark.parametrize("ended", [Termination.OPTIMAL, Termination.TIME_LIMIT])
+def test_a_bound_is_never_beyond_the_cutoff(
+    puppet: type[Puppet], monkeypatch: pytest.MonkeyPatch, ended: Termination
+) -> None:
+    # Solvers drop what is beyond the cutoff, so that what they search next has a higher bound.
+    monkeypatch.setattr(Puppet, "says", {"termination": ended, "values": np.zeros(3), "bound": 0.0})
+    result = claimed(np.zeros(3), SolveOptions(cutoff=-40.0))
+    assert not result.has_solution
+    assert result.bound == -40.0
+    expected = Termination.INFEASIBLE if ended is Termination.OPTIMAL else ended
+    assert result.termination is expected
+
+
+def test_an_optimum_within_its_gap_but_beyond_the_cutoff_does_not_prove_infeasible(
+    puppet: type[Puppet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says = {"termination": Termination.OPTIMAL, "values": np.zeros(3), "bound": -90.0}
+    monkeypatch.setattr(Puppet, "says", says)
+    result = claimed(None, SolveOptions(cutoff=-40.0, absolute_gap=100.0))
+    assert (result.termination, result.bound) == (Termination.ERROR, -90.0)
+    assert "smaller gap" in result.message
+
+
+EITHER: dict[str, Any] = {"termination": None, "raw_status": "either"}
+POINT: dict[str, Any] = {"termination": Termination.OPTIMAL, "values": np.zeros(3), "bound": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("says", "cutoff", "ending"),
+    [
+        ([EITHER, POINT], None, Termination.UNBOUNDED),
+        ([EITHER, POINT | {"termination": Termination.TIME_LIMIT}], None, Termination.UNBOUNDED),
+        ([EITHER, {"termination": Termination.INFEASIBLE}], None, Termination.INFEASIBLE),
+        ([EITHER, EITHER], None, Termination.INFEASIBLE),
+        ([EITHER, {"termination": Termination.TIME_LIMIT}], None, Termination.TIME_LIMIT),
+        ([EITHER, POINT | {"values": np.full(3, 0.5)}], None, Termination.ERROR),
+        ([EITHER, {"termination": Termination.OPTIMAL}], None, Termination.ERROR),
+        # Infeasible because of the cutoff is not unbounded.
+        ([EITHER, POINT], -1.0, Termination.INFEASIBLE),
+        ([EITHER, EITHER, POINT], -1.0, Termination.UNBOUNDED),
+    ],
+)
+def test_infeasible_or_unbounded_is_told_apart_by_a_point(
+    puppet: type[Puppet],
+    monkeypatch: pytest.MonkeyPatch,
+    says: list[dict[str, Any]],
+    cutoff: float | None,
+    ending: Termination,
+) -> None:
+    monkeypatch.setattr(Puppet, "says", list(says))
+    result = claimed(None, SolveOptions(cutoff=cutoff))
+    assert result.termination is ending
+    assert result.raw_status.startswith("either")
+    assert bool(result.message) == (ending is Termination.ERROR)
+
+
+def test_the_objective_is_back_after_a_run_without_it_that_failed(
+    puppet: type[Puppet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Puppet, "says", [dict(EITHER)])
+    with Puppet().session(knapsack(items=3, rows=1)) as session:
+        cost = session.cost.copy()
+        with pytest.raises(IndexError):  # the puppet has nothing more to say
+            session.solve()
+        assert np.array_equal(session.cost, cost)
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("Solve error", "smaller constants"),
+        ("Unknown", "smaller constants"),
+        ("Stopped on difficulties", "smaller constants"),
+        ("NUMERIC", "smaller constants"),
+        ("Memory limit reached", "fewer threads"),
+        ("memlimit", "fewer threads"),
+        ("MEM_LIMIT", "fewer threads"),
+        ("Not Set", "another solver"),
+        ("", "another solver"),
+    ],
+)
+def test_an_error_says_what_happened_and_what_to_try(
+    puppet: type[Puppet], monkeypatch: pytest.MonkeyPatch, status: str, advice: str
+) -> None:
+    result = say(monkeypatch, termination=Termination.ERROR, raw_status=status)
+    assert result.message.startswith("puppet")
+    assert status in result.message
+    assert advice in result.message
+    assert "\n" not in result.message
+
+
 def test_an_unsupported_option_is_an_error(puppet: type[Puppet]) -> None:
     with pytest.raises(solvers.UnsupportedOptionError, match="one thread"):
         solvers.solve(knapsack(), "puppet", threads=2)
     session = puppet().session(knapsack())
     with pytest.raises(solvers.UnsupportedOptionError, match="one thread"):
         session.solve(SolveOptions(threads=2))
+    with pytest.raises(solvers.UnsupportedOptionError, match="no node limit"):
+        session.solve(SolveOptions(node_limit=5))
 
 
 def test_a_session_is_closed_even_after_an_error(puppet: type[Puppet]) -> None:

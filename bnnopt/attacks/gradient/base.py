@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from bnnopt.arguments import read_whole
 from bnnopt.attacks.base import Attack
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.gradient.ascent import DTYPE, Ascent, find_device, threads
 from bnnopt.attacks.gradient.rows import Rows
 from bnnopt.attacks.limits import Limits
-from bnnopt.arguments import read_whole
 from bnnopt.errors import InputError
 from bnnopt.instance import AttackInstance
 from bnnopt.result import AttackResult
