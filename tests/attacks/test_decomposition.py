@@ -267,3 +267,34 @@ def test_it_ends_with_what_the_whole_model_says(
     few = MilpAttack(strengthen=strengthen)(setting.instance, Limits(effort=1))
     assert few.status is not Status.ERROR
     assert few.bound is None or few.bound >= ours.objective or goal == "flip"
+
+
+@pytest.mark.parametrize("goal", ["margin", "flip"])
+@pytest.mark.parametrize("termination", ["error", "interrupted", "time_limit", "infeasible"])
+def test_a_solver_that_stops_ends_the_search_and_proves_what_it_proved(
+    goal: str, termination: str
+) -> None:
+    setting = Setting(5, "continuous", goal=goal)
+    calls = []
+
+    class Stopped:
+        name = "stopped"
+
+        def solve(self, *_: Any) -> solvers.SolveResult:
+            calls.append(termination)
+            assert len(calls) < 4
+            reason = solvers.Termination(termination)
+            return solvers.SolveResult(reason, interrupted=termination == "interrupted", nodes=2)
+
+    adapter: Any = Stopped()
+    found = Decomposition(setting.instance, adapter, Limits(), ()).run()
+    # Out of the early share of its time, it gets the rest.
+    assert len(calls) == (2 if termination == "time_limit" else 1)
+    assert found.iterations == 2 * len(calls)
+    assert found.no_flip == (goal == "flip" and termination == "infeasible")
+    assert found.interrupted == (termination == "interrupted")
+    assert bool(found.message) == (termination == "error")
+    most = float(setting.model.largest_margin) * setting.instance.of_margins.unit
+    assert found.bound is not None
+    if not found.no_flip:
+        assert found.bound == most
