@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: attack test lint docs zoo clean
+.PHONY: attack test lint smoke docs zoo clean
 
 attack: $(VENV)/.installed-attack
 	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.006 \
@@ -16,6 +16,10 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# README's pip line, without constraints.txt, in a temporary environment, and a few commands there.
+smoke:
+	python3 .ci/smoke.py
 
 # The pages, into site/; whatever mkdocs warns of is an error.
 docs: $(VENV)/.installed-test
