@@ -146,14 +146,16 @@ class Margins:
         The margin of the best target lies on that target's lattice. Solvers prove a bound up
         to their tolerance only, so a value just below a lattice value counts as on it.
         """
-        rounded = []
-        for c in self._targets:
-            lattice = self.lattice(c)
-            if lattice is None:
-                return bound
-            offset, step = lattice
-            rounded.append(offset + step * np.floor((bound - offset) / step + SOLVER_LATTICE_SHARE))
-        return float(max(rounded))
+        return max(self._round_bound(c, bound) for c in self._targets)
+
+    def _round_bound(self, target: int, bound: float) -> float:
+        lattice, (gain, constant) = self.lattice(target), self._terms[target]
+        if not gain.any():  # a single margin
+            return constant if bound >= constant - self.gap else -np.inf
+        if lattice is None:
+            return bound
+        offset, step = lattice
+        return float(offset + step * np.floor((bound - offset) / step + SOLVER_LATTICE_SHARE))
 
     @property
     def gap(self) -> float:

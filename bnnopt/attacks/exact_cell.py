@@ -28,7 +28,7 @@ STEPS = 3
 """Grid steps to either side of a point within which another one is looked for."""
 
 SEARCH_NODES = 2000
-"""Of the solver that looks; most cells take one."""
+"""Of the solver that looks; most cells take one. Not a time, so that a search repeats itself."""
 
 
 class ExactCell:
@@ -114,30 +114,31 @@ class ExactCell:
             moves = np.abs(levels * self._step - self._image) > STEPS
             low, high = np.where(moves, low, self._image), np.where(moves, high, self._image)
         start = np.clip(np.round(levels * self._step).astype(np.int64), low, high)
-        least, most = np.maximum(low - start, -STEPS), np.minimum(high - start, STEPS)
-        rows, needed = self._rows, self._needed - self._rows @ start
-        if self._l1_point_levels != np.inf:
-            side = np.sign(start - self._image)
-            # A change keeps its side, so that its size is linear.
-            least = np.where(side > 0, np.maximum(least, self._image - start), least)
-            most = np.where(side < 0, np.minimum(most, self._image - start), most)
-            least, most = np.where(side == 0, 0, least), np.where(side == 0, 0, most)
-            spent = int(np.abs(start - self._image).sum())
-            rows = np.vstack([rows, -side])
-            needed = np.append(needed, spent - int(self._l1_point_levels))
-        found = _solve(rows, needed, least, most, time_limit)
-        if found is None or not self.has(start + found):
+        low, high = np.maximum(low, start - STEPS), np.minimum(high, start + STEPS)
+        if np.any(low > high):
             return None
-        return np.asarray((start + found) / self._step)
+        # z = image + rise - fall, each counted from the least that it has near the start.
+        rises = np.maximum(low - self._image, 0), np.maximum(high - self._image, 0)
+        falls = np.maximum(self._image - high, 0), np.maximum(self._image - low, 0)
+        base = self._image + rises[0] - falls[0]
+        rows, needed = np.hstack([self._rows, -self._rows]), self._needed - self._rows @ base
+        if self._l1_point_levels != np.inf:
+            left = int(self._l1_point_levels) - int((rises[0] + falls[0]).sum())
+            rows = np.vstack([rows, -np.ones((1, 2 * len(base)), dtype=np.int64)])
+            needed = np.append(needed, -left)
+        most = np.concatenate([rises[1] - rises[0], falls[1] - falls[0]])
+        found = _solve(rows, needed, most, time_limit)
+        if found is None:
+            return None
+        z = base + found[: len(base)] - found[len(base) :]
+        return np.asarray(z / self._step) if self.has(z) else None
 
 
 def _solve(
-    rows: IntArray, needed: IntArray, least: IntArray, most: IntArray, time_limit: float | None
+    rows: IntArray, needed: IntArray, most: IntArray, time_limit: float | None
 ) -> IntArray | None:
-    """Whole d with ``rows @ d >= needed`` between its bounds, if the solver finds one."""
-    if np.any(least > most):
-        return None
-    n = len(least)
+    """Whole d from 0 to `most` with ``rows @ d >= needed``, if the solver finds one."""
+    n = len(most)
     model = solvers.CompiledModel(
         name="cell",
         maximize=False,
@@ -146,13 +147,12 @@ def _solve(
         matrix=csr_array(rows.astype(np.float64)),
         row_lower=needed.astype(np.float64),
         row_upper=np.full(len(needed), np.inf),
-        lower=least.astype(np.float64),
+        lower=np.zeros(n),
         upper=most.astype(np.float64),
         integer=np.ones(n, dtype=bool),
     )
-    options = solvers.SolveOptions(time_limit=time_limit, node_limit=SEARCH_NODES)
     with solvers.get("highs").session(model) as session:
-        solved = session.solve(options)
+        solved = session.solve(solvers.SolveOptions(time_limit=time_limit, node_limit=SEARCH_NODES))
     if solved.interrupted:
         raise KeyboardInterrupt
     return None if solved.values is None else np.round(solved.values.array).astype(np.int64)

@@ -88,7 +88,7 @@ class FlipSearch:
     def wanted(self, target: int) -> float:
         """The margin of `target` from which on a set is of interest: a flip, or a better one."""
         if self.instance.sought.needs_flip:
-            return max(self.margins.least_flip(target), self.best)
+            return self.margins.least_flip(target)
         lattice = self.margins.lattice(target)
         if lattice is None:
             return self.best + MARGIN_STEP * self.margins.unit
@@ -141,6 +141,8 @@ class FlipSearch:
 
     def is_wanted(self, target: int, margin: float) -> bool:
         """Whether a set of this margin is better than the best point, or is to be ruled out."""
+        if self.instance.sought.needs_flip and self.has_flip:
+            return False  # any flip will do
         return margin > self.best or margin >= self.wanted(target)
 
     def take(self, target: int, members: IntArray, u: FloatArray | None) -> bool:

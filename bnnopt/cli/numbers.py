@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 __all__ = ["at_least", "at_most"]
 
@@ -22,5 +22,6 @@ def at_least(value: float | None, digits: int = DIGITS) -> str:
 def _rounded(value: float | None, digits: int, rounding: str) -> str:
     if value is None:
         return ""
-    number = Context(prec=digits, rounding=rounding).create_decimal(Decimal(value))
+    # Of the shortest text that is the number, so that 0.004 stays 0.004.
+    number = Context(prec=digits, rounding=rounding).create_decimal(repr(float(value)))
     return f"{float(number):.{digits}g}"
