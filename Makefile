@@ -3,11 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-<<<<<<< HEAD
-.PHONY: attack test lint mutants docs zoo clean
-=======
-.PHONY: attack test lint smoke docs zoo clean
->>>>>>> f019717d8c4affeda1aa5b64d062aa453ae3ceb6
+.PHONY: attack test lint mutants smoke docs zoo clean
 
 attack: $(VENV)/.installed-attack
 	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.006 \
@@ -21,15 +17,13 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-<<<<<<< HEAD
 # Does every small error in the code that proofs rest on make a test fail? A fixed sample of errors.
 mutants: $(VENV)/.installed-test
 	$(BIN)/python -m tests.mutants
-=======
+
 # README's pip line, without constraints.txt, in a temporary environment, and a few commands there.
 smoke:
 	python3 .ci/smoke.py
->>>>>>> f019717d8c4affeda1aa5b64d062aa453ae3ceb6
 
 # The pages, into site/; whatever mkdocs warns of is an error.
 docs: $(VENV)/.installed-test
