@@ -37,9 +37,11 @@ def setting(seed: int, **options: Any) -> tuple[AttackInstance, Any, np.ndarray]
     image = np.full(4, 3.0 / 7.0)
     instance = AttackInstance(network, image, 3 / 7, domain="pixels", **options)
     model = pyo.ConcreteModel()
-    model.p = pyo.Var(range(4), domain=pyo.Integers, bounds=lambda _, i: (-3, 3 if i else 1))
+    one_sided = seed % 3 == 0  # as where pixels may only rise
+    ends = [(0 if one_sided else -3, 3 if i else 1) for i in range(4)]
+    model.p = pyo.Var(range(4), domain=pyo.Integers, bounds=lambda _, i: ends[i])
     model.margin = pyo.Var(bounds=(-20, 20))
-    change = np.clip(rng.integers(-3, 4, 4) * (rng.random(4) < 0.6), -3, [1, 3, 3, 3])
+    change = np.clip(rng.integers(-3, 4, 4) * (rng.random(4) < 0.6), *np.transpose(ends))
     return instance, model, change.astype(float)
 
 

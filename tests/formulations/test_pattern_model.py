@@ -13,7 +13,7 @@ from scipy.optimize import linprog
 
 import solvers
 from bnnopt import AttackInstance
-from bnnopt.attacks.reachability import Reachability
+from bnnopt.attacks.reachability import Reach, Reachability
 from bnnopt.formulations.pattern import SLACK, pattern_model
 from tests.helpers import random_image, random_network
 
@@ -105,6 +105,11 @@ def test_in_whole_levels_a_pattern_has_a_point_where_enumeration_finds_one(
             assert reach.slack == pytest.approx(min(best, 0.0), abs=1e-6)
             assert reach.point is not None
             assert slack_at(instance, neurons, signs, np.round(reach.point)) >= reach.slack - 1e-6
+
+
+def test_what_is_known_of_a_pattern_is_complete_unless_it_says_otherwise() -> None:
+    assert not Reach(None, None, np.zeros(1)).interrupted
+    assert Reach(None, None, np.zeros(1)).most_slack is None
 
 
 def test_bounds_may_be_others_and_depth_and_rows_are_as_stated() -> None:

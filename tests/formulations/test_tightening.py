@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+import solvers
 from bnnopt.formulations.tightening import ProgramBudget, linear_ranges
 
 
@@ -76,3 +79,30 @@ def test_an_optimum_a_little_below_a_whole_number_counts_as_it(off: float, most:
     lower, upper = linear_ranges(model, list(model.x.values()), np.ones((1, 3)), ProgramBudget())
     assert upper.tolist() == [most]
     assert lower.tolist() == [3.0 - most]
+
+
+@pytest.mark.parametrize(
+    ("termination", "bound"),
+    [("time_limit", 0.0), ("error", None), ("infeasible", None), ("optimal", None)],
+)
+def test_a_program_that_was_not_solved_says_nothing(termination: str, bound: float | None) -> None:
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2), domain=pyo.Binary)
+    model.row = pyo.Constraint(expr=model.x[0] + model.x[1] <= 1)
+
+    class Stopped:
+        def session(self, _: Any) -> Any:
+            return nullcontext(self)
+
+        def set_objective(self, _: Any) -> None:
+            pass
+
+        def solve(self, _: Any) -> Any:
+            return solvers.SolveResult(solvers.Termination(termination), bound=bound)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solvers, "get", lambda _: Stopped())
+        lower, upper = linear_ranges(
+            model, list(model.x.values()), np.array([[1.0, -1.0]]), ProgramBudget()
+        )
+    assert (lower.tolist(), upper.tolist()) == ([-1.0], [1.0])

@@ -52,19 +52,24 @@ class Code:
 
 @dataclass(frozen=True)
 class Equivalent:
-    """Mutants that change no claim: those of a line, or the one that makes it another line."""
+    """Mutants that change no claim: those of a line, or the one that makes it another line.
+
+    A line that a function has twice may be told by its number, from 0.
+    """
 
     file: str
     before: str
     reason: str
     function: str = ""
     after: str | None = None
+    number: int | None = None
 
     def is_of(self, mutant: Mutant) -> bool:
         """Whether it speaks of a mutant."""
         mine = self.file, self.function, self.before
         theirs = mutant.file, mutant.function, mutant.before
-        return mine == theirs and self.after in (None, mutant.after)
+        is_there = mine == theirs and self.number in (None, mutant.number)
+        return is_there and self.after in (None, mutant.after)
 
 
 def codes() -> list[Code]:

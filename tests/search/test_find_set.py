@@ -18,10 +18,10 @@ seeds = st.integers(0, 10**6)
 
 
 def blank_room(k: int) -> Room:
-    one = np.ones(1)
+    one, small = np.ones(1), np.ones((k, 1), dtype=np.float32)
     region = Region(np.ones((k, 1)), one, np.ones(k), np.ones(k), 1.0, 0, 0.0)
     empty = np.zeros((0, 1))
-    terms = MarginTerms(one, np.ones((k, 1)), np.zeros((0, 1, 1)), empty, one, 0.0)
+    terms = MarginTerms(small[0], small, np.zeros((0, 1, 1)), empty, one, 0.0)
     return new_room(region, terms)
 
 

@@ -14,6 +14,7 @@ from bnnopt.flips import Flips, flip_origin
 from bnnopt.search.problem import (
     Region,
     budget_multiplier,
+    certain_by,
     margin_terms,
     region_of,
     sorted_flips,
@@ -104,6 +105,21 @@ def test_a_region_has_the_pixels_that_move_and_a_curvature_that_is_large_enough(
     assert largest <= region.curvature <= 1.01 * largest + 1e-12
     assert region_of(flips).always == 0
     assert region_of(flips).rate == 0.0
+
+
+def test_a_sum_must_fail_by_what_its_rows_can_be_off() -> None:
+    one = np.ones(1)
+    region = Region(np.ones((1, 1)), one, one, one, 1.0, 0, 0.0)
+    assert certain_by(region, 1e6) == 1e-6
+    assert certain_by(region._replace(rounding=1e-6), 0.5) == 1e-6
+    assert certain_by(region._replace(rounding=1e-6), 3.0) == 3.0 * 1e-6
+    flips = random_region_flips(np.array([2.0**30, 0.0, 2.0**29]))
+    assert region_of(flips).rounding == 2.0 * 2.0**-36 * 1.5 * 2.0**30
+
+
+def random_region_flips(radius: np.ndarray) -> Flips:
+    two = np.ones(2)
+    return Flips(np.arange(2), two.astype(np.int8), np.ones((2, len(radius))), two, two, radius)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 4, 9, 10])
