@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: attack test lint mutants smoke docs zoo clean
+.PHONY: attack test lint smoke mutants docs zoo clean
 
 attack: $(VENV)/.installed-attack
 	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.006 \
@@ -17,13 +17,13 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Does every small error in the code that proofs rest on make a test fail? A fixed sample of errors.
-mutants: $(VENV)/.installed-test
-	$(BIN)/python -m tests.mutants
-
 # README's pip line, without constraints.txt, in a temporary environment, and a few commands there.
 smoke:
 	python3 .ci/smoke.py
+
+# Does every small error in the code that proofs rest on make a test fail? A fixed sample of errors.
+mutants: $(VENV)/.installed-test
+	$(BIN)/python -m tests.mutants
 
 # The pages, into site/; whatever mkdocs warns of is an error.
 docs: $(VENV)/.installed-test

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -75,31 +76,6 @@ def test_unstable_neurons_are_counted_for_many_images_as_for_one(
     assert count_unstable(network, images, epsilon).tolist() == expected
 
 
-@given(network=networks, seed=st.integers(0, 99), target=st.sampled_from(["runner-up", 1, 2, "u"]))
-def test_margins_lie_on_the_lattice_and_rounding_a_bound_keeps_them(
-    network: BinarizedNetwork, seed: int, target: int | str
-) -> None:
-    image = random_image(network, seed)
-    target = "untargeted" if target == "u" else target
-    if target == network.predict(image):
-        target = 0
-    instance = AttackInstance(network, image, 0.5, target=target)
-    for margin in instance.margins(points(instance, 20, seed)):
-        assert instance.round_bound(margin) == margin
-        assert instance.round_bound(margin + 0.7) >= margin
-        assert any(
-            (margin - offset) % step == 0
-            for offset, step in (instance.lattice(t) for t in instance.targets)  # type: ignore[misc]
-        )
-
-
-def test_a_batchnorm_head_has_no_lattice() -> None:
-    network = random_network(0, head="batchnorm")
-    instance = AttackInstance(network, random_image(network, 0), 0.1)
-    assert instance.lattice(instance.targets[0]) is None
-    assert instance.round_bound(1.23) == 1.23
-
-
 def test_the_runner_up_is_the_second_logit_with_the_lowest_index_on_ties() -> None:
     base = random_network(0, classes=4)
     weight = np.ones((4, 3))
@@ -138,13 +114,15 @@ def test_epsilon_zero_leaves_one_point_and_one_leaves_every_image() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epsilon": -0.1}, r"\[0, 1\]"),
-        ({"epsilon": 1.1}, r"\[0, 1\]"),
-        ({"epsilon": float("nan")}, r"\[0, 1\]"),
+        ({"epsilon": -0.1}, "from 0 to 1, not -0.1"),
+        ({"epsilon": 1.1}, "lie in \\[0, 1\\]"),
+        ({"epsilon": float("nan")}, '"8/255", not nan'),
+        ({"ties": "sometimes"}, "unknown ties"),
+        ({"source": 7}, "source must be a class number"),
         ({"domain": "pixel"}, "did you mean 'pixels'"),
         ({"target": "second"}, "runner-up, untargeted"),
-        ({"target": 3}, "not a class"),
-        ({"target": -1}, "not a class"),
+        ({"target": 3}, "a class number from 0 to 2"),
+        ({"target": -1}, "a class number from 0 to 2"),
         ({"target": "source"}, "unknown target"),
         ({"image": [0.3, 0.3, 0.3, 0.3], "domain": "pixels"}, "whole levels"),
         ({"image": np.zeros((2, 4))}, "one image"),
@@ -164,3 +142,66 @@ def test_the_prediction_itself_is_no_target() -> None:
         AttackInstance(network, image, 0.1, target=network.predict(image))
     with pytest.raises(UnknownNameError):
         AttackInstance(network, image, 0.1, domain="discrete")  # type: ignore[arg-type]
+
+
+def test_epsilon_is_exactly_what_was_written() -> None:
+    network = zoo.load("fashion-mnist-2x100")
+    image = np.full(784, 102 / 255)
+    # 102/255 and a tenth are a half: 127.5 levels, which float64 sums miss.
+    for epsilon in (0.1, "0.1", "1/10", np.float32(0.1), Fraction(1, 10)):
+        low, high = AttackInstance(network, image, epsilon).box  # type: ignore[arg-type]
+        assert (low[0], high[0]) == (76.5, 127.5)
+    for epsilon in (8 / 255, "8/255"):
+        low, high = AttackInstance(network, image, epsilon).box  # type: ignore[arg-type]
+        assert (low[0], high[0]) == (94.0, 110.0)
+
+
+def test_a_budget_between_grid_values_is_rounded_out_for_bounds_and_in_for_points() -> None:
+    network = random_network(0)
+    image = np.full(4, 3 / 7)
+    instance = AttackInstance(network, image, "1/3", max_l1="1/3")
+    exact, step = Fraction(7, 3), Fraction(1, 2**20)
+    (low, high), (inner_low, inner_high) = instance.box, instance.point_box
+    assert Fraction(high[0]) - 3 - step < exact < Fraction(high[0]) - 3
+    assert Fraction(inner_high[0]) - 3 < exact < Fraction(inner_high[0]) - 3 + step
+    assert (low[0], inner_low[0]) == (6 - high[0], 6 - inner_high[0])
+    assert Fraction(instance.l1_point_levels) < exact < Fraction(instance.l1_levels)
+
+
+@given(seed=st.integers(0, 10**6), levels=st.sampled_from([1, 7, 255, 65535]))
+def test_every_image_within_epsilon_is_seen_within_the_box(seed: int, levels: int) -> None:
+    # Also images between grid values, which are seen as the nearer one, and their changes too.
+    rng = np.random.default_rng(seed)
+    network = random_network(seed % 50, levels=levels)
+    steps = Fraction(1, levels * 2**20)
+    base = [int(k) for k in rng.integers(0, levels * 2**20 - 4, 4)]
+    image = np.array([float((k + Fraction(1, 2)) * steps) for k in base])
+    epsilon = float(rng.integers(1, 4) * steps)
+    instance = AttackInstance(network, image, epsilon)
+    for sign in rng.choice([-1.0, 1.0], (6, 4)):
+        changed = image + sign * epsilon
+        if np.all((changed >= 0) & (changed <= 1)):
+            z = network.levels_of(changed)[0]
+            assert np.all((instance.box[0] <= z) & (z <= instance.box[1]))
+            assert instance.admits(changed)
+
+
+def test_a_given_source_is_the_class_that_flips_leave() -> None:
+    network = random_network(0, classes=4)
+    image = random_image(network, 0)
+    predicted = network.predict(image)
+    other = (predicted + 1) % 4
+    instance = AttackInstance(network, image, 0.1, source=other, target="untargeted")
+    assert instance.source == other
+    assert other not in instance.targets
+    # The prediction beats it at the image already.
+    assert instance.are_flips(instance.levels[None])[0]
+
+
+def test_class_names_are_targets_and_sources() -> None:
+    network = zoo.load("fashion-mnist-2x100")
+    image = np.full(784, 102 / 255)
+    instance = AttackInstance(network, image, 0.1, target="Bag", source="Shirt")
+    assert (instance.target, instance.source) == (8, 6)
+    with pytest.raises(UnknownNameError, match="did you mean 'Sandal'"):
+        AttackInstance(network, image, 0.1, target="Sandals")

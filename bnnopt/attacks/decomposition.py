@@ -102,7 +102,7 @@ class Decomposition:
         model = attack_model(
             instance, "tight", self._strengthen, with_pixels=False, limits=self._deadline
         )
-        self._model, self._findings.size = model, model_size(model)
+        self._model = model
         self._bound = float(model.largest_margin) * instance.of_margins.unit
         if instance.sought.needs_flip:
             minimise_demand(model, self._flips)
@@ -138,6 +138,8 @@ class Decomposition:
     def _solve(self) -> solvers.SolveResult | None:
         """Solve the relaxation as it stands; None if there is nothing left to do."""
         seeks_flip = self._instance.sought.needs_flip
+        compiled = solvers.compile_model(self._model, lambda: self._deadline.passed)
+        self._findings.size = self._findings.size or model_size(self._model, compiled)
         part = self._deadline.share(EARLY_SHARE if self._is_early else LATE_SHARE)
         margins = self._instance.of_margins
         options = solvers.SolveOptions(
@@ -148,7 +150,7 @@ class Decomposition:
             relative_gap=0.0,  # a large bias must not widen it
             absolute_gap=SOLVER_GAP if seeks_flip else margins.solver_gap,
         )
-        solved = self._adapter.solve(self._model, options)
+        solved = self._adapter.solve(compiled, options)
         self._nodes += solved.nodes or 0
         self._deadline.spend(solved.nodes)
         self._findings.interrupted |= solved.interrupted

@@ -90,7 +90,7 @@ def keep_going(findings: Findings, work: Callable[[], None]) -> Findings:
         work()
     except KeyboardInterrupt:
         findings.interrupted = True
-    except OutOfTime:
+    except (OutOfTime, solvers.CompilationStoppedError):
         findings.cut_off = True
     except (solvers.SolverUnavailableError, solvers.UnsupportedOptionError):
         raise

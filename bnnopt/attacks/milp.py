@@ -112,7 +112,6 @@ class MilpAttack(Attack):
     def _solve_stages(self, findings: Findings, instance: AttackInstance, limits: Limits) -> None:
         deadline, goal = Deadline(limits), instance.sought
         model = attack_model(instance, self.formulation, self._strengthen, limits=deadline)
-        findings.size = model_size(model)
         findings.bound = float(model.largest_margin) * instance.of_margins.unit
         closed = _Closed(instance, model)
         solved: solvers.SolveResult | None = None
@@ -142,7 +141,9 @@ class MilpAttack(Attack):
         instance = closed.instance
         while True:
             building = deadline.elapsed
-            solved = self._adapter.solve(model, self._options(instance, limits, deadline))
+            compiled = solvers.compile_model(model, lambda: deadline.passed)
+            findings.size = findings.size or model_size(model, compiled)
+            solved = self._adapter.solve(compiled, self._options(instance, limits, deadline))
             deadline.spend(solved.nodes)
             self._record(instance, findings, solved, number, building)
             findings.cut_off |= deadline.passed
@@ -166,7 +167,6 @@ class MilpAttack(Attack):
         findings.interrupted |= solved.interrupted
         if solved.termination is solvers.Termination.ERROR:
             findings.message = f"{self.solver}: {solved.message or solved.raw_status}"
-            return
         if number == 0 and goal.needs_flip:
             findings.no_flip = solved.termination is solvers.Termination.INFEASIBLE
         if not goal.stages:

@@ -13,6 +13,7 @@ from bnnopt.campaign.store import Row, Store
 from bnnopt.errors import InputError, MissingDependencyError, StoreError
 from bnnopt.files import write_atomically
 from bnnopt.goal import DISTANCES
+from bnnopt.margins import Margins
 from bnnopt.network import BinarizedNetwork
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ RESULTS = (
     "verified",
     "wall_time",
     "iterations",
+    "prediction",
 )
+GOAL = ("goal_value", "goal_bound")
 
 
 def store_frame(store: Store) -> pd.DataFrame:
@@ -44,7 +47,8 @@ def store_frame(store: Store) -> pd.DataFrame:
     pandas.DataFrame
         Columns: ``key``, ``attack`` (the method's name in the spec), what defines the cell,
         ``state``, ``attempts``, ``worker`` and ``error``, and where it is done the keys of
-        ``AttackResult.as_dict()``, the distances, and ``normalized``: the margin over the
+        ``AttackResult.as_dict()``, the distances, the value and the bound of the goal's first
+        stage, and ``normalized``: the margin over the
         largest that any activations of the last hidden layer have. Two networks of one name
         are told apart by their hashes.
 
@@ -87,6 +91,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
         "epsilon": cell.epsilon,
         "domain": cell.domain,
         "goal": cell.goal,
+        "ties": cell.ties,
         "method": cell.method,
         "options": json.dumps(dict(cell.options), sort_keys=True),
         "solver": cell.solver,
@@ -95,6 +100,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
         "seed": cell.seed,
         "threads": cell.threads,
         "time_limit": cell.time_limit,
+        "effort": cell.effort,
         "state": row.state,
         "attempts": row.attempts,
         "worker": row.worker,
@@ -103,6 +109,9 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
     record = json.loads(row.record) if row.record else {}
     values |= {name: record.get(name) for name in RESULTS}
     values |= {name: record.get("distances", {}).get(name) for name in DISTANCES}
+    for name in GOAL:  # of its first stage; a flip, and records without one, have none
+        found = record.get(f"{name}s") or [None]
+        values[name] = found[0]
     values["normalized"] = None
     values["trace"] = json.dumps(record["trace"]) if record else None
     if record:
@@ -114,10 +123,9 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
 
 def _largest_margin(network: BinarizedNetwork, target: int, source: int) -> float:
     """The margin of the ideal activations of the last hidden layer (section 4 of the paper)."""
-    output = network.output
-    weight = output.scale[:, None] * output.weight
-    best = abs(weight[target] - weight[source]).sum() + output.bias[target] - output.bias[source]
-    return max(float(best), 1.0)
+    margins = Margins(network.output, source, [target], "never")
+    gain, constant = margins.terms(target)
+    return max(float(abs(gain).sum() + constant), margins.unit)
 
 
 def export_store(store: Store, path: str | os.PathLike[str]) -> int:

@@ -129,7 +129,7 @@ def _run(
             for result in run_jobs(jobs, workers):
                 if isinstance(result, Failure):
                     failures.append(result)
-                    progress.step(f"image {result.image}: {result.error}")
+                    progress.step()
                     continue
                 results.append(result)
                 progress.step(_line(result))

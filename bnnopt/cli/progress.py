@@ -52,9 +52,11 @@ class Progress:
         """An attack has found a better point."""
         self._bar.write(f"image {image}: {objective:g} after {seconds:.1f} s", file=sys.stderr)
 
-    def step(self, line: str) -> None:
-        """One attack is done; `line` says how it went."""
-        if self.is_live:
+    def step(self, line: str = "") -> None:
+        """One attack is done; `line` says how it went, unless that comes later."""
+        if not line:
+            pass
+        elif self.is_live:
             self._bar.write(line, file=sys.stderr)
         else:
             print(line, file=sys.stderr)

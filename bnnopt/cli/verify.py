@@ -63,7 +63,7 @@ def verify(network: str, images: str, bisect: bool, json_file: str | None, **opt
                 break
             if isinstance(found, Failure):
                 failures.append(found)
-                progress.step(f"image {index}: {found.error}")
+                progress.step()
                 continue
             last = found.certificates[-1] if isinstance(found, EpsilonBracket) else found
             row = _bracket_row(found) if isinstance(found, EpsilonBracket) else _row(found)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,9 @@ from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult
 
 __all__ = ["Failure", "Job", "attempt", "run_jobs"]
+
+LOOK_SECONDS = 0.2
+"""Between two looks at whether Ctrl-C came."""
 
 LAST_SECONDS = 10.0
 """What workers may take to hand back their incumbents after Ctrl-C."""
@@ -96,26 +100,39 @@ def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult | Failure]:
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
-    futures: list[Future[AttackResult | Failure]] = []
-    given: set[Future[AttackResult | Failure]] = set()
     try:
-        jobs = sorted(jobs, key=lambda job: -job.difficulty)
-        with single_threaded():
-            futures = [pool.submit(_run_in_worker, job) for job in jobs]
-        for future in as_completed(futures):
-            given.add(future)
-            yield future.result()
+        with _noted_interrupts() as interrupted:
+            jobs = sorted(jobs, key=lambda job: -job.difficulty)
+            with single_threaded():
+                futures = {pool.submit(_run_in_worker, job) for job in jobs}
+            while futures and not interrupted.is_set():
+                done, futures = wait(futures, LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+            if interrupted.is_set():
+                yield from _incumbents(futures)
+                raise KeyboardInterrupt
         pool.shutdown()
-    except KeyboardInterrupt:
-        yield from _incumbents(pool, [future for future in futures if future not in given])
-        raise
     except BaseException:
         _end(pool)
         raise
 
 
+@contextmanager
+def _noted_interrupts() -> Iterator[threading.Event]:
+    """Note Ctrl-C instead of raising it anywhere, so that no result is lost on its way."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _incumbents(
-    pool: ProcessPoolExecutor, futures: list[Future[AttackResult | Failure]]
+    futures: set[Future[AttackResult | Failure]],
 ) -> Iterator[AttackResult | Failure]:
     """What the workers have so far; those that a terminal has told already are told again."""
     running = [future for future in futures if not future.cancel()]
@@ -124,12 +141,9 @@ def _incumbents(
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGINT)
     done, _ = wait(running, LAST_SECONDS)
-    try:
-        for future in done:
-            with suppress(BrokenProcessPool, KeyboardInterrupt):
-                yield future.result()
-    finally:
-        _end(pool)
+    for future in done:
+        with suppress(BrokenProcessPool, KeyboardInterrupt):
+            yield future.result()
 
 
 def _end(pool: ProcessPoolExecutor) -> None:

@@ -68,9 +68,17 @@ def attack_model(
     return model
 
 
-def model_size(model: Any) -> dict[str, Any]:
-    """Variables, binaries, rows and nonzeros as a solver gets them; stable neurons by layer."""
-    compiled = solvers.compile_model(model)
+def model_size(model: Any, compiled: solvers.CompiledModel | None = None) -> dict[str, Any]:
+    """Variables, binaries, rows and nonzeros as a solver gets them; stable neurons by layer.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        By `attack_model`.
+    compiled : solvers.CompiledModel, optional
+        The same, where it is compiled already.
+    """
+    compiled = compiled or solvers.compile_model(model)
     binaries = sum(v.is_binary() for v in model.component_data_objects(pyo.Var, active=True))
     return {
         "variables": compiled.num_columns,

@@ -38,6 +38,9 @@ CELLS = {
 }
 """Columns of the table of all attacks, and their headings."""
 
+GOAL = {"goal": "goal", "goal_value": "goal's value", "goal_bound": "goal's bound"}
+"""Likewise, where a goal is another one than the margin or a flip."""
+
 
 def write_report(store: Store, folder: Path) -> Path:
     """Write the figures and the page of a store's finished cells.
@@ -133,7 +136,8 @@ def _summary(frame: Any) -> Any:
 
 
 def _cells(frame: Any) -> Any:
-    cells = frame[list(CELLS)].rename(columns=CELLS)
+    shown = CELLS | ({} if set(frame["goal"]) <= {"margin", "flip"} else GOAL)
+    cells = frame[list(shown)].rename(columns=shown)
     cells["flipped"] = frame["flipped"].map({1.0: "yes", 0.0: "no"})
     return cells
 

@@ -10,6 +10,7 @@ import pandas as pd
 from bnnopt.campaign.frame import store_frame
 from bnnopt.campaign.store import Store
 from bnnopt.errors import InputError
+from bnnopt.result import Status
 
 __all__ = ["INSTANCE", "finished", "incumbents"]
 
@@ -21,8 +22,9 @@ def finished(store: Store) -> pd.DataFrame:
     """The cells that are done, with columns for the report beside those of `store_frame`.
 
     ``series``: the attack's name, with the solver where the campaign has it on several;
-    ``architecture``: the network as axes call it; ``proved``: whether the status is optimal;
-    ``gap``: how far the normalized objective is below the best of any attack.
+    ``architecture``: the network as axes call it; ``proved``: whether the status is
+    optimal or infeasible; ``gap``: how far the normalized objective is below the best of any
+    attack.
 
     Raises
     ------
@@ -37,7 +39,7 @@ def finished(store: Store) -> pd.DataFrame:
     several = frame["attack"] + " (" + frame["solver"].fillna("") + ")"
     frame["series"] = frame["attack"].where(solvers <= 1, several)
     frame["architecture"] = _architectures(frame)
-    frame["proved"] = frame["status"] == "optimal"
+    frame["proved"] = frame["status"].isin([Status.OPTIMAL.value, Status.INFEASIBLE.value])
     for name in ("flipped", "proved", "normalized", "objective", "wall_time", "start_objective"):
         frame[name] = frame[name].astype(float)
     best = frame.groupby([*INSTANCE, "target"])["normalized"].transform("max")

@@ -1,99 +1,107 @@
+"""Whole-number arithmetic on a pattern's cell, against all images of whole levels."""
+
 from __future__ import annotations
 
-import itertools
+from itertools import product
+from typing import Any
 
 import numpy as np
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer
+from bnnopt import AttackInstance
 from bnnopt.attacks.exact_cell import ExactCell
 from bnnopt.attacks.reachability import Reachability
-from bnnopt.network import GRID
-from tests.helpers import random_network
+from tests.helpers import random_image, random_network
 
-ROOM = 2
-"""Grid steps to either side of the image, few enough to see them all."""
-
-
-def tiny_instance(seed: int, max_l1: float | None = None, domain: str = "continuous"):  # type: ignore[no-untyped-def]
-    """An image whose sums lie at its thresholds, within a few grid steps, or a few levels."""
-    rng = np.random.default_rng(seed)
-    step = 1.0 if domain == "pixels" else 1.0 / GRID
-    levels, n, k = 7, 3, 4
-    weight = rng.choice([-1, 1], (k, n))
-    z = rng.integers(2, 6, n).astype(float)
-    first = HiddenLayer(weight, (weight @ z).astype(int))
-    z += step * rng.integers(-1, 2, n)
-    network = BinarizedNetwork(
-        (first,), OutputLayer(rng.choice([-1, 1], (2, k)), [1, 1], [0, 0]), levels=levels
-    )
-    budget = None if max_l1 is None else max_l1 * step / levels
-    epsilon = ROOM * step / levels
-    return AttackInstance(network, z / levels, epsilon, domain=domain, max_l1=budget)  # type: ignore[arg-type]
+seeds = st.integers(0, 10**6)
+limits = st.sampled_from([None, 0.2, 0.5, 1.0])
+NEURONS = np.array([0, 2, 3])
 
 
-def points_of(instance: AttackInstance, signs: np.ndarray) -> list[np.ndarray]:
-    step = 1.0 if instance.domain == "pixels" else 1.0 / GRID
-    found = []
-    for moves in itertools.product(range(-ROOM, ROOM + 1), repeat=instance.network.num_inputs):
-        z = instance.levels + step * np.array(moves)
-        if np.any((z < 0) | (z > instance.network.levels)):
-            continue
-        if not instance.admits(z / instance.network.levels):
-            continue
-        if np.array_equal(instance.network.hidden[0](z[None])[0], signs):
-            found.append(z)
-    return found
+def setting(seed: int, domain: Any, max_l1: float | None) -> tuple[AttackInstance, np.ndarray, Any]:
+    network = random_network(seed, inputs=4, widths=(4,), levels=7)
+    instance = AttackInstance(
+        network, random_image(network, seed), "2/7", domain=domain, max_l1=max_l1
+    )  # type: ignore[arg-type]
+    signs = np.random.default_rng(seed).choice([-1, 1], 3).astype(np.int8)
+    return instance, signs, ExactCell(instance, NEURONS, signs)
 
 
-@pytest.mark.parametrize("domain", ["continuous", "pixels"])
-@pytest.mark.parametrize("max_l1", [None, 2, 3])
-@pytest.mark.parametrize("seed", range(6))
-def test_a_cell_is_refuted_only_if_no_image_has_it_and_found_only_if_one_has(
-    seed: int, max_l1: float | None, domain: str
+def images(instance: AttackInstance) -> np.ndarray:
+    low, high = instance.box
+    ranges = [range(int(a), int(b) + 1) for a, b in zip(low, high, strict=True)]
+    points = np.array(list(product(*ranges)), dtype=float)
+    return points[np.abs(points - instance.levels).sum(axis=1) <= instance.l1_levels]
+
+
+def has_signs(instance: AttackInstance, signs: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return (instance.network.hidden[0](points)[:, NEURONS] == signs).all(axis=1)
+
+
+@settings(max_examples=100)
+@given(seed=seeds, domain=st.sampled_from(["continuous", "pixels"]), max_l1=limits)
+def test_a_cell_has_the_points_that_the_network_gives_its_signs(
+    seed: int, domain: Any, max_l1: float | None
 ) -> None:
-    instance = tiny_instance(seed, max_l1, domain)
-    neurons = np.arange(4)
-    refuted = found = 0
-    with Reachability(instance, neurons, max_l1=instance.l1_point_levels) as reachability:
-        for signs in itertools.product([-1, 1], repeat=4):
-            pattern = np.array(signs, dtype=np.int8)
-            points = points_of(instance, pattern)
-            cell = ExactCell(instance, neurons, pattern)
-            assert all(cell.has_levels(z) for z in points)
-            reached = reachability.test(pattern)
-            assert reached.point is not None
-            if cell.is_refuted_by(reached.multipliers):
-                assert not points
-                refuted += 1
-            near = cell.point_near(reached.point, None)
-            if near is not None:
-                assert any(np.array_equal(near, z) for z in points)
-                found += 1
-            assert (near is not None) == bool(points)
-    assert found > 0
-    assert refuted > 0
+    instance, signs, cell = setting(seed, domain, max_l1)
+    points = images(instance)
+    expected = has_signs(instance, signs, points)
+    assert [cell.has_levels(z) for z in points] == expected.tolist()
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_no_multipliers_at_all_refute_a_cell_that_has_an_image(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    network = random_network(seed, inputs=4, widths=(5, 3))
-    levels = rng.integers(0, 8, 4)
-    instance = AttackInstance(network, levels / 7, 0.4, max_l1=0.5 if seed % 2 else None)
-    point = instance.snap(instance.levels + rng.uniform(-3, 3, 4))
-    signs = network.hidden[0](point[None])[0].astype(np.int8)
-    cell = ExactCell(instance, np.arange(5), signs)
-    assert cell.has_levels(point)
-    assert not cell.is_refuted_by(np.zeros(5))
-    for _ in range(50):
-        assert not cell.is_refuted_by(rng.random(5) * rng.integers(0, 2, 5))
+@settings(max_examples=150)
+@given(seed=seeds, domain=st.sampled_from(["continuous", "pixels"]), max_l1=limits)
+def test_no_multipliers_refute_a_cell_that_has_an_image(
+    seed: int, domain: Any, max_l1: float | None
+) -> None:
+    instance, signs, cell = setting(seed, domain, max_l1)
+    points, rng = images(instance), np.random.default_rng(seed)
+    has_image = has_signs(instance, signs, points).any()
+    weight = signs[:, None] * instance.network.hidden[0].weight[NEURONS]
+    threshold = instance.network.hidden[0].threshold[NEURONS]
+    step = 2.0**20 if domain == "continuous" else 1.0
+    needs = np.where(signs > 0, threshold, -threshold + 1.0 / step)
+    for multipliers in (np.eye(3)[0], np.ones(3), rng.integers(0, 4, 3) * 0.25):
+        refuted = cell.is_refuted_by(multipliers)
+        assert not (refuted and has_image)
+        pulls = points @ (multipliers @ weight)
+        if max_l1 is None:  # of a box, the largest pull is at a vertex, which is an image
+            assert refuted == (pulls.max() < multipliers @ needs)
+        if pulls.max() >= multipliers @ needs:
+            assert not refuted
+    assert not cell.is_refuted_by(np.zeros(3))
+    assert not cell.is_refuted_by(-np.ones(3))
 
 
-def test_a_point_beside_keeps_still_what_it_is_told_to() -> None:
-    instance = tiny_instance(0)
-    signs = instance.network.hidden[0](instance.levels[None])[0].astype(np.int8)
-    cell = ExactCell(instance, np.arange(4), signs)
-    near = cell.point_near(instance.levels, None, still=True)
-    assert near is not None
-    assert np.array_equal(near, instance.levels)
+@settings(max_examples=60)
+@given(seed=seeds, domain=st.sampled_from(["continuous", "pixels"]), max_l1=limits)
+def test_what_a_program_refutes_by_more_than_rounding_is_refuted_exactly(
+    seed: int, domain: Any, max_l1: float | None
+) -> None:
+    instance, signs, cell = setting(seed, domain, max_l1)
+    with Reachability(instance, NEURONS, max_l1=instance.l1_levels) as reachability:
+        reached = reachability.test(signs)
+    assert reached.slack is not None
+    assert cell.is_refuted_by(reached.multipliers) >= (reached.slack < -1e-3)
+    if reached.slack > 1e-3:
+        assert not cell.is_refuted_by(reached.multipliers)
+        assert reached.point is not None
+        if domain == "continuous":
+            z = cell.point_near(reached.point, None)
+            assert z is not None
+            assert cell.has_levels(z)
+            assert instance.admits(z / 7.0)
+            assert np.abs(z - reached.point).max() <= 4.0 / 2**20
+
+
+def test_the_most_of_a_budget_is_what_the_best_levels_make_of_it() -> None:
+    for seed in range(40):
+        instance, _, cell = setting(seed, "pixels", [0.2, 0.5, 1.0][seed % 3])
+        points = images(instance).astype(int)
+        rng = np.random.default_rng(seed)
+        for _ in range(5):
+            pull = rng.integers(-5, 6, 4).astype(object)
+            assert cell._most(pull) >= max(int(pull @ z) for z in points)
+            # Whole levels pay for themselves one by one: the bound is reached.
+            assert cell._most(pull) == max(int(pull @ z) for z in points)
