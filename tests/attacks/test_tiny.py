@@ -230,6 +230,10 @@ def test_what_no_program_has_said_is_not_settled() -> None:
         search = FlipSearch(instance, Limits(), np.zeros((0, 4)))
         k = len(search.flips.neurons)
         flipped = np.ones(k, dtype=bool)
+        claim = Reach(-1.0, instance.levels, np.zeros(k))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(search, "_reach", lambda *_, answer=claim, **__: answer)
+            assert not search._settle_by_program(flipped)  # its multipliers prove nothing
         search._reached = Reach(None, None, np.zeros(k))
         assert not search._settle_exactly(flipped)
         for reached, settled in (
