@@ -212,6 +212,10 @@ def test_sources_and_targets_are_those_of_the_logits_the_lowest_index_first(ties
     for c in {0, 1, 2, 3} - {source}:
         instance = AttackInstance(named, image, 0.1, target=names[c], source=names[source])
         assert (instance.source, instance.targets) == (source, (c,))
+    wrong: list[dict[str, Any]] = [{"domain": "pixel"}, {"direction": "up"}, {"ties": "highest"}]
+    for options in wrong:
+        with pytest.raises(BnnoptError):
+            AttackInstance(base, image, 0.1, **options)
     with pytest.raises(BnnoptError):
         AttackInstance(named, image, 0.1, target="e")
     with pytest.raises(BnnoptError):

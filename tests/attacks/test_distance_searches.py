@@ -15,7 +15,7 @@ from bnnopt.attacks.base import Limits
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.growing_budget import grow_budget
 from bnnopt.attacks.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
-from bnnopt.attacks.smallest_budget import distance_sought, smallest_budget
+from bnnopt.attacks.smallest_budget import _between, _beyond, distance_sought, smallest_budget
 from tests.helpers import random_image, random_network
 
 seeds = st.integers(0, 10**6)
@@ -252,3 +252,14 @@ def test_changes_are_taken_back_until_each_is_needed(seed: int, goal: str, max_l
             fewer = found.copy()
             fewer[i] = image[i]
             assert not instance.are_flips(fewer[None])[0]
+
+
+def test_between_whole_levels_is_the_middle_one_whatever_rounding_does() -> None:
+    for levels in (7, 49, 98, 255):
+        network = random_network(0, inputs=2, widths=(3,), levels=levels)
+        instance = AttackInstance(network, np.zeros(2), 1.0, domain="pixels")
+        for least in range(levels):
+            for top in {least + 1, least + 2, levels}:
+                found = _between(instance, least / levels, top / levels)
+                assert found == (least + (top - least) // 2) / levels
+            assert _beyond(instance, least / levels) == (least + 1.0) / levels
