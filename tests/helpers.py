@@ -85,11 +85,10 @@ def best_rank(instance: AttackInstance) -> tuple[float, ...]:
 
 
 def best_continuous_margins(instance: AttackInstance) -> tuple[float, float]:
-    """The largest margin over first-layer sign patterns with interior, and over closed ones.
+    """The largest margin over first-layer sign patterns with interior, and over those with a point.
 
-    A pattern with interior has a point strictly inside all its half-spaces; a closed one may
-    have points on its thresholds only, where a neuron at the threshold counts as either sign;
-    but one that is on at every point of the box never counts as off.
+    A pattern with interior has a point strictly inside all its half-spaces. Others may have points
+    on the thresholds of neurons that are on; one that is off lies a step of the grid below its own.
     """
     network = instance.network
     layer = network.hidden[0]
@@ -100,7 +99,7 @@ def best_continuous_margins(instance: AttackInstance) -> tuple[float, float]:
         if np.any((np.array(signs) < 0) & (least >= layer.threshold)):
             continue
         slack = _largest_slack(np.array(signs), layer, low, high)
-        if slack < -1e-7:
+        if slack < -1e-7 or _largest_slack(np.array(signs), layer, low, high, GRID_STEP) < -1e-8:
             continue
         margin = _pattern_margin(instance, np.array(signs))
         closed = max(closed, margin)
@@ -114,16 +113,21 @@ def deepest_slack(instance: AttackInstance, signs: np.ndarray) -> float:
     return _largest_slack(signs, instance.network.hidden[0], *instance.box)
 
 
+GRID_STEP = 2.0**-20
+
+
 def _largest_slack(
-    signs: np.ndarray, layer: HiddenLayer, low: np.ndarray, high: np.ndarray
+    signs: np.ndarray, layer: HiddenLayer, low: np.ndarray, high: np.ndarray, off: float = 0.0
 ) -> float:
+    """Of a pattern; a neuron that is off must lie `off` levels below its threshold."""
     rows = -signs[:, None] * layer.weight
     matrix = np.hstack([rows, np.ones((len(rows), 1))])
     solved = linprog(
         np.r_[np.zeros(len(low)), -1.0],
         A_ub=matrix,
-        b_ub=-signs * layer.threshold,
+        b_ub=-signs * layer.threshold - off * (signs < 0),
         bounds=[*zip(low, high, strict=True), (None, 1.0)],
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     return float(-solved.fun)
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import solvers
 from bnnopt.formulations.stopping import OutOfTime
 from bnnopt.goal import Stage
 from bnnopt.instance import AttackInstance
@@ -86,6 +85,8 @@ def keep_going(findings: Findings, work: Callable[[], None]) -> Findings:
     solvers.SolverError
         If the question was wrong: no such solver here, or an option that it does not have.
     """
+    import solvers  # which brings scipy; whoever only lists methods need not wait for it
+
     try:
         work()
     except KeyboardInterrupt:

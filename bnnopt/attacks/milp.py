@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import pyomo.environ as pyo
 
 import solvers
 from bnnopt.attacks.availability import ensure_available
@@ -22,6 +21,7 @@ from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.bounds import interval_bounds
 from bnnopt.formulations.attack import attack_model, model_size
+from bnnopt.formulations.claims import claimed_margin, claimed_signs, forbid_signs
 from bnnopt.formulations.goals import hold_stage, set_stage
 from bnnopt.formulations.names import STRENGTHENINGS, check_names
 from bnnopt.instance import AttackInstance
@@ -212,7 +212,7 @@ class MilpAttack(Attack):
         if instance.domain == "pixels":
             return
         neurons = interval_bounds(instance)[0].unstable
-        signs = _claimed_signs(model, neurons)
+        signs = claimed_signs(model, neurons)
         cell = ExactCell(instance, neurons, signs)
         box, max_l1 = self._affordable(instance, claimed)
         programs: list[dict[str, Any]] = [{"box": box, "max_l1": max_l1}]
@@ -292,7 +292,7 @@ class _Closed:
         if is_over or instance.domain == "pixels" or not (goal.is_margin or not goal.stages):
             return False
         best = max(instance.rank(instance.snap(z)) for z in findings.points)
-        value = float(pyo.value(self._model.margin)) * instance.of_margins.unit
+        value = claimed_margin(self._model) * instance.of_margins.unit
         if goal.stages and value <= best[0] + instance.of_margins.gap:
             return False
         if not goal.stages:
@@ -302,18 +302,13 @@ class _Closed:
             self._is_flip |= value > instance.of_margins.gap or self._wins_ties()
         self._margin = max(self._margin, value)
         neurons = interval_bounds(instance)[0].unstable
-        self._forbid(neurons, _claimed_signs(self._model, neurons))
+        if not len(neurons):
+            return False  # there is no other pattern
+        forbid_signs(self._model, neurons, claimed_signs(self._model, neurons))
         return True
 
     def _wins_ties(self) -> bool:
         return any(map(self.instance.of_margins.wins_ties, self.instance.targets))
-
-    def _forbid(self, neurons: npt.NDArray[np.int64], signs: npt.NDArray[np.int8]) -> None:
-        if self._model.component("forbidden") is None:
-            self._model.forbidden = pyo.ConstraintList(doc="patterns without an image")
-        h = [self._model.h[1, j] for j in neurons.tolist()]
-        differing = [1 - v if sign > 0 else v for v, sign in zip(h, signs, strict=True)]
-        self._model.forbidden.add(pyo.quicksum(differing) >= 1)
 
     def settle(self, findings: Findings) -> None:
         """Take back what findings claim of patterns that were cut off."""
@@ -329,12 +324,6 @@ class _Closed:
             None if bound is None else max(bound, self._margin) for bound in findings.goal_bounds
         ]
         findings.no_flip &= not self._is_flip
-
-
-def _claimed_signs(model: Any, neurons: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
-    """The first-layer pattern of the solver's point, shape (k,)."""
-    on = [model.h[1, j].value > 0.5 for j in neurons.tolist()]
-    return np.where(on, 1, -1).astype(np.int8)
 
 
 def _tighten(findings: Findings, bound: float) -> None:

@@ -52,7 +52,7 @@ def _row(store: Store, row: Row) -> Iterator[str]:
         return
     if cell.key != row.key:
         yield "its definition is not the one of its key"
-    if row.state == "done" and row.record is None:
+    if (row.state == "done") != (row.record is not None and not _is_of_failure(row)):
         yield f"its state is {row.state!r}, which its result contradicts"
     if row.record is None:
         return
@@ -62,6 +62,15 @@ def _row(store: Store, row: Row) -> Iterator[str]:
         yield from _replay(store, cell, json.loads(row.record), decode_levels(row.levels or b""))
     except (BnnoptError, ValueError, TypeError, KeyError, IndexError) as error:
         yield f"its result cannot be replayed: {error}"
+
+
+def _is_of_failure(row: Row) -> bool:
+    """Whether a result is what an attempt that failed has left, in a cell that is not done."""
+    try:
+        record = json.loads(row.record or "{}")
+        return row.state != "done" and bool(record["message"] or record["interrupted"])
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def _replay(

@@ -18,6 +18,7 @@ KINDS = {
     float: "a number",
     list: "an array",
     dict: "a table",
+    object: "a value",
 }
 
 

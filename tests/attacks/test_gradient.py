@@ -248,11 +248,11 @@ def test_a_wrong_batch_is_refused_in_one_sentence() -> None:
         bnnopt.attack_batch(name, images, method="milp")
     with pytest.raises(InputError, match="no device 'abacus' here"):
         bnnopt.attack_batch(name, images, device="abacus")
-    with pytest.raises(InputError, match="labels has 1 entries for 2 images"):
+    with pytest.raises(InputError, match="labels has 1 entries: give 2"):
         bnnopt.attack_batch(name, images, labels=[3])
     with pytest.raises(InputError, match="one network and one domain"):
         PgdAttack().batch([tiny(1), tiny(2)])
-    with pytest.raises(InputError, match="restarts must be a whole number of at least 1"):
+    with pytest.raises(InputError, match="restarts must be a whole number, at least 1"):
         PgdAttack(restarts=0)
 
 

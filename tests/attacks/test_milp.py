@@ -133,6 +133,7 @@ def test_a_real_network_is_attacked_and_the_result_is_a_true_record() -> None:
     assert np.max(np.abs(result.adversarial - image)) <= 0.004 + 1e-12
     record = result.as_dict()
     assert list(record) == [
+        "version",
         "network",
         "image",
         "label",
@@ -161,7 +162,13 @@ def test_a_real_network_is_attacked_and_the_result_is_a_true_record() -> None:
         "distances",
         "model",
         "ran",
+        "ties",
+        "prediction",
         "steps",
+        "effort",
+        "notes",
+        "interrupted",
+        "message",
     ]
     assert (record["image"], record["label"], record["status"]) == (1, 2, "optimal")
     assert record["trace"][-1][1] == result.objective

@@ -15,7 +15,7 @@ from tests.helpers import random_image, random_network
 def search_of(seed: int, target: str = "runner-up") -> FlipSearch:
     network = random_network(seed, inputs=9, widths=(9, 6, 5))
     instance = AttackInstance(network, random_image(network, seed), 0.5, target)
-    return FlipSearch(instance, Limits(seed=seed), np.zeros((0, 9)), "pattern")
+    return FlipSearch(instance, Limits(seed=seed), np.zeros((0, 9)))
 
 
 @pytest.mark.parametrize("target", ["runner-up", "untargeted"])
@@ -34,7 +34,7 @@ def test_a_better_set_has_a_point_and_a_larger_margin_and_differs_in_few(target:
         assert np.array_equal(search.pattern(point), near.flipped)
         assert (near.flipped != flipped).sum() <= 4
         margins = search.instance.margins(search.space.point(point)[None])
-        assert margins[0] == pytest.approx(near.margin.max())
+        assert margins[0] == pytest.approx(near.margin.max() * search.margins.unit)
         assert margins[0] > before
     assert found >= 4
 

@@ -98,11 +98,13 @@ def test_in_the_continuous_domain_bounds_hold_for_all_patterns_that_have_images(
     assert result.message == ""
     assert result.bound is not None
     assert result.bound >= inside - 1e-9 * unit
-    assert result.bound <= closed + 2e-5 * unit or instance.of_margins.lattice(result.target)
+    if not result.notes and name != "whole":
+        is_rounded = instance.of_margins.lattice(result.target) is not None
+        assert result.bound <= closed + 2e-5 * unit or is_rounded
     assert instance.margins(images(instance)).max() <= result.bound + 1e-9 * unit
     if name != "whole":
         assert result.objective >= inside - 1e-5 * unit
-    if inside == closed:
+    if inside == closed and name != "whole":
         assert result.status is Status.OPTIMAL
 
 

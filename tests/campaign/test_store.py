@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bnnopt import datasets
 from bnnopt.bounds import count_unstable
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.check import check_store
@@ -17,6 +20,7 @@ from bnnopt.campaign.owner import identity, is_gone
 from bnnopt.campaign.runner import run_campaign
 from bnnopt.campaign.spec import CampaignSpec
 from bnnopt.campaign.store import Store
+from bnnopt.campaign.task import Outcome
 from bnnopt.errors import InputError
 from tests.campaign.conftest import small_spec, spec_file, table
 
@@ -239,3 +243,41 @@ def test_a_mistaken_command_is_bad_input(
     assert code == 2
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_what_a_failed_attack_has_found_is_stored_and_replaced_by_a_result(tmp_path: Path) -> None:
+    spec, path = small_spec(1), tmp_path / "store"
+    run(spec, tmp_path / "whole")
+    with Store(tmp_path / "whole") as whole:
+        row = next(row for row in whole.rows() if row.record)
+    assert row.record is not None
+    record = json.loads(row.record) | {"status": "error", "message": "the solver failed"}
+    failed = Outcome(record, row.levels or b"", 1.0, "here:1", 0, "the solver failed")
+    with Store(path, create=True) as store:
+        images = {"fashion-mnist": datasets.for_indices("fashion-mnist", spec.images)}
+        store.add(spec, spec.cells(), images)
+        store.enter({})
+        assert store.claim(row.key)
+        store.fail(row.key, failed)
+        (kept,) = (other for other in store.rows() if other.key == row.key)
+        assert (kept.state, kept.error) == ("failed", "the solver failed")
+        assert json.loads(kept.record or "") == record
+        store.leave()
+    assert not complaints(path)
+    run(spec, path)  # another chance
+    assert table(path) == table(tmp_path / "whole")
+
+
+def test_a_cell_of_the_first_edition_keeps_its_key_and_means_that_ties_are_no_flips() -> None:
+    definition = (
+        '{"dataset":"fashion-mnist","domain":"continuous","epsilon":0.002,"formulation":"tight",'
+        '"goal":"margin","image":0,"method":"milp","network":"0","options":{},"seed":0,'
+        '"solver":"highs","start":"none","target":"runner-up","threads":1,"time_limit":20.0}'
+    )
+    cell = Cell.from_definition(definition)
+    assert (cell.ties, cell.effort) == ("never", None)
+    assert cell.definition == definition
+    assert cell.key == hashlib.sha256(definition.encode()).hexdigest()
+    others = [replace(cell, ties="lowest"), replace(cell, ties="always"), replace(cell, effort=5)]
+    assert len({other.key for other in (cell, *others)}) == 4
+    assert all(Cell.from_definition(other.definition) == other for other in others)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def third_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         return attack(*arguments, **options)
 
     monkeypatch.setattr(api, "attack", flaky)
-    monkeypatch.setattr("bnnopt.certify.attack", flaky)
+    monkeypatch.setattr(sys.modules["bnnopt.certify"], "attack", flaky)
 
 
 @pytest.mark.usefixtures("third_fails")

@@ -59,7 +59,8 @@ def test_the_margin_of_a_flip_set_is_that_of_the_network(
         layer = network.hidden[0]
         signs = np.where(layer.weight[flips.neurons] @ z >= layer.threshold[flips.neurons], 1, -1)
         members = tuple(np.flatnonzero(signs != flips.signs).tolist())
-        assert margin(terms, members) == pytest.approx(float(instance.margins(z[None])[0]))
+        found = margin(terms, members) * instance.of_margins.unit
+        assert found == pytest.approx(float(instance.margins(z[None])[0]))
 
 
 @settings(max_examples=40, deadline=None)
@@ -80,7 +81,7 @@ def test_lines_and_parabolas_lie_above_the_margin_of_every_set_wherever_they_are
     layers = len(terms.weight) + 1
     for bends in (False, True, False, True):
         activation, gains = rng.random((layers, r)), np.zeros((layers, r))
-        level = deeper_lines(terms, low, high, activation, gains)
+        level, _ = deeper_lines(terms, low, high, activation, gains)
         slope, curve = np.zeros((2, r))
         drawn = [allowed[i] for i in rng.integers(len(allowed), size=4)]
         sums = np.array([terms.surplus + terms.change[list(s)].sum(axis=0) for s in drawn])

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnopt.search.problem import MarginTerms, Region
-from bnnopt.search.split import split
+from bnnopt.search.split import hand_over, split
 from bnnopt.search.tree import advance
 from bnnopt.search.tree_state import Tree, new_tree
 from tests.search.test_kernel import problem
@@ -22,7 +22,7 @@ def all_found(region: Region, terms: MarginTerms, tree: Tree, floor: float) -> l
 @given(
     seed=st.integers(0, 10**6),
     widths=st.sampled_from([(9, 5), (9, 5, 4), (8, 5, 5, 4)]),
-    floor=st.integers(-8, 8),
+    floor=st.integers(-8, 8).map(float),  # of whole numbers the kernel is compiled anew
     nodes=st.integers(1, 12),
     few=st.sampled_from([-1, 2]),
 )
@@ -45,6 +45,7 @@ def test_two_trees_find_what_one_finds_and_nothing_twice(
         for tree in list(trees):
             if len(trees) < 3 and (other := split(tree, floor)) is not None:
                 trees.append(other)
+                hand_over(tree, other)
     assert sorted(found) == sorted(expected)
 
 
@@ -56,6 +57,7 @@ def test_the_root_bounds_of_both_parts_hold_for_what_they_keep() -> None:
     before = float(tree.reach[0, tree.position[0]])
     other = split(tree, -100.0)
     assert other is not None
+    hand_over(tree, other)
     assert tree.reach[0, tree.position[0]] == before
     assert other.reach[0, other.position[0]] <= before
     assert np.all(tree.reach[0, : tree.position[0]] == -np.inf)
