@@ -20,7 +20,14 @@ from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
 from bnnopt.tolerances import certain_levels
 
-__all__ = ["Flips", "first_layer_flips", "flip_limits", "flip_origin", "pair_conflicts"]
+__all__ = [
+    "Flips",
+    "first_layer_flips",
+    "flip_limits",
+    "flip_origin",
+    "logits_of_pattern",
+    "pair_conflicts",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -114,6 +121,27 @@ def first_layer_flips(instance: AttackInstance) -> Flips:
     step = 1.0 if instance.domain == "pixels" else 0.0
     demand = np.where(signs > 0, slack + step, -slack)
     return Flips(neurons, signs, signs[:, None] * weight, demand, demand - step, radius)
+
+
+def logits_of_pattern(
+    instance: AttackInstance, neurons: IntArray, signs: npt.NDArray[np.int8]
+) -> FloatArray:
+    """The logits of every point with these signs, shape (C,).
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    neurons : array of int64, shape (k,)
+        The unstable neurons of the first layer.
+    signs : array of int8, shape (k,)
+        Theirs, +1 or -1.
+    """
+    values = np.where(interval_bounds(instance)[0].sign > 0, 1.0, -1.0)[None]
+    values[0, neurons] = signs
+    for layer in instance.network.hidden[1:]:
+        values = layer(values)
+    logits: FloatArray = instance.network.output(values)[0]
+    return logits
 
 
 def flip_limits(flips: Flips, *, quadruples: bool = True) -> list[tuple[list[int], int]]:
