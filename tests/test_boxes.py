@@ -157,7 +157,12 @@ def test_images_of_whole_levels_are_admitted_exactly_within_the_budget(
 @pytest.mark.parametrize("domain", ["continuous", "pixels"])
 @pytest.mark.parametrize("text", ["0", "1/3", "2/255", "0.1", "0.6", "100", "1e-12"])
 def test_an_l1_budget_is_rounded_up_for_proofs_and_down_for_points(domain: Any, text: str) -> None:
-    instance = instance_of(2, "0.3", domain, max_l1=text)
+    for seed in range(3):
+        check_rounding(seed, domain, text)
+
+
+def check_rounding(seed: int, domain: Any, text: str) -> None:
+    instance = instance_of(seed, "0.3", domain, max_l1=text)
     up, down = Fraction(instance.l1_levels), Fraction(instance.l1_point_levels)
     budget, step = exact(instance, text), Fraction(1, 2**20) if domain == "continuous" else 1
     slack = Fraction(1, 10**9)
@@ -168,7 +173,7 @@ def test_an_l1_budget_is_rounded_up_for_proofs_and_down_for_points(domain: Any, 
     else:
         assert up == down == (budget + slack).__floor__()
     assert (up / step).denominator == (down / step).denominator == 1
-    unlimited = instance_of(2, "0.3", domain)
+    unlimited = instance_of(seed, "0.3", domain)
     assert unlimited.l1_levels == unlimited.l1_point_levels == np.inf
     assert unlimited.is_box
     assert not instance.is_box
@@ -207,6 +212,10 @@ def test_sources_and_targets_are_those_of_the_logits_the_lowest_index_first(ties
     for c in {0, 1, 2, 3} - {source}:
         instance = AttackInstance(named, image, 0.1, target=names[c], source=names[source])
         assert (instance.source, instance.targets) == (source, (c,))
+    wrong: list[dict[str, Any]] = [{"domain": "pixel"}, {"direction": "up"}, {"ties": "highest"}]
+    for options in wrong:
+        with pytest.raises(BnnoptError):
+            AttackInstance(base, image, 0.1, **options)
     with pytest.raises(BnnoptError):
         AttackInstance(named, image, 0.1, target="e")
     with pytest.raises(BnnoptError):

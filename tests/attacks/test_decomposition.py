@@ -298,3 +298,10 @@ def test_a_solver_that_stops_ends_the_search_and_proves_what_it_proved(
     assert found.bound is not None
     if not found.no_flip:
         assert found.bound == most
+
+
+def test_what_a_refutation_needs_is_what_has_more_than_a_trace_of_its_multipliers() -> None:
+    for size in (1e-7, 1.0, 1e7):
+        multipliers = size * np.array([1.0, 0.0, 1e-8, 1e-10])
+        support = decomposition._support(Reach(-1.0, None, multipliers))
+        assert support.tolist() == [True, False, True, False]

@@ -14,8 +14,8 @@ from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.growing_budget import grow_budget
-from bnnopt.attacks.l1_relaxation import carry_over, l1_relaxation
-from bnnopt.attacks.smallest_budget import distance_sought, smallest_budget
+from bnnopt.attacks.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
+from bnnopt.attacks.smallest_budget import _between, _beyond, distance_sought, smallest_budget
 from tests.helpers import random_image, random_network
 
 seeds = st.integers(0, 10**6)
@@ -228,3 +228,38 @@ def test_on_a_line_bisection_ends_within_its_precision(seed: int, name: str, moo
         assert len(line.asked) < 25  # each halves what is open
     if mood == "proves" and line.least > 0.5:
         assert (found.no_flip, len(line.asked), bound) == (True, 1, 0.5)
+
+
+@settings(max_examples=60)
+@given(
+    seed=seeds,
+    goal=st.sampled_from(["l0", "flip", "l0,linf"]),
+    max_l1=st.sampled_from([None, "6/7"]),
+)
+def test_changes_are_taken_back_until_each_is_needed(seed: int, goal: str, max_l1: Any) -> None:
+    truth = Truth(seed, goal, "proves", max_l1=max_l1)
+    instance, image = truth.instance, truth.instance.levels
+    for z in (*truth.flips[:: max(len(truth.flips) // 8, 1)], image):
+        found = fewer_pixels(instance, z)
+        if not instance.are_flips(z[None])[0]:
+            assert found.tolist() == z.tolist() or instance.are_flips(found[None])[0]
+            continue
+        assert instance.are_flips(found[None])[0]
+        assert instance.admits(found / 7.0)
+        changed = np.flatnonzero(found != image)
+        assert len(changed) <= np.count_nonzero(z != image)
+        for i in changed if len(changed) > 1 else ():
+            fewer = found.copy()
+            fewer[i] = image[i]
+            assert not instance.are_flips(fewer[None])[0]
+
+
+def test_between_whole_levels_is_the_middle_one_whatever_rounding_does() -> None:
+    for levels in (7, 49, 98, 255):
+        network = random_network(0, inputs=2, widths=(3,), levels=levels)
+        instance = AttackInstance(network, np.zeros(2), 1.0, domain="pixels")
+        for least in range(levels):
+            for top in {least + 1, least + 2, levels}:
+                found = _between(instance, least / levels, top / levels)
+                assert found == (least + (top - least) // 2) / levels
+            assert _beyond(instance, least / levels) == (least + 1.0) / levels

@@ -105,3 +105,29 @@ def test_the_most_of_a_budget_is_what_the_best_levels_make_of_it() -> None:
             assert cell._most(pull) >= max(int(pull @ z) for z in points)
             # Whole levels pay for themselves one by one: the bound is reached.
             assert cell._most(pull) == max(int(pull @ z) for z in points)
+
+
+@settings(max_examples=100)
+@given(seed=seeds, max_l1=st.sampled_from([None, 0.2, 0.5]), still=st.booleans())
+def test_a_point_that_is_known_to_be_near_is_found_within_the_budget(
+    seed: int, max_l1: float | None, still: bool
+) -> None:
+    instance, _, _ = setting(seed, "continuous", max_l1)
+    rng = np.random.default_rng(seed)
+    low, high = instance.point_box
+    z = rng.uniform(low, high) * (rng.random(4) < 0.7)
+    z = instance.snap(np.where(rng.random(4) < 0.5, np.clip(z, low, high), instance.levels))
+    signs = instance.network.hidden[0](z[None])[0][NEURONS].astype(np.int8)
+    cell = ExactCell(instance, NEURONS, signs)
+    moves = np.abs(z - instance.levels) > 8.0 / 2**20
+    away = rng.integers(-2, 3, 4) * (moves if still else 1) / 2.0**20
+    found = cell.point_near(z + away, None, still=still)
+    if not still or (z[~moves] == instance.levels[~moves]).all():
+        assert found is not None
+    if found is not None:
+        assert cell.has_levels(found)
+        assert (low <= found).all()
+        assert (found <= high).all()
+        assert np.abs(found - instance.levels).sum() <= instance.l1_point_levels
+        assert np.abs(found - z - away).max() <= 5.5 / 2**20
+        assert not still or (found[~moves] == instance.levels[~moves]).all()

@@ -87,24 +87,34 @@ def test_the_deepest_point_of_a_pattern_is_as_deep_as_it_can_be(
 
 
 @settings(max_examples=40)
-@given(seed=seeds, budget=st.sampled_from([np.inf, 2.0, 5.0]))
+@given(
+    seed=seeds,
+    budget=st.sampled_from([np.inf, 2.0, 5.0]),
+    pixels=st.sampled_from([None, None, 0, 1, 2]),
+)
 def test_in_whole_levels_a_pattern_has_a_point_where_enumeration_finds_one(
-    seed: int, budget: float
+    seed: int, budget: float, pixels: int | None
 ) -> None:
     instance, rng = instance_of(seed, "pixels"), np.random.default_rng(seed)
     low, high = instance.point_box
     ranges = [range(int(a), int(b) + 1) for a, b in zip(low, high, strict=True)]
     points = np.array(list(product(*ranges)), dtype=float)
     points = points[np.abs(points - instance.levels).sum(axis=1) <= budget]
+    if pixels is not None:
+        points = points[(points != instance.levels).sum(axis=1) <= pixels]
     neurons = np.arange(5)
-    with Reachability(instance, neurons, max_l1=budget, whole=True) as reachability:
+    limits: Any = {"max_l1": budget, "max_pixels": pixels, "whole": True}
+    with Reachability(instance, neurons, **limits) as reachability:
         for _ in range(3):
             signs = rng.integers(-1, 2, 5).astype(np.int8)
             best = max(slack_at(instance, neurons, signs, z) for z in points)
             reach = reachability.test(signs)
             assert reach.slack == pytest.approx(min(best, 0.0), abs=1e-6)
             assert reach.point is not None
-            assert slack_at(instance, neurons, signs, np.round(reach.point)) >= reach.slack - 1e-6
+            z = np.round(reach.point)
+            assert slack_at(instance, neurons, signs, z) >= reach.slack - 1e-6
+            assert np.abs(z - instance.levels).sum() <= budget
+            assert pixels is None or (z != instance.levels).sum() <= pixels
 
 
 def test_what_is_known_of_a_pattern_is_complete_unless_it_says_otherwise() -> None:

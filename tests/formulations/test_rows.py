@@ -127,6 +127,11 @@ def test_the_tight_model_has_each_point_and_no_more_than_its_margin(
 ) -> None:
     instance = instance_of(seed, widths, domain, target)
     model = tight_model(instance, strengthen)
+    (low, high), image = instance.box, instance.levels
+    for i, p in model.p.items():
+        assert (p.lb, p.ub) == (low[i] - image[i], high[i] - image[i])
+        assert p.is_integer() == (domain == "pixels")
+    assert list(model.p) == np.flatnonzero(high > low).tolist()
     closed = tight_model(instance, strengthen, with_pixels=False)
     violated, violated_without = checker(model), checker(closed)
     for z in points(instance):

@@ -24,6 +24,8 @@ def node(seed: int, always: int) -> tuple[Region, Tree, Members, np.ndarray]:
     rng = np.random.default_rng(seed)
     pixels = int(rng.choice([1, 6]))
     region = random_region(rng, K, pixels, always, tight=rng.choice([0.3, 0.6]))
+    if always:
+        region = region._replace(rate=[0.4, 1.0, 9.0][seed % 3])
     tree = new_tree(region, random_terms(rng, K + always))
     order = rng.permutation(K)
     size = int(rng.integers(0, 5))

@@ -70,7 +70,8 @@ def test_a_tree_stops_at_every_set_that_has_a_point_and_is_worth_it(
     tree.few[:] = few
     steps = nodes = 0
     while (code := advance(region, terms, tree, worth, budget)) != DONE:
-        assert tree.nodes[0] <= nodes + budget
+        assert nodes <= tree.nodes[0] <= nodes + budget
+        assert code != PAUSED or tree.nodes[0] == nodes + budget
         nodes = int(tree.nodes[0])
         steps += 1
         assert steps < 1000
