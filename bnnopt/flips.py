@@ -10,6 +10,7 @@ only if ``sum_i r_i |sum_{j in S} v_ji| >= sum_{j in S} d_j``. A set that violat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -20,7 +21,14 @@ from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
 from bnnopt.tolerances import certain_levels
 
-__all__ = ["Flips", "first_layer_flips", "flip_limits", "flip_origin", "pair_conflicts"]
+__all__ = [
+    "Flips",
+    "first_layer_flips",
+    "flip_limits",
+    "flip_origin",
+    "logits_of_pattern",
+    "pair_conflicts",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -116,7 +124,30 @@ def first_layer_flips(instance: AttackInstance) -> Flips:
     return Flips(neurons, signs, signs[:, None] * weight, demand, demand - step, radius)
 
 
-def flip_limits(flips: Flips, *, quadruples: bool = True) -> list[tuple[list[int], int]]:
+def logits_of_pattern(
+    instance: AttackInstance, neurons: IntArray, signs: npt.NDArray[np.int8]
+) -> FloatArray:
+    """The logits of every point with these signs, shape (C,).
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    neurons : array of int64, shape (k,)
+        The unstable neurons of the first layer.
+    signs : array of int8, shape (k,)
+        Theirs, +1 or -1.
+    """
+    values = np.where(interval_bounds(instance)[0].sign > 0, 1.0, -1.0)[None]
+    values[0, neurons] = signs
+    for layer in instance.network.hidden[1:]:
+        values = layer(values)
+    logits: FloatArray = instance.network.output(values)[0]
+    return logits
+
+
+def flip_limits(
+    flips: Flips, *, quadruples: bool = True, check: Callable[[], None] = lambda: None
+) -> list[tuple[list[int], int]]:
     """Sets of neurons, each with the most of it that can flip together.
 
     Parameters
@@ -124,6 +155,8 @@ def flip_limits(flips: Flips, *, quadruples: bool = True) -> list[tuple[list[int
     flips : Flips
     quadruples : bool
         Whether to look for conflicts of four, which takes longer.
+    check : callable
+        Called before each set is sought; what it raises ends the search.
 
     Returns
     -------
@@ -132,9 +165,9 @@ def flip_limits(flips: Flips, *, quadruples: bool = True) -> list[tuple[list[int
         those with 3 cover the conflicts of four without such a pair, up to a number of rows.
     """
     pairs = pair_conflicts(flips)
-    limits = [(members, 1) for members in _clique_cover(pairs)]
+    limits = [(members, 1) for members in _clique_cover(pairs, check)]
     if quadruples:
-        limits += [(members, 3) for members in _quadruple_cover(flips, pairs)]
+        limits += [(members, 3) for members in _quadruple_cover(flips, pairs, check)]
     return limits
 
 
@@ -148,7 +181,7 @@ def pair_conflicts(flips: Flips) -> BoolArray:
     return np.asarray(conflicts)
 
 
-def _clique_cover(adjacent: BoolArray) -> list[list[int]]:
+def _clique_cover(adjacent: BoolArray, check: Callable[[], None]) -> list[list[int]]:
     """Greedy cliques that cover every edge."""
     left = np.triu(adjacent)
     links = adjacent.astype(np.float32)  # a product counts faster than a sum of booleans
@@ -156,6 +189,7 @@ def _clique_cover(adjacent: BoolArray) -> list[list[int]]:
     score = degree[:, None] + degree
     cliques = []
     while left.any():
+        check()
         i, j = divmod(int(np.argmax(np.where(left, score, -1))), len(score))
         members, candidates = [i, j], adjacent[i] & adjacent[j]
         while candidates.any():
@@ -167,7 +201,7 @@ def _clique_cover(adjacent: BoolArray) -> list[list[int]]:
     return cliques
 
 
-def _quadruple_cover(flips: Flips, pairs: BoolArray) -> list[list[int]]:
+def _quadruple_cover(flips: Flips, pairs: BoolArray, check: Callable[[], None]) -> list[list[int]]:
     """Sets every four of which conflict, grown greedily from conflicts of four."""
     chosen = np.sort(np.argsort(-flips.demand, kind="stable")[:MAX_QUADRUPLE_NEURONS])
     quadruples = _quadruple_conflicts(flips, pairs, chosen)
@@ -180,6 +214,7 @@ def _quadruple_cover(flips: Flips, pairs: BoolArray) -> list[list[int]]:
     left = quadruples[order]
     cover: list[list[int]] = []
     while len(left) and len(cover) < MAX_ROWS:
+        check()
         members = _grow(left[0].tolist(), conflict, score)
         cover.append(sorted(chosen[members].tolist()))
         inside = np.zeros(len(chosen), dtype=bool)

@@ -202,7 +202,7 @@ def test_cliques_cover_all_edges_and_nothing_else(seed: int, share: float) -> No
     rng = np.random.default_rng(seed)
     upper = np.triu(rng.random((7, 7)) < share, 1)
     adjacent = upper | upper.T
-    cliques = _clique_cover(adjacent)
+    cliques = _clique_cover(adjacent, lambda: None)
     assert all(members == sorted(set(members)) and len(members) > 1 for members in cliques)
     covered = {pair for members in cliques for pair in combinations(members, 2)}
     assert covered == {pair for pair in combinations(range(7), 2) if adjacent[pair]}

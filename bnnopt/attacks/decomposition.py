@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 import solvers
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.attacks.exact_cell import ExactCell
+from bnnopt.attacks.exact_cell import settle_cell
 from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reach, Reachability
-from bnnopt.flips import Flips, first_layer_flips
+from bnnopt.flips import Flips, first_layer_flips, logits_of_pattern
 from bnnopt.formulations.attack import attack_model, model_size
 from bnnopt.formulations.tight import forbid_pattern, limit_flips, minimise_demand
 from bnnopt.instance import AttackInstance
@@ -127,7 +127,7 @@ class Decomposition:
         if reached.slack is None:
             return True
         if reached.slack >= -TOLERANCE:
-            return self._settle(flipped, reached)
+            return self._settle(flipped)
         return not self._cut_off(flipped, reached)
 
     @cached_property
@@ -213,16 +213,9 @@ class Decomposition:
 
     def _logits(self, flipped: BoolArray) -> FloatArray:
         """The logits of every point with this pattern, shape (C,)."""
-        hidden = self._instance.network.hidden
-        activations = np.where(self._model.layers[0].sign > 0, 1.0, -1.0)
-        activations[self._flips.neurons] = self._signs(flipped)
-        values = activations[None]
-        for layer in hidden[1:]:
-            values = layer(values)
-        logits: FloatArray = self._instance.network.output(values)[0]
-        return logits
+        return logits_of_pattern(self._instance, self._flips.neurons, self._signs(flipped))
 
-    def _settle(self, flipped: BoolArray, reached: Reach) -> bool:
+    def _settle(self, flipped: BoolArray) -> bool:
         """Find an image with a pattern that has a real point; whether the search ends."""
         if self._instance.sought.needs_flip and not self._is_wanted(flipped):
             if self._best[0] == -np.inf:  # a tie that is no flip, which a closed model allows
@@ -232,17 +225,17 @@ class Decomposition:
         if not self._is_wanted(flipped):
             return True
         if self._instance.domain == "continuous":
-            return self._settle_exactly(flipped, reached)
+            return self._settle_exactly(flipped)
         return self._settle_pixels(flipped)
 
-    def _settle_exactly(self, flipped: BoolArray, reached: Reach) -> bool:
+    def _settle_exactly(self, flipped: BoolArray) -> bool:
         """On thresholds, or nearly: look in whole-number arithmetic; cut the pattern off."""
-        cell = ExactCell(self._instance, self._flips.neurons, self._signs(flipped))
-        if not cell.is_refuted_by(reached.multipliers):
-            assert reached.point is not None
-            near = cell.point_near(reached.point, self._deadline.left)
-            if near is not None:
-                self._offer(near)
+        verdict = settle_cell(
+            self._instance, self._flips.neurons, self._signs(flipped), self._deadline.left
+        )
+        if not verdict.is_refuted:
+            if verdict.point is not None:
+                self._offer(verdict.point)
             if not self._is_wanted(flipped):
                 return True
             # Its margin stays in the bound; another pattern may have it too.

@@ -8,15 +8,18 @@ than its threshold. No rounding is left: non-negative whole multipliers y refute
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
 import solvers
+from bnnopt.attacks.reachability import Reachability
 from bnnopt.instance import AttackInstance
 from bnnopt.network import GRID
 
-__all__ = ["ExactCell"]
+__all__ = ["CellVerdict", "ExactCell", "settle_cell"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -29,6 +32,65 @@ STEPS = 3
 
 SEARCH_NODES = 2000
 """Of the solver that looks; most cells take one. Not a time, so that a search repeats itself."""
+
+
+TOUCHING = 1e-3
+"""Levels: where neurons that are off must lie this far below their thresholds, a cell that only
+touches them is empty, and the program's multipliers say so."""
+
+
+@dataclass(frozen=True, eq=False)
+class CellVerdict:
+    """What whole-number arithmetic says of a pattern.
+
+    Parameters
+    ----------
+    is_refuted : bool
+        Whether no admissible image has it.
+    point : array of float64, shape (n,), or None
+        Levels of an image within box and L1 budget that has it.
+    """
+
+    is_refuted: bool
+    point: FloatArray | None = None
+
+
+def settle_cell(
+    instance: AttackInstance,
+    neurons: IntArray,
+    signs: npt.NDArray[np.int8],
+    time_limit: float | None,
+) -> CellVerdict:
+    """Settle a pattern by the multipliers, and near the points, of two linear programs.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    neurons : array of int64, shape (k,)
+        First-layer neurons that the pattern speaks of: the unstable ones, one or more.
+    signs : array of int8, shape (k,)
+    time_limit : float or None
+        Seconds for each program.
+
+    Returns
+    -------
+    CellVerdict
+        Neither refuted nor with a point, if it stays open.
+    """
+    cell, max_l1 = ExactCell(instance, neurons, signs), instance.l1_point_levels
+    for below in (0.0, TOUCHING):
+        with Reachability(instance, neurons, max_l1=max_l1, below=below) as reachability:
+            reached = reachability.test(signs, time_limit)
+        if reached.interrupted:
+            raise KeyboardInterrupt
+        if reached.point is None:
+            continue
+        if cell.is_refuted_by(reached.multipliers):
+            return CellVerdict(is_refuted=True)
+        point = cell.point_near(reached.point, time_limit)
+        if point is not None:
+            return CellVerdict(is_refuted=False, point=point)
+    return CellVerdict(is_refuted=False)
 
 
 class ExactCell:

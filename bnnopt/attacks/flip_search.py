@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 import solvers
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.attacks.exact_cell import ExactCell
+from bnnopt.attacks.exact_cell import settle_cell
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reach, Reachability
@@ -224,26 +224,21 @@ class FlipSearch:
 
     def _settle_by_program(self, flipped: BoolArray) -> bool:
         """Whether a linear program's multipliers refute a set; its point is replayed."""
-        self._reached = self._reach(flipped)
-        slack = self._reached.slack
+        reached = self._reach(flipped)
         return (
-            slack is not None
-            and slack < -TOLERANCE
-            and self.space.refutes(flipped, self._reached.multipliers)
+            reached.slack is not None
+            and reached.slack < -TOLERANCE
+            and self.space.refutes(flipped, reached.multipliers)
         )
 
     def _settle_exactly(self, flipped: BoolArray) -> bool:
         """Whether whole-number arithmetic refutes a set; a point of it is replayed."""
-        if self._reached.point is None:
-            return False
-        cell = ExactCell(self.instance, self.flips.neurons, self._signs(flipped))
-        if cell.is_refuted_by(self._reached.multipliers):
-            return True
-        if self.instance.domain == "continuous":
-            point = cell.point_near(self._reached.point, self.deadline.left)
-            if point is not None:
-                self.offer(point[None])
-        return False
+        verdict = settle_cell(
+            self.instance, self.flips.neurons, self._signs(flipped), self.deadline.left
+        )
+        if verdict.point is not None:
+            self.offer(verdict.point[None])
+        return verdict.is_refuted
 
     def _settle_whole(self, flipped: BoolArray) -> bool:
         """Whether no image of whole levels has a set, by a MILP that was solved to its end."""

@@ -14,12 +14,13 @@ from bnnopt.attacks.availability import ensure_available
 from bnnopt.attacks.base import Attack
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.decomposition import Decomposition
-from bnnopt.attacks.exact_cell import ExactCell
+from bnnopt.attacks.exact_cell import ExactCell, settle_cell
 from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.growing_budget import budget_of_goal, grow_budget
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.bounds import interval_bounds
+from bnnopt.flips import logits_of_pattern
 from bnnopt.formulations.attack import attack_model, model_size
 from bnnopt.formulations.claims import claimed_margin, claimed_signs, forbid_signs
 from bnnopt.formulations.goals import hold_stage, set_stage
@@ -288,27 +289,47 @@ class _Closed:
         Only where the solver has finished, and claims more than the points that there are.
         """
         instance, goal = self.instance, self.instance.sought
-        is_over = solved.termination is not solvers.Termination.OPTIMAL
-        if is_over or instance.domain == "pixels" or not (goal.is_margin or not goal.stages):
+        if solved.termination is not solvers.Termination.OPTIMAL:
             return False
-        best = max(instance.rank(instance.snap(z)) for z in findings.points)
-        value = claimed_margin(self._model) * instance.of_margins.unit
-        if goal.stages and value <= best[0] + instance.of_margins.gap:
-            return False
-        if not goal.stages:
-            if best[0] > -np.inf:
-                return False
-            # A closed model has ties that are none.
-            self._is_flip |= value > instance.of_margins.gap or self._wins_ties()
-        self._margin = max(self._margin, value)
         neurons = interval_bounds(instance)[0].unstable
+        signs = claimed_signs(self._model, neurons)
+        logits = logits_of_pattern(instance, neurons, signs)
+        best = max(instance.rank(instance.snap(z)) for z in findings.points)
+        is_flip = bool(instance.of_margins.is_flip(logits))
+        if goal.needs_flip and not is_flip:  # a tie that is none, which a closed model allows
+            findings.no_flip |= not len(neurons)
+        elif (
+            instance.domain == "pixels"
+            or not (goal.is_margin or not goal.stages)
+            or (best[0] > -np.inf and (not goal.stages or self._is_reached(best[0])))
+        ):
+            return False
+        elif not self._is_settled(findings, neurons, signs):
+            self._margin = max(self._margin, float(instance.of_margins.best(logits)))
+            self._is_flip |= is_flip
         if not len(neurons):
             return False  # there is no other pattern
-        forbid_signs(self._model, neurons, claimed_signs(self._model, neurons))
+        forbid_signs(self._model, neurons, signs)
         return True
 
-    def _wins_ties(self) -> bool:
-        return any(map(self.instance.of_margins.wins_ties, self.instance.targets))
+    def _is_reached(self, best: float) -> bool:
+        """Whether a margin is what the solver claims."""
+        margins = self.instance.of_margins
+        return claimed_margin(self._model) * margins.unit <= best + margins.gap
+
+    def _is_settled(
+        self,
+        findings: Findings,
+        neurons: npt.NDArray[np.int64],
+        signs: npt.NDArray[np.int8],
+    ) -> bool:
+        """Whether a pattern is refuted; a point of it is kept."""
+        if not len(neurons):
+            return False
+        verdict = settle_cell(self.instance, neurons, signs, POLISH_SECONDS)
+        if verdict.point is not None:
+            findings.points = np.vstack([findings.points, verdict.point])
+        return verdict.is_refuted
 
     def settle(self, findings: Findings) -> None:
         """Take back what findings claim of patterns that were cut off."""

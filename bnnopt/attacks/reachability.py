@@ -57,7 +57,7 @@ class Reachability(Resources):
     solver : str
         It needs duals if multipliers are wanted: ``"highs"``.
     options : solvers.SolveOptions, optional
-    box, max_l1, max_pixels, whole
+    box, max_l1, max_pixels, whole, below
         As for `pattern_model`.
     """
 
@@ -72,10 +72,17 @@ class Reachability(Resources):
         max_l1: float = np.inf,
         max_pixels: int | None = None,
         whole: bool = False,
+        below: float = 0.0,
     ) -> None:
         super().__init__()
         model = pattern_model(
-            instance, neurons, box=box, max_l1=max_l1, max_pixels=max_pixels, whole=whole
+            instance,
+            neurons,
+            box=box,
+            max_l1=max_l1,
+            max_pixels=max_pixels,
+            whole=whole,
+            below=below,
         )
         self._options = options or solvers.SolveOptions()
         self._session = self.held.enter_context(solvers.get(solver).session(model))

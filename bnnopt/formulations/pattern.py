@@ -31,6 +31,7 @@ def pattern_model(
     max_l1: float = np.inf,
     max_pixels: int | None = None,
     whole: bool = False,
+    below: float = 0.0,
 ) -> CompiledModel:
     """A linear program that maximises the smallest slack over the rows of a sign pattern.
 
@@ -53,6 +54,8 @@ def pattern_model(
         Most levels that change, which makes it a MILP.
     whole : bool
         Whether z takes whole levels only, which makes it a MILP.
+    below : float
+        Levels that a sum must be farther below its threshold to be off, in the continuous domain.
 
     Returns
     -------
@@ -77,7 +80,9 @@ def pattern_model(
         objective=np.eye(1, n + 1 + k, n)[0],
         constant=0.0,
         matrix=csr_array(matrix),
-        row_lower=np.concatenate([threshold, float(is_pixels) - threshold, np.zeros(k)]),
+        row_lower=np.concatenate(
+            [threshold, (1.0 if is_pixels else below) - threshold, np.zeros(k)]
+        ),
         row_upper=np.repeat([np.inf, np.inf, 0.0], k),
         lower=np.concatenate([low, np.full(1 + k, -np.inf)]),
         upper=np.concatenate([high, [depth], np.full(k, np.inf)]),

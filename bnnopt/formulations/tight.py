@@ -82,7 +82,7 @@ def tight_model(
     layers = [interval_bounds(instance)[0]]
     for j in layers[0].unstable.tolist():
         model.h.add((1, j))
-    _add_conflicts(model, instance, strengthen)
+    _add_conflicts(model, instance, strengthen, limits)
     limits.check()
     budget = _program_budget(strengthen, limits)
     for index in range(1, network.depth):
@@ -142,13 +142,15 @@ def _flips_expression(model: Any, flips: Flips, members: list[int]) -> Any:
     )
 
 
-def _add_conflicts(model: Any, instance: AttackInstance, strengthen: Collection[str]) -> None:
+def _add_conflicts(
+    model: Any, instance: AttackInstance, strengthen: Collection[str], limits: BuildLimits
+) -> None:
     model.conflicts = pyo.ConstraintList(doc="flips that no point of the box has together")
     flips = first_layer_flips(instance)
     asked = {1: "conflicts" in strengthen, 3: "quadruples" in strengthen}
     if not any(asked.values()):
         return
-    for members, most in flip_limits(flips):
+    for members, most in flip_limits(flips, quadruples=asked[3], check=limits.check):
         if asked[most]:
             limit_flips(model, flips, members, most)
 

@@ -16,6 +16,7 @@ from bnnopt import AttackInstance, Status
 from bnnopt.attacks import decomposition
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.decomposition import Decomposition
+from bnnopt.attacks.exact_cell import CellVerdict
 from bnnopt.attacks.milp import MilpAttack
 from bnnopt.attacks.reachability import Reach
 from bnnopt.formulations.attack import attack_model
@@ -215,20 +216,11 @@ def test_a_pattern_on_thresholds_is_open_unless_it_is_refuted(
     work, image, rows = setting.work, setting.instance.levels, len(setting.model.conflicts)
     flipped = np.zeros(setting.k, dtype=bool)
 
-    class Cell:
-        def __init__(self, *_: Any) -> None:
-            pass
-
-        def is_refuted_by(self, _: Any) -> bool:
-            return refuted
-
-        def point_near(self, *_: Any) -> Any:
-            return image if near else None
-
+    verdict = CellVerdict(refuted, None if refuted or not near else image)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decomposition, "ExactCell", Cell)
+        patch.setattr(decomposition, "settle_cell", lambda *_: verdict)
         patch.setattr(work, "_is_wanted", lambda _: wanted)
-        ends = work._settle_exactly(flipped, Reach(0.0, image, np.ones(setting.k)))
+        ends = work._settle_exactly(flipped)
     added = len(setting.model.conflicts) - rows
     assert ends == (not refuted and not wanted)
     assert added == (0 if ends else 1)
