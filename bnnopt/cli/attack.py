@@ -173,7 +173,7 @@ def _goal_columns(result: AttackResult) -> dict[str, str]:
     ):
         shown, limit = (at_least, at_most) if stage.is_maximised else (at_most, at_least)
         columns[text] = shown(value)
-        columns["at most" if stage.is_maximised else "at least"] = limit(bound)
+        columns[f"{text} at most" if stage.is_maximised else f"{text} at least"] = limit(bound)
     is_point = None not in result.goal_values
     sizes = {name: at_most(value) if is_point else "" for name, value in result.distances.items()}
     return columns | {name: size for name, size in sizes.items() if name not in texts}

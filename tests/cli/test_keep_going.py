@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,25 @@ def test_epsilon_is_taken_as_a_quotient_and_recorded_as_what_it_is(
     record = json.loads(lines.read_text())
     assert record["epsilon"] == 1 / 255
     assert record["distances"]["linf"] == 1 / 255
+
+
+def test_a_table_shows_the_value_and_the_bound_of_each_stage_and_nothing_where_there_is_none(
+    bnnopt_cli: Any,
+) -> None:
+    arguments = ("--images", "4", "--epsilon", "0.05", "--domain", "pixels", "--max-pixels", "60")
+    code, out, _ = bnnopt_cli("attack", NETWORK, *arguments, "--goal", "l0,linf", "--effort", "60")
+    head, _, row = out.splitlines()[:3]
+    assert code == 0
+    assert [name for name in re.split(r"\s{2,}", head) if name[:2] in ("l0", "l1", "li")] == [
+        "l0",
+        "l0 at least",
+        "linf",
+        "linf at least",
+        "l1",
+    ]
+    assert len(re.split(r"\s{2,}", row.strip())) > 8
+    none = ("--images", "1", "--epsilon", "0.004", "--goal", "l1")
+    code, out, _ = bnnopt_cli("attack", NETWORK, *none)
+    assert code == 0
+    assert "infeasible" in out
+    assert "1 proved impossible" in out
