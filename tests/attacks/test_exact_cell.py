@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import solvers
 from bnnopt import AttackInstance
-from bnnopt.attacks.exact_cell import ExactCell
+from bnnopt.attacks.exact_cell import ExactCell, _solve
 from bnnopt.attacks.reachability import Reachability
 from tests.helpers import random_image, random_network
 
@@ -131,3 +135,24 @@ def test_a_point_that_is_known_to_be_near_is_found_within_the_budget(
         assert np.abs(found - instance.levels).sum() <= instance.l1_point_levels
         assert np.abs(found - z - away).max() <= 5.5 / 2**20
         assert not still or (found[~moves] == instance.levels[~moves]).all()
+
+
+def test_what_a_solver_finds_nearly_whole_is_taken_as_whole() -> None:
+    class Nearly:
+        def session(self, _: Any) -> Any:
+            return nullcontext(self)
+
+        def solve(self, _: Any) -> Any:
+            values = SimpleNamespace(array=np.array([2.9999999, 1.0000001, 0.0]))
+            return SimpleNamespace(values=values, interrupted=False)
+
+    rows = np.ones((1, 3), dtype=np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solvers, "get", lambda _: Nearly())
+        found = _solve(rows, np.array([4]), np.array([3, 3, 3]), None)
+    assert found is not None
+    assert found.tolist() == [3, 1, 0]
+    assert _solve(rows, np.array([10]), np.array([3, 3, 3]), None) is None
+    nine = _solve(rows, np.array([9]), np.array([3, 3, 3]), None)
+    assert nine is not None
+    assert nine.tolist() == [3, 3, 3]
