@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,9 @@ from solvers.session import IntArray, Outcome, Session
 __all__ = ["Scip"]
 
 INFINITY = 1e20
+
+INTERRUPTIBLE = (5, 9)
+"""SCIP's stages of presolving and of solving, by its own numbers (``SCIP_STAGE``)."""
 
 TERMINATIONS: dict[str, Termination | None] = {
     "optimal": Termination.OPTIMAL,
@@ -131,10 +135,16 @@ class _ScipSession(Session):
         if self.start is not None:
             self._give_start()
         self._incumbents.restart()
-        interrupted = run_interruptible(scip.optimizeNogil, scip.interruptSolve)
+        interrupted = run_interruptible(scip.optimizeNogil, self._interrupt)
         outcome = self._outcome()
         outcome.interrupted = interrupted
         return outcome
+
+    def _interrupt(self) -> None:
+        """Ask SCIP to stop, where it can be asked; between its stages it complains. Asked again."""
+        if self._scip.getStage() in INTERRUPTIBLE:
+            with suppress(Exception):  # it has gone on to another stage meanwhile
+                self._scip.interruptSolve()
 
     def _give_start(self) -> None:
         assert self.start is not None
