@@ -1,4 +1,4 @@
-"""What a caller may write for a number, a class, a name or a flag, read to plain Python.
+"""What a caller may write for a number, a class or a name, read to plain Python.
 
 Each reader takes Python's own types and the scalars of numpy and torch, and gives a plain value,
 so that records go through ``json.dumps``; anything else is an `InputError`.
@@ -22,7 +22,6 @@ __all__ = [
     "read_choice",
     "read_class",
     "read_each",
-    "read_flag",
     "read_fraction",
     "read_names",
     "read_number",
@@ -212,20 +211,6 @@ def read_names(given: Any, kind: str, known: Iterable[str]) -> dict[str, Any]:
             raise InputError(f"unknown {kind} {_shown(name)}: none is taken here, so leave it out")
         read_choice(name, kind, choices)
     return {str(name): value for name, value in given.items()}
-
-
-def read_flag(value: Any, name: str) -> bool:
-    """True or False.
-
-    Raises
-    ------
-    InputError
-        If it is neither; numbers and texts are neither.
-    """
-    plain = _plain(value)
-    if not isinstance(plain, bool):
-        raise _wrong(name, "True or False", value)
-    return plain
 
 
 def read_each(values: Any, name: str, count: int, read: Callable[[Any], T]) -> list[T]:

@@ -16,7 +16,6 @@ from bnnopt.arguments import (
     read_choice,
     read_class,
     read_each,
-    read_flag,
     read_fraction,
     read_names,
     read_number,
@@ -374,15 +373,6 @@ def test_names_come_in_a_mapping(given_names: Any) -> None:
         read_names(given_names, "option", ("cuts",))
 
 
-def test_a_flag_is_true_or_false() -> None:
-    for value in (True, np.True_, np.array(True), torch_scalar(True)):
-        assert read_flag(value, "decompose") is True
-    assert read_flag(np.False_, "decompose") is False
-    for refused in (1, 0, "yes", "True", None, 1.0, np.array([True]), torch_scalar([True])):
-        with pytest.raises(InputError, match="decompose must be True or False, not "):
-            read_flag(refused, "decompose")
-
-
 def read_label(value: Any) -> int:
     return read_class(value, "label", 3, NAMES)
 
@@ -450,7 +440,6 @@ def test_anything_is_read_to_a_plain_value_or_refused(value: Any) -> None:
         (lambda: read_class(value, "x", 3, NAMES), int),
         (lambda: read_choice(value, "x", NAMES), str),
         (lambda: read_names(value, "x", NAMES), dict),
-        (lambda: read_flag(value, "x"), bool),
         (lambda: read_each(value, "x", 2, read_label), list),
     ]
     for read, kind in readers:
