@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.layers import OutputLayer
+from bnnopt.network.layers import OutputLayer
 from bnnopt.tolerances import (
     MARGIN_GAP,
     SMALLEST_LATTICE,
@@ -50,7 +50,7 @@ class Margins:
         self, output: OutputLayer, source: int, targets: Sequence[int], ties: Ties
     ) -> None:
         self._source, self._targets, self._ties = source, tuple(targets), ties
-        self._terms = {c: output.difference(c, source) for c in targets}
+        self._terms = {c: output.gain(c, source) for c in targets}
 
     def terms(self, target: int) -> tuple[FloatArray, float]:
         """Gain and constant: a margin is ``gain @ h + constant``, h the last activations of ±1."""

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt.layers import HiddenLayer, OutputLayer
 from bnnopt.margins import Margins
+from bnnopt.network.layers import HiddenLayer, OutputLayer
 from bnnopt.tolerances import SOLVER_GAP, SOLVER_LATTICE_SHARE
 
 seeds = st.integers(0, 10**6)

@@ -9,8 +9,8 @@ try:
 except ImportError as error:
     raise MissingDependencyError("torch", "training", "torch") from error
 
+from bnnopt.network.folding import fold
 from bnnopt.training.export import check_agreement, export, fold_model
-from bnnopt.training.folding import fold
 from bnnopt.training.loop import DEVICES, TrainingRun, train
 from bnnopt.training.model import HEADS, TrainableNetwork
 from bnnopt.training.recipe import Recipe

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bnnopt import datasets
 from bnnopt.errors import ExportError
 from bnnopt.network import BinarizedNetwork, HiddenLayer, OutputLayer
-from bnnopt.training.folding import fold
+from bnnopt.network.folding import fold
 from bnnopt.training.loop import TrainingRun
 from bnnopt.training.model import TrainableNetwork
 

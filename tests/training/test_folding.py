@@ -11,7 +11,7 @@ from bnnopt.errors import NetworkFormatError
 
 pytest.importorskip("torch")
 
-from bnnopt.training.folding import fold
+from bnnopt.network.folding import fold
 
 finite = st.floats(-1e3, 1e3, allow_nan=False, width=32)
 scales = st.one_of(finite, st.just(0.0), st.sampled_from([-1.0, 1.0, 0.5, -0.25]))

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.network import HiddenLayer
+from bnnopt.network.layers import HiddenLayer
 
 __all__ = ["fold"]
 

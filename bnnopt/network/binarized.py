@@ -1,14 +1,10 @@
-"""The folded binarized network: integer weights and thresholds, and its exact forward pass.
-
-Numpy only, and of bnnopt what reads files, images and arguments: all else stands on this one.
-"""
+"""The folded binarized network and its exact forward pass."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -20,9 +16,10 @@ from bnnopt.arguments import read_class
 from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.files import write_atomically
 from bnnopt.images import Images, as_array, read_images
-from bnnopt.layers import MAX_WIDTH, HiddenLayer, OutputLayer
+from bnnopt.network import file
+from bnnopt.network.layers import HiddenLayer, OutputLayer
 
-__all__ = ["GRID", "BinarizedNetwork", "HiddenLayer", "OutputLayer"]
+__all__ = ["GRID", "BinarizedNetwork"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -30,16 +27,13 @@ FloatArray = npt.NDArray[np.float64]
 GRID = 2.0**20
 """Levels are multiples of ``1 / GRID``, so that float64 sums of them are exact."""
 
-FORMAT = 1
-"""Version of the ``.npz`` layout that `BinarizedNetwork.save` writes."""
-
 MAX_DEPTH = 64
 MAX_LEVELS = 2**16
 
 
 @dataclass(frozen=True, eq=False)
 class BinarizedNetwork:
-    """A fully connected binarized network with batch normalization folded into thresholds.
+    """A binarized network as layers of whole weights and thresholds (docs/networks.md).
 
     The network sees an image ``x`` in [0, 1]^n as levels ``z = levels * x``, rounded to a
     multiple of 2**-20 of a level: on that grid every float64 sum below is free of rounding, so
@@ -92,14 +86,15 @@ class BinarizedNetwork:
             )
         if not isinstance(self.levels, int | np.integer) or not 1 <= self.levels <= MAX_LEVELS:
             raise NetworkFormatError(f"levels must be an integer from 1 to {MAX_LEVELS}")
-        fan_ins = [layer.weight.shape[1] for layer in hidden] + [self.output.weight.shape[1]]
+        fan_ins = [layer.shape[1] for layer in hidden] + [self.output.shape[1]]
         for number, (layer, fan_in) in enumerate(zip(hidden, fan_ins[1:], strict=True), 1):
-            if layer.weight.shape[0] != fan_in:
+            if layer.shape[0] != fan_in:
                 raise NetworkFormatError(
-                    f"layer {number} has {layer.weight.shape[0]} neurons but layer "
+                    f"layer {number} has {layer.shape[0]} neurons but layer "
                     f"{number + 1} takes {fan_in} inputs; the two must be equal"
                 )
         self._check_metadata(fan_ins[0])
+        _check_sums(hidden, int(self.levels))
         object.__setattr__(self, "given", (hidden, self.output))
         first, *deeper = hidden
         canonical = (first, *(layer.canonical() for layer in deeper))
@@ -133,12 +128,12 @@ class BinarizedNetwork:
     @property
     def num_inputs(self) -> int:
         """Number of pixels n."""
-        return int(self.hidden[0].weight.shape[1])
+        return int(self.hidden[0].shape[1])
 
     @property
     def num_classes(self) -> int:
         """Number of classes C."""
-        return int(self.output.weight.shape[0])
+        return int(self.output.shape[0])
 
     @property
     def depth(self) -> int:
@@ -148,7 +143,7 @@ class BinarizedNetwork:
     @property
     def widths(self) -> tuple[int, ...]:
         """Number of neurons of each hidden layer."""
-        return tuple(int(layer.weight.shape[0]) for layer in self.hidden)
+        return tuple(int(layer.shape[0]) for layer in self.hidden)
 
     def images(self, x: npt.ArrayLike) -> FloatArray:
         """Check images and flatten them to values in [0, 1], shape (batch, n).
@@ -271,20 +266,7 @@ class BinarizedNetwork:
 
     def to_bytes(self) -> bytes:
         """The content of the file that `save` writes."""
-        hidden, output = self.given
-        arrays: dict[str, Array] = {"output_scale": output.scale, "output_bias": output.bias}
-        arrays["output_weight"] = np.packbits(output.weight > 0)
-        for number, layer in enumerate(hidden, 1):
-            arrays[f"weight_{number}"] = np.packbits(layer.weight > 0)
-            arrays[f"threshold_{number}"] = layer.threshold
-        metadata = {key: value for key, value in self._parts().items() if key in _METADATA}
-        metadata |= {
-            "format": FORMAT,
-            "num_inputs": self.num_inputs,
-            "widths": self.widths,
-            "num_classes": self.num_classes,
-        }
-        return npz.encode(arrays, metadata)
+        return file.encode(self._parts())
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> BinarizedNetwork:
@@ -312,12 +294,11 @@ class BinarizedNetwork:
         NetworkFormatError
             As `load` does.
         """
-        arrays, metadata = npz.decode(content, name)
+        parts = file.decode(content, name)
         try:
-            return _from_file(arrays, metadata)
-        except (NetworkFormatError, KeyError, TypeError, ValueError, OverflowError) as error:
-            cause = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise NetworkFormatError(f"{name} is not a valid network: {cause}") from None
+            return BinarizedNetwork(**parts)
+        except (NetworkFormatError, TypeError, ValueError) as error:
+            raise NetworkFormatError(f"{name} is not a valid network: {error}") from None
 
     def _parts(self) -> dict[str, Any]:
         hidden, output = self.given
@@ -325,58 +306,19 @@ class BinarizedNetwork:
         return parts | {"hidden": hidden, "output": output, "recipe": dict(self.recipe)}
 
 
-_METADATA = ("levels", "name", "dataset", "input_shape", "class_names", "accuracy", "recipe")
-
-
-def _from_file(arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> BinarizedNetwork:
-    if metadata["format"] != FORMAT:
+def _check_sums(hidden: tuple[HiddenLayer, ...], levels: int) -> None:
+    """Every sum must be exact: in float64 on the grid, in the search in single precision."""
+    first, *deeper = hidden
+    if first.magnitude.max() * levels * GRID >= 2.0**53:
         raise NetworkFormatError(
-            f"it is of format {metadata['format']!r}, and this version of bnnopt reads {FORMAT}"
+            f"layer 1: the absolute weights of a neuron add up to {first.magnitude.max()}; times "
+            f"levels, {levels}, that must be less than 2**33"
         )
-    widths = [_size(value) for value in metadata["widths"]]
-    if len(widths) > MAX_DEPTH:
-        raise NetworkFormatError(f"more than {MAX_DEPTH} hidden layers")
-    if len(arrays) != 3 + 2 * len(widths):
-        raise NetworkFormatError(f"{len(arrays)} arrays do not make {len(widths)} hidden layers")
-    sizes = [_size(metadata["num_inputs"]), *widths]
-    hidden = [
-        HiddenLayer(
-            _unpack(arrays[f"weight_{number}"], (fan_out, fan_in)), arrays[f"threshold_{number}"]
-        )
-        for number, (fan_in, fan_out) in enumerate(pairwise(sizes), 1)
-    ]
-    shape = (_size(metadata["num_classes"]), sizes[-1])
-    output = OutputLayer(
-        _unpack(arrays["output_weight"], shape), arrays["output_scale"], arrays["output_bias"]
-    )
-    texts = {key: metadata[key] for key in ("name", "dataset")}
-    class_names = tuple(metadata["class_names"])
-    if not all(isinstance(text, str) for text in (*texts.values(), *class_names)):
-        raise NetworkFormatError("name, dataset and class_names must be text")
-    return BinarizedNetwork(
-        hidden=tuple(hidden),
-        output=output,
-        levels=metadata["levels"],
-        input_shape=tuple(metadata["input_shape"]),
-        class_names=class_names,
-        accuracy=metadata["accuracy"],
-        recipe=metadata["recipe"],
-        **texts,
-    )
-
-
-def _size(value: Any) -> int:
-    if not isinstance(value, int) or not 1 <= value <= MAX_WIDTH:
-        raise NetworkFormatError(f"a layer's size is an integer from 1 to {MAX_WIDTH}: {value!r}")
-    return value
-
-
-def _unpack(packed: Array, shape: tuple[int, int]) -> npt.NDArray[np.int8]:
-    count = shape[0] * shape[1]
-    if packed.dtype != np.uint8 or packed.shape != (-(-count // 8),):
-        raise NetworkFormatError(f"packed weights do not fit a matrix of shape {shape}")
-    bits = np.unpackbits(packed, count=count).reshape(shape)
-    return (2 * bits.astype(np.int8) - 1).astype(np.int8)
+    for number, layer in enumerate(deeper, 2):
+        if layer.magnitude.max() >= 2**24:
+            raise NetworkFormatError(
+                f"layer {number}: the absolute weights of a neuron must add up to less than 2**24"
+            )
 
 
 def _rebuild(parts: dict[str, Any]) -> BinarizedNetwork:

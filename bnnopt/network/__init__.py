@@ -1,0 +1,13 @@
+"""The folded binarized network: whole weights and thresholds, and its exact forward pass.
+
+Numpy and scipy only, and of bnnopt what reads files, images and arguments: all else stands on
+this package.
+"""
+
+from __future__ import annotations
+
+from bnnopt.network.binarized import GRID, BinarizedNetwork
+from bnnopt.network.convolution import Convolution
+from bnnopt.network.layers import HiddenLayer, OutputLayer
+
+__all__ = ["GRID", "BinarizedNetwork", "Convolution", "HiddenLayer", "OutputLayer"]
