@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.files import write_atomically
 from bnnopt.images import Images, as_array, read_images
 from bnnopt.network import file
-from bnnopt.network.layers import HiddenLayer, OutputLayer
+from bnnopt.network.layers import MAX_SINGLE, HiddenLayer, OutputLayer
 
 __all__ = ["GRID", "BinarizedNetwork"]
 
@@ -26,6 +27,11 @@ FloatArray = npt.NDArray[np.float64]
 
 GRID = 2.0**20
 """Levels are multiples of ``1 / GRID``, so that float64 sums of them are exact."""
+
+BLOCK = 2**19
+"""Activations of one layer that are computed at a time."""
+
+ONE = np.float32(1.0)
 
 MAX_DEPTH = 64
 MAX_LEVELS = 2**16
@@ -53,7 +59,8 @@ class BinarizedNetwork:
     name, dataset : str
         For tables and files.
     input_shape : tuple of int
-        Shape of one image, such as (28, 28); its product is the fan-in of the first layer.
+        Shape of one image, such as (28, 28); its product is the fan-in of the first layer. If it
+        is not given, that of the first layer's convolution, or (n,).
     class_names : tuple of str
         One a class, or empty.
     accuracy : float or None
@@ -101,9 +108,14 @@ class BinarizedNetwork:
         object.__setattr__(self, "hidden", canonical)
         object.__setattr__(self, "output", self.output.on_grid())
         object.__setattr__(self, "levels", int(self.levels))
-        object.__setattr__(self, "input_shape", tuple(self.input_shape) or (fan_ins[0],))
+        object.__setattr__(self, "input_shape", self._image_shape())
         object.__setattr__(self, "class_names", tuple(self.class_names))
         object.__setattr__(self, "recipe", MappingProxyType(dict(self.recipe)))
+
+    def _image_shape(self) -> tuple[int, ...]:
+        first = self.given[0][0]
+        own = first.convolution.input_shape if first.convolution else first.shape[1:]
+        return tuple(self.input_shape) or own
 
     def _check_metadata(self, fan_in: int) -> None:
         shape = tuple(self.input_shape)
@@ -186,21 +198,44 @@ class BinarizedNetwork:
 
     def activations_of_levels(self, z: FloatArray) -> list[FloatArray]:
         """Activations of every hidden layer for levels `z` on the grid, shape (batch, n)."""
-        activations = []
+        return [h.astype(np.float64) for h in self._activations(z)]
+
+    def _activations(self, z: FloatArray) -> Iterator[npt.NDArray[np.float32]]:
+        """Layer by layer, in single precision wherever that is exact."""
+        inputs: npt.NDArray[np.floating[Any]] = z
+        if self._levels_are_single and np.array_equal(z, np.rint(z)):
+            inputs = z.astype(np.float32)
         for layer in self.hidden:
-            z = layer(z)
-            activations.append(z)
-        return activations
+            inputs = np.where(layer.is_on(inputs), ONE, -ONE)
+            yield inputs
+
+    @cached_property
+    def _levels_are_single(self) -> bool:
+        """Whether single precision has the first layer's sums of whole levels exactly."""
+        return int(self.hidden[0].magnitude.max()) * self.levels < MAX_SINGLE
+
+    def _blocks(self, z: FloatArray) -> Iterator[slice]:
+        """So many images at a time that the widest layer stays in the cache."""
+        rows = max(BLOCK // max(self.num_inputs, *self.widths), 1)
+        return (slice(at, at + rows) for at in range(0, len(z), rows))
 
     def logits_of_levels(self, z: FloatArray) -> FloatArray:
         """Logits for levels `z` on the grid, shape (batch, n) to (batch, C)."""
-        return self.output(self.activations_of_levels(z)[-1])
+        logits = np.empty((len(z), self.num_classes))
+        for rows in self._blocks(z):
+            *_, last = self._activations(z[rows])
+            logits[rows] = self.output(last)
+        return logits
 
     def activations(self, x: npt.ArrayLike) -> tuple[npt.NDArray[np.int8], ...]:
         """Activations in {-1, +1}, one int8 array (out,) or (batch, out) a hidden layer."""
         given = self._read(x)
-        layers = self.activations_of_levels(given.on_grid(GRID))
-        return tuple((h[0] if given.single else h).astype(np.int8) for h in layers)
+        z = given.on_grid(GRID)
+        layers = tuple(np.empty((len(z), width), dtype=np.int8) for width in self.widths)
+        for rows in self._blocks(z):
+            for layer, found in zip(layers, self._activations(z[rows]), strict=True):
+                layer[rows] = found
+        return tuple(layer[0] for layer in layers) if given.single else layers
 
     def logits(self, x: npt.ArrayLike) -> FloatArray:
         """Logits, shape (C,) for one image or (batch, C) for a batch (`images` gives shapes)."""
