@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -28,10 +29,8 @@ FloatArray = npt.NDArray[np.float64]
 GRID = 2.0**20
 """Levels are multiples of ``1 / GRID``, so that float64 sums of them are exact."""
 
-BLOCK = 2**19
+BLOCK = 2**20
 """Activations of one layer that are computed at a time."""
-
-ONE = np.float32(1.0)
 
 MAX_DEPTH = 64
 MAX_LEVELS = 2**16
@@ -86,21 +85,10 @@ class BinarizedNetwork:
     given: tuple[tuple[HiddenLayer, ...], OutputLayer] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        hidden = tuple(self.hidden)
-        if not 1 <= len(hidden) <= MAX_DEPTH:
-            raise NetworkFormatError(
-                f"a network has 1 to {MAX_DEPTH} hidden layers, not {len(hidden)}"
-            )
+        hidden = _read_layers(self.hidden, self.output)
         if not isinstance(self.levels, int | np.integer) or not 1 <= self.levels <= MAX_LEVELS:
             raise NetworkFormatError(f"levels must be an integer from 1 to {MAX_LEVELS}")
-        fan_ins = [layer.shape[1] for layer in hidden] + [self.output.shape[1]]
-        for number, (layer, fan_in) in enumerate(zip(hidden, fan_ins[1:], strict=True), 1):
-            if layer.shape[0] != fan_in:
-                raise NetworkFormatError(
-                    f"layer {number} has {layer.shape[0]} neurons but layer "
-                    f"{number + 1} takes {fan_in} inputs; the two must be equal"
-                )
-        self._check_metadata(fan_ins[0])
+        self._check_metadata(hidden[0].shape[1])
         _check_sums(hidden, int(self.levels))
         object.__setattr__(self, "given", (hidden, self.output))
         first, *deeper = hidden
@@ -198,16 +186,17 @@ class BinarizedNetwork:
 
     def activations_of_levels(self, z: FloatArray) -> list[FloatArray]:
         """Activations of every hidden layer for levels `z` on the grid, shape (batch, n)."""
-        return [h.astype(np.float64) for h in self._activations(z)]
+        return [signs.astype(np.float64) for signs in self._signs(z)]
 
-    def _activations(self, z: FloatArray) -> Iterator[npt.NDArray[np.float32]]:
+    def _signs(self, z: FloatArray) -> Iterator[npt.NDArray[np.int8]]:
         """Layer by layer, in single precision wherever that is exact."""
-        inputs: npt.NDArray[np.floating[Any]] = z
-        if self._levels_are_single and np.array_equal(z, np.rint(z)):
-            inputs = z.astype(np.float32)
-        for layer in self.hidden:
-            inputs = np.where(layer.is_on(inputs), ONE, -ONE)
-            yield inputs
+        first, *deeper = self.hidden
+        is_single = self._levels_are_single and bool((z == np.rint(z)).all())
+        signs = first.signs(z.astype(np.float32) if is_single else z)
+        yield signs
+        for layer in deeper:
+            signs = layer.signs(signs.astype(np.float32))
+            yield signs
 
     @cached_property
     def _levels_are_single(self) -> bool:
@@ -216,16 +205,20 @@ class BinarizedNetwork:
 
     def _blocks(self, z: FloatArray) -> Iterator[slice]:
         """So many images at a time that the widest layer stays in the cache."""
-        rows = max(BLOCK // max(self.num_inputs, *self.widths), 1)
+        rows = max(BLOCK // self._widest, 1)
         return (slice(at, at + rows) for at in range(0, len(z), rows))
+
+    @cached_property
+    def _widest(self) -> int:
+        return max(self.num_inputs, *self.widths)
 
     def logits_of_levels(self, z: FloatArray) -> FloatArray:
         """Logits for levels `z` on the grid, shape (batch, n) to (batch, C)."""
-        logits = np.empty((len(z), self.num_classes))
-        for rows in self._blocks(z):
-            *_, last = self._activations(z[rows])
-            logits[rows] = self.output(last)
-        return logits
+        if len(z) <= 1 or len(z) * self._widest <= BLOCK:
+            *_, last = self._signs(z)
+            return self.output(last.astype(np.float32))
+        logits = [self.logits_of_levels(z[rows]) for rows in self._blocks(z)]
+        return np.concatenate(logits)
 
     def activations(self, x: npt.ArrayLike) -> tuple[npt.NDArray[np.int8], ...]:
         """Activations in {-1, +1}, one int8 array (out,) or (batch, out) a hidden layer."""
@@ -233,7 +226,7 @@ class BinarizedNetwork:
         z = given.on_grid(GRID)
         layers = tuple(np.empty((len(z), width), dtype=np.int8) for width in self.widths)
         for rows in self._blocks(z):
-            for layer, found in zip(layers, self._activations(z[rows]), strict=True):
+            for layer, found in zip(layers, self._signs(z[rows]), strict=True):
                 layer[rows] = found
         return tuple(layer[0] for layer in layers) if given.single else layers
 
@@ -341,18 +334,40 @@ class BinarizedNetwork:
         return parts | {"hidden": hidden, "output": output, "recipe": dict(self.recipe)}
 
 
-def _check_sums(hidden: tuple[HiddenLayer, ...], levels: int) -> None:
-    """Every sum must be exact: in float64 on the grid, in the search in single precision."""
-    first, *deeper = hidden
-    if first.magnitude.max() * levels * GRID >= 2.0**53:
+def _read_layers(given: Any, output: Any) -> tuple[HiddenLayer, ...]:
+    """The hidden layers, one or several, if they and the head make a chain."""
+    hidden = tuple(given) if isinstance(given, Iterable) else (given,)
+    wrong = [layer for layer in hidden if not isinstance(layer, HiddenLayer)]
+    if wrong or not isinstance(output, OutputLayer):
         raise NetworkFormatError(
-            f"layer 1: the absolute weights of a neuron add up to {first.magnitude.max()}; times "
-            f"levels, {levels}, that must be less than 2**33"
+            "hidden must be a sequence of HiddenLayer and output an OutputLayer, not "
+            f"{type(wrong[0] if wrong else output).__name__}"
         )
-    for number, layer in enumerate(deeper, 2):
-        if layer.magnitude.max() >= 2**24:
+    if not 1 <= len(hidden) <= MAX_DEPTH:
+        raise NetworkFormatError(f"a network has 1 to {MAX_DEPTH} hidden layers, not {len(hidden)}")
+    for number, (layer, following) in enumerate(pairwise([*hidden, output]), 1):
+        if layer.shape[0] != following.shape[1]:
             raise NetworkFormatError(
-                f"layer {number}: the absolute weights of a neuron must add up to less than 2**24"
+                f"layer {number} has {layer.shape[0]} neurons but layer {number + 1} takes "
+                f"{following.shape[1]} inputs; the two must be equal"
+            )
+    return hidden
+
+
+def _check_sums(hidden: tuple[HiddenLayer, ...], levels: int) -> None:
+    """Every sum must be exact: in double precision on the grid, in single for signs."""
+    first, *deeper = (int(layer.magnitude.max()) for layer in hidden)
+    if first * levels * int(GRID) >= 2**53:
+        raise NetworkFormatError(
+            f"layer 1: the absolute weights of a neuron add up to {first}; times levels, {levels}, "
+            "that must be less than 2**33, so that every sum is exact: divide the weights by a "
+            "common factor, or round them more coarsely"
+        )
+    for number, most in enumerate(deeper, 2):
+        if most >= MAX_SINGLE:
+            raise NetworkFormatError(
+                f"layer {number}: the absolute weights of a neuron add up to {most}; that must be "
+                "less than 2**24, so that every sum is exact: divide them by a common factor"
             )
 
 

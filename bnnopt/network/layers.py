@@ -38,6 +38,8 @@ MAX_THRESHOLD = 2**40
 MAX_SINGLE = 2**24
 """Whole sums below this are exact in single precision, in any order."""
 
+ONE = np.int8(1)
+
 EXACT_BITS = 50
 """Bits that the largest logit may take on the head's grid; sums of its terms take two more."""
 
@@ -48,6 +50,11 @@ def _check_fit(rows: csr_array, shape: tuple[int, int]) -> None:
         raise NetworkFormatError(
             f"a layer of {shape[1]} inputs does not fit behind {rows.shape[0]} outputs"
         )
+
+
+def _numbered(chosen: npt.ArrayLike) -> IntArray:
+    array = np.asarray(chosen)
+    return np.flatnonzero(array) if array.dtype == bool else array.astype(np.int64)
 
 
 def _vector(values: npt.ArrayLike, size: int, what: str) -> Array:
@@ -139,12 +146,12 @@ class HiddenLayer:
         return self._map.spread(radius)
 
     def rows(self, neurons: npt.ArrayLike) -> csr_array:
-        """Weights of some neurons, shape (count, in), in double precision."""
-        return self._map.rows(np.asarray(neurons, dtype=np.int64))
+        """Weights of some neurons, by number or mask, shape (count, in), in double precision."""
+        return self._map.rows(_numbered(neurons))
 
     def columns(self, inputs: npt.ArrayLike) -> csr_array:
-        """Weights of some inputs, shape (out, count), in double precision."""
-        return self._map.columns(np.asarray(inputs, dtype=np.int64))
+        """Weights of some inputs, by number or mask, shape (out, count), in double precision."""
+        return self._map.columns(_numbered(inputs))
 
     def canonical(self) -> HiddenLayer:
         """The same neurons in one spelling, for inputs of ±1.
@@ -173,14 +180,18 @@ class HiddenLayer:
         """``weight @ input`` of each row of `inputs`, shape (batch, in) to (batch, out)."""
         return np.asarray(self._map.sums(np.asarray(inputs, dtype=np.float64)), dtype=np.float64)
 
-    def is_on(self, inputs: Reals) -> npt.NDArray[np.bool_]:
-        """Which neurons are +1, shape (batch, in) to (batch, out).
+    def signs(self, inputs: Reals) -> npt.NDArray[np.int8]:
+        """Activations in {-1, +1}, shape (batch, in) to (batch, out).
 
         Sums are in the precision of `inputs`: single is exact where they are whole and below
         2**24, as deeper layers' are.
         """
         sums = self._map.sums(inputs)
-        return sums >= (self._single if sums.dtype == np.float32 else self._double)
+        is_on = sums >= (self._single if sums.dtype.char == "f" else self._double)
+        signs = is_on.view(np.int8)  # 1 and 0; np.where would take ten times as long
+        signs += signs
+        signs -= ONE
+        return signs
 
     @cached_property
     def _single(self) -> npt.NDArray[np.float32]:
@@ -193,7 +204,7 @@ class HiddenLayer:
 
     def __call__(self, inputs: FloatArray) -> FloatArray:
         """Activations in {-1, +1}, shape (batch, in) to (batch, out)."""
-        return np.where(self.is_on(np.asarray(inputs, dtype=np.float64)), 1.0, -1.0)
+        return self.signs(np.asarray(inputs, dtype=np.float64)).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

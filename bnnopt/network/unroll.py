@@ -7,7 +7,7 @@ becomes what.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -239,9 +239,8 @@ def pixel_cuts(
 
 
 def _by_channel(cuts: Any, channels: int) -> list[list[Any]]:
-    if isinstance(cuts, str | float | int | Fraction):
-        cuts = [cuts]
-    cuts = list(cuts)
+    is_one = isinstance(cuts, str) or not isinstance(cuts, Iterable)
+    cuts = [cuts] if is_one else list(cuts)
     if not any(isinstance(cut, Sequence | np.ndarray) and not isinstance(cut, str) for cut in cuts):
         return [cuts] * channels
     if len(cuts) != channels:

@@ -180,20 +180,21 @@ class Product:
 
     def __init__(self, matrix: Array) -> None:
         self._matrix = matrix
-        self._kept: dict[np.dtype[Any], Reals] = {}
+        self._kept: dict[str, Reals] = {}
 
     def __call__(self, inputs: Reals) -> Reals:
         """Shape (batch, in) to (batch, out)."""
-        kind = inputs.dtype
-        if self._matrix.size <= BLOCK:
-            if kind not in self._kept:
-                self._kept[kind] = frozen(self._matrix.T.astype(kind))
-            return inputs @ self._kept[kind]
-        found = np.empty((len(inputs), len(self._matrix)), kind)
+        kept = self._kept.get(inputs.dtype.char)
+        if kept is None and self._matrix.size <= BLOCK:
+            kept = self._kept[inputs.dtype.char] = frozen(self._matrix.T.astype(inputs.dtype))
+        return inputs @ kept if kept is not None else self._in_blocks(inputs)
+
+    def _in_blocks(self, inputs: Reals) -> Reals:
+        found = np.empty((len(inputs), len(self._matrix)), inputs.dtype)
         step = max(BLOCK // self._matrix.shape[1], 1)
         for at in range(0, len(self._matrix), step):
             rows = self._matrix[at : at + step]
-            np.matmul(inputs, rows.T.astype(kind), out=found[:, at : at + step])
+            np.matmul(inputs, rows.T.astype(inputs.dtype), out=found[:, at : at + step])
         return found
 
 
@@ -296,7 +297,7 @@ class SparseMatrix(LinearMap):
             if kind not in self._kept:
                 self._kept[kind] = self._with(self.data.astype(kind))
             found = self._kept[kind] @ inputs.T
-        return np.ascontiguousarray(found.T)
+        return found.T  # as the next sparse layer takes it
 
     def _blocks(self, kind: np.dtype[Any]) -> Iterator[csr_array]:
         """Some rows at a time, in real numbers."""
@@ -326,6 +327,8 @@ def read_weight(weight: Any) -> LinearMap:
     """
     if is_sparse(weight):
         check_width(weight.shape, WHERE)
+        if weight.dtype.kind not in "iuf":
+            raise NetworkFormatError(f"{WHERE}: weights must be numbers, not {weight.dtype}")
         return _read_sparse(weight)
     given = numbers(weight, f"{WHERE}: weight")
     check_width(given.shape, WHERE)
@@ -340,7 +343,7 @@ REMEDY = "give signs, or put the real weights of a first layer on a grid"
 
 def _read_sparse(given: Any) -> LinearMap:
     matrix = _checked(given)
-    data = whole(numbers(matrix.data, f"{WHERE}: weights"), MAX_WEIGHT, f"{WHERE}: weights", REMEDY)
+    data = whole(matrix.data, MAX_WEIGHT, f"{WHERE}: weights", REMEDY)
     own = csr_array((data, matrix.indices.copy(), matrix.indptr.copy()), shape=matrix.shape)
     if not own.has_canonical_format:  # sums of small types would overflow
         own = own.astype(np.int64)
@@ -363,7 +366,8 @@ def _checked(given: Any) -> Any:
     try:
         if hasattr(given, "check_format"):
             given.check_format(full_check=True)
-        matrix = given.tocsr()
+        # Other formats add up duplicates on the way, which small types do not hold.
+        matrix = given if given.format == "csr" else given.astype(np.float64).tocsr()
     except (TypeError, ValueError, IndexError) as error:
         raise NetworkFormatError(f"{WHERE}: weight is a broken sparse matrix: {error}") from None
     check_nonzeros(int(matrix.nnz), WHERE)
