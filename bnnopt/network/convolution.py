@@ -184,7 +184,7 @@ class Convolution(LinearMap):
         for at in range(0, len(inputs), step):
             windows = self._windows(self._padded(inputs[at : at + step]))
             np.matmul(kernel, windows, out=sums[at : at + step])
-        return sums.reshape(len(inputs), -1)
+        return sums.reshape(len(inputs), self.shape[0])
 
     @cached_property
     def _sizes(self) -> Convolution:

@@ -125,6 +125,8 @@ def _layer(about: Mapping[str, Any], number: int, arrays: dict[str, Array]) -> H
             return HiddenLayer(_unpack(packed, _shape(about)), threshold)
         case "sparse":
             data, indices, starts = (arrays.pop(f"{name}_{number}") for name in ROWS)
+            if indices.dtype.kind != "i" or starts.dtype.kind != "i":
+                raise NetworkFormatError(f"layer {number} has indices that are no integers")
             rows = csr_array((data, indices, starts), shape=_shape(about))
             return HiddenLayer(rows, threshold)
         case kind:
