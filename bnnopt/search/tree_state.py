@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.place import Place, Worth, new_place, worth_of
+from bnnopt.search.position import Position, TargetTerms, new_position, target_terms
 from bnnopt.search.problem import MarginTerms, Region
 
 __all__ = ["OVER", "Tree", "new_tree"]
@@ -59,17 +59,19 @@ class Tree(NamedTuple):
         The child at work.
     count : array of int64, shape (k + 1,)
         Number of candidates.
-    activation : array of float64, shape (k + 1, 1 + layers, r)
+    activation : array of float64, shape (k + 1, neurons)
         Mean activations over the distribution of sets to which the function is fitted.
     conflict : array of bool, shape (levels, k, k)
         Which two candidates cannot both join the present set; deeper nodes use the last level.
+    spent : array of float64, shape (k + 1, budgets)
+        What the flips cost (`bnnopt.search.problem.Region`).
     few : array of int64, shape (2,)
         Candidates whose sets are enumerated at once; and unless what the parent knew rules them
         out.
     step : array of int64, shape (1,)
         Of the enumeration of the present node's sets (`bnnopt.search.leaves`), or OVER.
-    worth : Worth
-    place : Place
+    terms : TargetTerms
+    at : Position
         For that enumeration.
     found : array of bool, shape (k,)
         The last set found.
@@ -98,10 +100,11 @@ class Tree(NamedTuple):
     count: Array
     activation: Array
     conflict: Array
+    spent: Array
     few: Array
     step: Array
-    worth: Worth
-    place: Place
+    terms: TargetTerms
+    at: Position
     found: Array
     pending: Array
     u: Array
@@ -109,9 +112,9 @@ class Tree(NamedTuple):
 
 def new_tree(region: Region, terms: MarginTerms) -> Tree:
     """A tree at its root, the set without flips."""
-    (k, m), (layers, r) = region.weight.shape, terms.needed.shape
+    (k, m), r, layers = region.weight.shape, len(terms.surplus), len(terms.block) - 1
     root = region.always
-    worth = worth_of([terms])
+    of_target, levels = target_terms([terms]), min(k + 1, LEVELS)
     tree = Tree(
         depth=np.full(1, root),
         root=np.full(1, root),
@@ -130,17 +133,19 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         curve=np.zeros((k + 1, r)),
         position=np.full(k + 1, -1),
         count=np.zeros(k + 1, dtype=np.int64),
-        activation=np.full((k + 1, layers + 1, r), 0.5),
-        conflict=np.zeros((min(k + 1, LEVELS), k, k), dtype=np.bool_),
+        activation=np.full((k + 1, len(terms.needed)), 0.5),
+        conflict=np.zeros((levels, k, k), dtype=np.bool_),
+        spent=np.zeros((k + 1, len(region.most))),
         few=np.array([FEW, FEW_DEEP if layers else FEW]),
         step=np.full(1, OVER),
-        worth=worth,
-        place=new_place(worth),
+        terms=of_target,
+        at=new_position(of_target),
         found=np.zeros(k, dtype=np.bool_),
         pending=np.zeros(1, dtype=np.bool_),
         u=np.zeros(m),
     )
     tree.surplus[root] = terms.surplus
+    tree.conflict[min(root, levels - 1)] = region.excludes
     tree.flipped[1 : root + 1] = np.arange(k - root, k)
     tree.order[root, : k - root] = np.arange(k - root)
     tree.count[root] = k - root
