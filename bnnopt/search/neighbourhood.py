@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
+from bnnopt.search.gray_code import turning
 from bnnopt.search.place import Place, Worth, exclude, passes_sum_test, turn
 from bnnopt.search.problem import Region
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
-from bnnopt.search.targets import turning
 
 __all__ = ["better_set"]
 

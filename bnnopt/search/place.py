@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnnopt.search.compiled import compiled
+from bnnopt.search.gray_code import add_row
 from bnnopt.search.problem import MarginTerms, Region, budget_multiplier, certain_by
-from bnnopt.search.targets import add_row
 
 __all__ = [
     "Place",

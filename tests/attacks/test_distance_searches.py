@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.attacks.base import Limits
+from bnnopt.attacks.budgets.growing import grow_budget
+from bnnopt.attacks.budgets.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
+from bnnopt.attacks.budgets.smallest import _between, _beyond, distance_sought, smallest_budget
 from bnnopt.attacks.findings import Findings
-from bnnopt.attacks.growing_budget import grow_budget
-from bnnopt.attacks.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
-from bnnopt.attacks.smallest_budget import _between, _beyond, distance_sought, smallest_budget
 from tests.helpers import random_image, random_network
 
 seeds = st.integers(0, 10**6)

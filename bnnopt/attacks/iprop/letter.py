@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.iprop_state import State
-from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.iprop.state import State
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import interval_bounds

@@ -1,0 +1,28 @@
+"""Compiled: enumeration in Gray code order, where each subset is one turn from the last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bnnopt.search.compiled import compiled
+
+__all__ = ["add_row", "turning"]
+
+Array = Any
+Scalar = Any
+
+
+@compiled
+def add_row(total: Array, row: Array, sign: Scalar) -> None:
+    """Add a row; a function of its own, so that it becomes vector instructions."""
+    for j in range(len(total)):
+        total[j] += sign * row[j]
+
+
+@compiled
+def turning(turn: int) -> int:
+    """The place that turns from subset ``turn - 1`` to subset `turn` in Gray code order."""
+    place = 0
+    while (turn >> place) & 1 == 0:
+        place += 1
+    return place
