@@ -22,7 +22,8 @@ class Status(StrEnum):
     """What an attack can claim."""
 
     OPTIMAL = "optimal"
-    """No admissible image serves the goal better: a proof covers all of them."""
+    """A proof covers all admissible images: none is better by more than the gaps of
+    `bnnopt.tolerances`."""
     FEASIBLE = "feasible"
     """A point that does what was asked, without that proof."""
     INFEASIBLE = "infeasible"

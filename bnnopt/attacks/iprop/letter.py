@@ -40,7 +40,7 @@ class LetterPropagation(Resources):
     def points(self, state: State, target: SignArray) -> FloatArray:
         """Levels that may meet the last layer's targets, shape (count, n).
 
-        None where a subproblem found no point in time.
+        `count` is 0 where a subproblem found no point in time.
         """
         hidden = self._instance.network.hidden
         for index in range(len(hidden) - 1, 0, -1):
