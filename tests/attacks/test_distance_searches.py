@@ -129,10 +129,7 @@ def test_growing_budgets_bound_the_distance_and_end_at_it_where_all_is_proved(
     if mood == "proves" and not is_flip:
         assert found.no_flip == (least == np.inf)
         if least == np.inf:
-            reach = min(float(instance.reach.sum()), instance.l1_levels) / 7.0
-            pixels = np.count_nonzero(instance.reach)
-            farthest = reach if name == "l1" else min(pixels, instance.max_pixels or 9)
-            assert bound >= farthest - 1e-9
+            assert bound >= instance.largest_distance(name) - 1e-9
         if least < np.inf:
             flips = found.points[instance.are_flips(found.points)]
             assert min(instance.distances(z)[name] for z in flips) >= least - 1e-9
