@@ -13,12 +13,12 @@ import solvers
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.availability import ensure_available
 from bnnopt.attacks.base import Attack, best_point
-from bnnopt.attacks.branch_and_bound import BranchAndBound
+from bnnopt.attacks.budgets.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
+from bnnopt.attacks.budgets.smallest import distance_sought
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings, judge, keep_going
-from bnnopt.attacks.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
+from bnnopt.attacks.flips import BranchAndBound
 from bnnopt.attacks.limits import Limits
-from bnnopt.attacks.smallest_budget import distance_sought
 from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
 from bnnopt.result import Status

@@ -4,9 +4,9 @@ Everything is in levels, so weights are ±1 and first-layer thresholds whole num
 map of batch normalization, which the paper applies to the pre-activation, is a threshold here:
 ``a`` is the distance to it, and ``h = 1`` iff ``a >= 0``.
 
-- A deeper layer's sums are integers two apart. Its threshold T is one of them
-  (`HiddenLayer.canonical`) and may be moved anywhere into (T - 2, T] without changing the
-  network. The model takes T - 1, where ``a`` is never 0.
+- A deeper layer's sums are integers two apart. Its threshold T is one of them, or 2
+  beyond the last where the neuron is never on (`HiddenLayer.canonical`), and may be moved anywhere
+  into (T - 2, T] without changing the network. The model takes T - 1, where ``a`` is never 0.
 - In the pixel domain the first layer's sums are integers too, and the model takes T - 1/2.
 - In the continuous domain the first layer's ``a`` can be 0, where (4) and (5) allow ``h = 0``
   though sign(0) = +1. The model then contains every point of the network and more: its bound

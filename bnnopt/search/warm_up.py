@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -12,11 +13,10 @@ from bnnopt.search.cache import run_though_unsaved
 from bnnopt.search.neighbourhood import better_set
 from bnnopt.search.place import exclude, move_to, new_place, worth_of
 from bnnopt.search.problem import MarginTerms, Region
-from bnnopt.search.targets import most_met
 from bnnopt.search.tree import advance
 from bnnopt.search.tree_state import new_tree
 
-__all__ = ["warm_up"]
+__all__ = ["compile_by_running", "warm_up"]
 
 NOTICE_SECONDS = 4.0
 """Loading the compiled kernel takes less than this."""
@@ -25,6 +25,11 @@ NOTICE_SECONDS = 4.0
 @cache
 def warm_up() -> None:
     """Compile the kernel, or load it from numba's cache, by running it on one neuron."""
+    compile_by_running(_run_on_one_neuron)
+
+
+def compile_by_running(work: Callable[[], None]) -> None:
+    """Do work that compiles functions, with a notice where they are not in numba's cache."""
     notice = threading.Timer(
         NOTICE_SECONDS,
         logging.getLogger(__name__).warning,
@@ -33,7 +38,7 @@ def warm_up() -> None:
     notice.daemon = True
     notice.start()
     try:
-        run_though_unsaved(_run_on_one_neuron)
+        run_though_unsaved(work)
     finally:
         notice.cancel()
 
@@ -50,4 +55,3 @@ def _run_on_one_neuron() -> None:
     move_to(region, worth, place, no[0])
     better_set(region, worth, place, zero[0], no, np.ones(1), 1, True, np.zeros(1))
     exclude(place)
-    most_met(small[0], small, zero[0], zero)

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.findings import Findings, keep_going
-from bnnopt.attacks.flip_attack import FlipAttack
-from bnnopt.attacks.flip_search import FlipSearch
+from bnnopt.attacks.flips.flip_attack import FlipAttack
+from bnnopt.attacks.flips.flip_search import FlipSearch
+from bnnopt.attacks.flips.near_patterns import NearPatterns
 from bnnopt.attacks.limits import Limits
-from bnnopt.attacks.near_patterns import NearPatterns
 from bnnopt.instance import AttackInstance
 from bnnopt.search.reach import OPEN, REACHED
 

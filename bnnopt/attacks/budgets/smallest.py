@@ -65,7 +65,7 @@ def _bisect(
     result: Findings, instance: AttackInstance, name: str, limits: Limits, seek: Seek
 ) -> None:
     """Fill the findings, budget after budget; what one of them has found is kept at once."""
-    deadline, largest = Deadline(limits), _largest(instance, name)
+    deadline, largest = Deadline(limits), instance.largest_distance(name)
     known, budget, is_last = _Known(instance, largest), largest, False
     if instance.are_flips(instance.levels[None])[0]:  # nothing is nearer than the image itself
         result.goal_bounds = [0.0]
@@ -135,13 +135,6 @@ class _Known:
         if below >= above:
             return _between(self._instance, self.empty, least), False
         return _between(self._instance, most, top), False
-
-
-def _largest(instance: AttackInstance, name: str) -> float:
-    """The largest distance that the instance allows."""
-    if name == "linf":
-        return instance.epsilon
-    return float(min(instance.reach.sum(), instance.l1_levels)) / instance.network.levels
 
 
 def _within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:

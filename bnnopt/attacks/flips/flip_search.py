@@ -8,18 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 import solvers
+from bnnopt.attacks.budgets.smallest import distance_sought
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.exact_cell import settle_cell
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reach, Reachability
-from bnnopt.attacks.smallest_budget import distance_sought
-from bnnopt.attacks.space import space_of
 from bnnopt.errors import InputError
 from bnnopt.flips import flip_origin
 from bnnopt.instance import AttackInstance
 from bnnopt.search.bound import margin_of
 from bnnopt.search.problem import MarginTerms, margin_terms, sorted_flips
+from bnnopt.search.space import space_of
 from bnnopt.tolerances import LATTICE_SLACK, MARGIN_STEP
 
 __all__ = ["FlipSearch", "check_searchable"]

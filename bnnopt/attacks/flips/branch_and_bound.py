@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.findings import Findings, keep_going
-from bnnopt.attacks.flip_attack import FlipAttack
-from bnnopt.attacks.flip_search import FlipSearch
+from bnnopt.attacks.flips.flip_attack import FlipAttack
+from bnnopt.attacks.flips.flip_search import FlipSearch
+from bnnopt.attacks.flips.pattern import Climber
 from bnnopt.attacks.limits import Limits
-from bnnopt.attacks.pattern import Climber
 from bnnopt.instance import AttackInstance
 from bnnopt.search.bound import margin_of
 from bnnopt.search.problem import MarginTerms, without_idle

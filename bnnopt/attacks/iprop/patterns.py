@@ -7,15 +7,15 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.iprop_state import State
-from bnnopt.attacks.iprop_subsolver import Subsolver
-from bnnopt.attacks.near_patterns import NearPatterns
+from bnnopt.attacks.flips.near_patterns import NearPatterns
+from bnnopt.attacks.iprop.state import State
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.attacks.resources import Resources
-from bnnopt.attacks.space import space_of
 from bnnopt.instance import AttackInstance
 from bnnopt.search.problem import margin_terms, sorted_flips
 from bnnopt.search.reach import OPEN, REACHED
+from bnnopt.search.space import space_of
 
 __all__ = ["Patterns"]
 
