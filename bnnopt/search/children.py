@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.quadratic import fit, fit_lines, is_worth_it
 from bnnopt.search.bound import cardinality_colours, surplus_ranges
 from bnnopt.search.compiled import compiled
 from bnnopt.search.conflicts import add_falls, find_conflicts, inherit_conflicts
 from bnnopt.search.problem import MarginTerms, Region
-from bnnopt.search.workspace import Workspace
+from bnnopt.search.quadratic import fit, fit_lines, is_worth_it
 from bnnopt.search.tree_state import Tree
+from bnnopt.search.workspace import Workspace
 
 __all__ = ["bound_children", "may_be_worth_it"]
 
@@ -72,7 +72,9 @@ def may_be_worth_it(terms: MarginTerms, tree: Tree, wanted: float, space: Worksp
 
 
 @compiled
-def _interval_bound(terms: MarginTerms, tree: Tree, size: int, space: Workspace) -> tuple[int, float]:
+def _interval_bound(
+    terms: MarginTerms, tree: Tree, size: int, space: Workspace
+) -> tuple[int, float]:
     """Ranges of all surpluses, by classes of which one member flips: their number; the bound."""
     classes = cardinality_colours(space.conflict, size, space.group)
     surplus = tree.surplus[tree.depth[0]]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
+from bnnopt.search.gray_code import turning
 from bnnopt.search.position import move_to, passes_sum_test, turn
 from bnnopt.search.problem import Region
-from bnnopt.search.gray_code import turning
 from bnnopt.search.tree_state import OVER, Tree
 
 __all__ = ["next_set"]

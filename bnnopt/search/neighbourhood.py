@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
+from bnnopt.search.gray_code import turning
 from bnnopt.search.position import Position, TargetTerms, exclude, passes_sum_test, turn
 from bnnopt.search.problem import Region
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, decide_pattern
-from bnnopt.search.gray_code import turning
 
 __all__ = ["better_set"]
 
@@ -44,7 +44,12 @@ def _may_have_point(region: Region, position: Position, moving: Array, pairs: Ar
 
 @compiled
 def _promise(
-    region: Region, terms: TargetTerms, position: Position, moving: Array, pairs: Array, distance: Array
+    region: Region,
+    terms: TargetTerms,
+    position: Position,
+    moving: Array,
+    pairs: Array,
+    distance: Array,
 ) -> Array:
     """What each subset of `moving`, by its step, gains a level that sums must move; 0: nothing."""
     promise = np.zeros(1 << len(moving))

@@ -15,9 +15,9 @@ import numpy as np
 from bnnopt.search.bound import deeper_lines, second_curves
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms
-from bnnopt.search.workspace import Workspace
 from bnnopt.search.sets import find_set, sort_candidates
 from bnnopt.search.tree_state import Tree
+from bnnopt.search.workspace import Workspace
 from bnnopt.tolerances import SUM_ROUNDING
 
 __all__ = ["fit", "fit_lines", "is_worth_it"]
@@ -35,7 +35,9 @@ LIMIT, ALL = 1000, 30_000
 
 
 @compiled
-def fit(terms: MarginTerms, tree: Tree, size: int, groups: int, wanted: float, space: Workspace) -> int:
+def fit(
+    terms: MarginTerms, tree: Tree, size: int, groups: int, wanted: float, space: Workspace
+) -> int:
     """Fit the node's function: the number of children that have a set worth it by the function.
 
     ``tree.most`` gets the bounds of the children, by places in ``tree.order``.

@@ -28,14 +28,14 @@ from bnnopt.search.compiled import compiled
 from bnnopt.search.enumeration import next_set
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import REACHED, REFUTED, decide_pattern
-from bnnopt.search.workspace import Workspace
 from bnnopt.search.tree_state import OVER, Tree
+from bnnopt.search.workspace import Workspace
 
-__all__ = ["DONE", "FOUND", "PAUSED", "UNCLEAR", "advance"]
+__all__ = ["DONE", "FOUND", "FULL", "PAUSED", "UNCLEAR", "advance"]
 
 Array = Any
 
-DONE, PAUSED, FOUND, UNCLEAR = 0, 1, 2, 3
+DONE, PAUSED, FOUND, UNCLEAR, FULL = 0, 1, 2, 3, 4
 
 SLACK, ENOUGH = 0.5, 0.05
 """Levels that a point's slacks aim at, and levels that suffice."""
@@ -54,13 +54,15 @@ def advance(
 
     Returns
     -------
-    DONE, PAUSED, FOUND (``tree.u`` has the set ``tree.found``) or UNCLEAR (neither a point of that
-    set nor a certificate)
+    DONE, PAUSED, FOUND (``tree.u`` has the set ``tree.found``), UNCLEAR (neither a point of that
+    set nor a certificate) or FULL (the tree has no row for the next depth: `deepened`)
     """
     end = tree.nodes[0] + budget
     while tree.depth[0] >= tree.root[0]:
         if tree.nodes[0] >= end:
             return PAUSED
+        if tree.depth[0] + 1 == len(tree.count) and len(tree.count) <= len(tree.found):
+            return FULL
         if tree.step[0] != OVER:
             if next_set(region, tree, wanted):
                 verdict = _decide(region, tree, tree.at.flipped, np.zeros(len(tree.found)))
