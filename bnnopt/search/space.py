@@ -349,7 +349,8 @@ class CutSpace(Space):
             )
         if instance.max_pixels is not None:
             cost, most = [*cost, np.ones(len(self._level))], [*most, float(instance.max_pixels)]
-        return np.reshape(cost, (len(most), -1)).T.copy(), np.array(most)
+        rows = np.array(cost).reshape(len(most), len(self._level))
+        return np.ascontiguousarray(rows.T), np.array(most)
 
     def point(self, u: FloatArray) -> FloatArray:
         """The levels of a point, shape (k,) to (n,): each pixel moves as little as it must."""
