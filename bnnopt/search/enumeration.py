@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.gray_code import turning
-from bnnopt.search.position import move_to, passes_sum_test, turn
+from bnnopt.search.position import move_to, passes_sum_test, walk
 from bnnopt.search.problem import Region
 from bnnopt.search.tree_state import OVER, Tree
 
@@ -28,17 +27,20 @@ def next_set(region: Region, tree: Tree, wanted: float) -> bool:
     last one.
     """
     depth, position = tree.depth[0], tree.at
-    order, count = tree.order[depth], tree.count[depth]
+    order = tree.order[depth, : tree.count[depth]]
+    end, least = 1 << len(order), np.full(1, wanted)
     if tree.step[0] == 0:
         flipped = np.zeros(len(position.flipped), dtype=np.bool_)
         for d in range(1, depth + 1):
             flipped[tree.flipped[d]] = True
         move_to(region, tree.terms, position, flipped)
-    for step in range(tree.step[0], 1 << count):
-        if step > 0:
-            turn(region, tree.terms, position, order[turning(step)])
-        if position.margin[0] >= wanted and _may_have_point(region, tree, order[:count]):
-            tree.step[0] = step + 1
+        tree.step[0] = 1
+        if position.margin[0] >= wanted and _may_have_point(region, tree, order):
+            return True
+    while tree.step[0] < end:
+        step = walk(region, tree.terms, position, order, (tree.step[0], end), least)
+        tree.step[0] = step + 1
+        if step < end and _may_have_point(region, tree, order):
             return True
     tree.step[0] = OVER
     return False

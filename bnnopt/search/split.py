@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.position import Position, TargetTerms
+from bnnopt.search.position import Position, TargetTerms, copied
 from bnnopt.search.tree_state import OVER, Tree
 
 __all__ = ["hand_over", "split"]
@@ -49,4 +49,4 @@ def hand_over(tree: Tree, other: Tree) -> None:
 def _copy(value: Any) -> Any:
     if isinstance(value, TargetTerms):
         return value  # never changes
-    return Position(*map(np.copy, value)) if isinstance(value, Position) else np.copy(value)
+    return copied(value) if isinstance(value, Position) else np.copy(value)
