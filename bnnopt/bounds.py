@@ -103,9 +103,9 @@ def _count_open(layer: HiddenLayer, centre: FloatArray, radius: FloatArray) -> I
 def _spreads(layer: HiddenLayer, radius: FloatArray) -> FloatArray:
     """`HiddenLayer.spread` of some boxes, shape (count, in) to (count, out) or (count, 1)."""
     if layer.convolution is not None:
-        return layer.convolution.magnitude()(radius)
+        return np.asarray(layer.convolution.magnitude()(radius))
     if isinstance(layer.weight, np.ndarray):
-        return radius.sum(axis=1, keepdims=True)
+        return np.asarray(radius.sum(axis=1, keepdims=True))
     return np.asarray((abs(layer.weight).astype(np.float64) @ radius.T).T)
 
 
@@ -123,12 +123,12 @@ def _first_bounds(instance: AttackInstance) -> LayerBounds:
     return layer_bounds(layer, here - fall, here + rise)
 
 
-def _parts(weight: Weight) -> Iterator[tuple[IntArray, Array, IntArray]]:
+def _parts(weight: Weight) -> Iterator[tuple[Array, Array, Array]]:
     """Rows of a matrix that have weights, a few of similar length at a time.
 
     Yields
     ------
-    rows : array of int64, shape (count,)
+    rows : array of int, shape (count,)
     weight : array of int, shape (count, longest)
         Theirs, and zeros after them.
     inputs : array of int, shape (count or 1, longest)

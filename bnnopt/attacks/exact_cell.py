@@ -117,7 +117,8 @@ class ExactCell:
         self._step = step = GRID if instance.domain == "continuous" else 1.0
         rows = diags_array(signs.astype(np.float64)) @ layer.rows(neurons)
         self._rows = csr_array(rows).astype(np.int64)
-        self._bits = MULTIPLIER_BITS + int(abs(self._rows).max()).bit_length() - 1
+        largest = int(np.abs(self._rows.data).max(initial=1))
+        self._bits = MULTIPLIER_BITS + largest.bit_length() - 1
         threshold = layer.threshold[neurons] * int(step)
         self._needed = np.where(signs > 0, threshold, 1 - threshold)
         self._image = (instance.levels * step).astype(np.int64)
@@ -194,7 +195,8 @@ class ExactCell:
         rows, needed = hstack([self._rows, -self._rows]), self._needed - self._rows @ base
         if self._l1_point_levels != np.inf:
             left = int(self._l1_point_levels) - int((rises[0] + falls[0]).sum())
-            rows = vstack([rows, -np.ones((1, 2 * len(base)), dtype=np.int64)])
+            spent = csr_array(np.full((1, 2 * len(base)), -1))
+            rows = vstack([rows, spent])
             needed = np.append(needed, -left)
         most = np.concatenate([rises[1] - rises[0], falls[1] - falls[0]])
         found = _solve(csr_array(rows), needed, most, time_limit)

@@ -99,7 +99,7 @@ def _threshold(instance: AttackInstance, index: int, bounds: LayerBounds) -> Flo
         return threshold - 1.0
     if instance.domain == "pixels":
         return threshold - 0.5
-    return threshold - (bounds.lower == threshold)
+    return np.asarray(threshold - (bounds.lower == threshold))
 
 
 def _add_sums(
