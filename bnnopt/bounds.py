@@ -14,7 +14,13 @@ from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork, HiddenLayer
 from bnnopt.network.layers import Weight
 
-__all__ = ["LayerBounds", "count_unstable", "interval_bounds", "layer_bounds"]
+__all__ = [
+    "LayerBounds",
+    "count_unstable",
+    "interval_bounds",
+    "layer_bounds",
+    "margin_bound",
+]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -187,3 +193,10 @@ def layer_bounds(layer: HiddenLayer, lower: FloatArray, upper: FloatArray) -> La
     sign[lower >= layer.threshold] = 1
     sign[upper < layer.threshold] = -1
     return LayerBounds(lower, upper, sign)
+
+
+def margin_bound(instance: AttackInstance, target: int) -> float:
+    """No point of the box has a larger margin of the target, by interval arithmetic."""
+    gain, constant = instance.of_margins.terms(target)
+    sign = interval_bounds(instance)[-1].sign
+    return float(np.where(sign == 0, np.abs(gain), gain * sign).sum()) + constant

@@ -6,8 +6,9 @@ the distance to it, in the first layer over the unit of the row's weights (`bnno
 ``h = 1`` iff ``a >= 0``.
 
 - A deeper layer's sums are integers of one parity. Its threshold T has it too
-  (`HiddenLayer.canonical`) and may be moved anywhere into (T - 2, T] without changing the
-  network. The model takes T - 1, where ``a`` is never 0.
+  (`HiddenLayer.canonical`), 2 beyond the last sum where the neuron is never on, and may be moved
+  anywhere into (T - 2, T] without changing the network. The model takes T - 1, where ``a`` is
+  never 0.
 - In the pixel domain the first layer's sums are integers too, and the model takes T - 1/2.
 - In the continuous domain the first layer's ``a`` can be 0, where (4) and (5) allow ``h = 0``
   though sign(0) = +1. The model then contains every point of the network and more: its bound

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.iprop_state import State
-from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.iprop.state import State
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import interval_bounds
@@ -40,7 +40,7 @@ class LetterPropagation(Resources):
     def points(self, state: State, target: SignArray) -> FloatArray:
         """Levels that may meet the last layer's targets, shape (count, n).
 
-        None where a subproblem found no point in time.
+        `count` is 0 where a subproblem found no point in time.
         """
         hidden = self._instance.network.hidden
         for index in range(len(hidden) - 1, 0, -1):

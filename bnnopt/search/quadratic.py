@@ -15,9 +15,9 @@ import numpy as np
 from bnnopt.search.bound import deeper_lines, second_curves
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms
-from bnnopt.search.room import Room
 from bnnopt.search.sets import find_set, sort_candidates
 from bnnopt.search.tree_state import Tree
+from bnnopt.search.workspace import Workspace
 from bnnopt.tolerances import SUM_ROUNDING
 
 __all__ = ["fit", "fit_lines", "is_worth_it"]
@@ -35,16 +35,18 @@ LIMIT, ALL = 1000, 30_000
 
 
 @compiled
-def fit(terms: MarginTerms, tree: Tree, size: int, groups: int, worth: float, room: Room) -> int:
+def fit(
+    terms: MarginTerms, tree: Tree, size: int, groups: int, wanted: float, space: Workspace
+) -> int:
     """Fit the node's function: the number of children that have a set worth it by the function.
 
     ``tree.most`` gets the bounds of the children, by places in ``tree.order``.
     """
-    _spread(terms, tree, size, groups, room)
+    _spread(terms, tree, size, groups, space)
     before = size
     for step in range(STEPS):
-        _average(terms, tree, 3.0 / (step + 3.0), True, room)
-        alive = _bound_by_sets(terms, tree, size, worth, 1.0 / (step + 3.0), room)
+        _average(terms, tree, 3.0 / (step + 3.0), True, space)
+        alive = _bound_by_sets(terms, tree, size, wanted, 1.0 / (step + 3.0), space)
         if alive == 0 or (step >= 2 and alive > PROGRESS * before):
             return alive
         before = alive
@@ -52,62 +54,62 @@ def fit(terms: MarginTerms, tree: Tree, size: int, groups: int, worth: float, ro
 
 
 @compiled
-def fit_lines(terms: MarginTerms, tree: Tree, size: int, groups: int, room: Room) -> float:
-    """Fit a linear function, whose maximum is easily bounded: its value, ``room.by_single``.
+def fit_lines(terms: MarginTerms, tree: Tree, size: int, groups: int, space: Workspace) -> float:
+    """Fit a linear function, whose maximum is easily bounded: its value, ``space.by_single``.
 
     The distribution moves to the largest candidates of the classes.
     """
-    _spread(terms, tree, size, groups, room)
+    _spread(terms, tree, size, groups, space)
     depth, largest, value = tree.depth[0], np.empty(groups, dtype=np.int64), 0.0
     for a in range(size):
         tree.order[depth, a] = a
     for step in range(LINEAR_STEPS):
-        _average(terms, tree, 2.0 / (step + 2.0), False, room)
-        value = _by_flips(terms, tree, size, False, room)
+        _average(terms, tree, 2.0 / (step + 2.0), False, space)
+        value = _by_flips(terms, tree, size, False, space)
         largest[:] = -1
         for a in range(size):
-            c, single = room.group[a], room.by_single[a]
-            if single > 0.0 and (largest[c] < 0 or single > room.by_single[largest[c]]):
+            c, single = space.group[a], space.by_single[a]
+            if single > 0.0 and (largest[c] < 0 or single > space.by_single[largest[c]]):
                 largest[c] = a
         chosen = largest[largest >= 0]
-        room.path[: len(chosen)] = chosen
-        room.seen[:] = 0.0
-        room.seen_square[:] = 0.0
-        _add_moments(terms, tree, len(chosen), room)
-        _move_moments(2.0 / (step + 2.0), 1, room)
+        space.path[: len(chosen)] = chosen
+        space.seen[:] = 0.0
+        space.seen_square[:] = 0.0
+        _add_moments(terms, tree, len(chosen), space)
+        _move_moments(2.0 / (step + 2.0), 1, space)
     return value
 
 
 @compiled
-def is_worth_it(terms: MarginTerms, tree: Tree, size: int, worth: float, room: Room) -> bool:
+def is_worth_it(terms: MarginTerms, tree: Tree, size: int, wanted: float, space: Workspace) -> bool:
     """Whether the function that the node has from its parent leaves a set that is worth it."""
     order = tree.order[tree.depth[0]]
-    value = _by_flips(terms, tree, size, True, room)
-    if value >= worth:
+    value = _by_flips(terms, tree, size, True, space)
+    if value >= wanted:
         return True
-    sort_candidates(size, order, room)
+    sort_candidates(size, order, space)
     for last in range(size - 1, -1, -1):
-        if value + room.reach[0, last] < worth:
+        if value + space.reach[0, last] < wanted:
             return False
-        if find_set(value, last, worth, min(LIMIT, ALL // size), room) != 0:
+        if find_set(value, last, wanted, min(LIMIT, ALL // size), space) != 0:
             return True
     return False
 
 
 @compiled
-def _by_flips(terms: MarginTerms, tree: Tree, size: int, bends: bool, room: Room) -> float:
-    """State the node's function in the flips: its value, ``room.by_single``, ``room.by_pair``.
+def _by_flips(terms: MarginTerms, tree: Tree, size: int, bends: bool, space: Workspace) -> float:
+    """State the node's function in the flips: its value, ``space.by_single``, ``space.by_pair``.
 
-    Without `bends`, it has no pairs, and `room.by_pair` is left alone.
+    Without `bends`, it has no pairs, and `space.by_pair` is left alone.
     """
     depth = tree.depth[0]
     surplus, slope, curve = tree.surplus[depth], tree.slope[depth], tree.curve[depth]
-    rows, scaled, by_single, kept = room.rows, room.scaled, room.by_single, room.kept
+    rows, scaled, by_single, kept = space.rows, space.scaled, space.by_single, space.kept
     r = len(surplus)
     value, terms_size = tree.level[depth], tree.size[depth]
     for j in range(r):
         value += surplus[j] * (slope[j] + curve[j] * surplus[j])
-        most = abs(surplus[j]) + size  # a flip changes a surplus by 1 at most
+        most = abs(surplus[j]) + size * terms.step
         terms_size += most * (abs(slope[j]) + abs(curve[j]) * most)
     value += SUM_ROUNDING * terms_size  # what all the sums of the function can be off
     for a in range(size):
@@ -120,23 +122,23 @@ def _by_flips(terms: MarginTerms, tree: Tree, size: int, bends: bool, room: Room
             total += step * (slope[j] + curve[j] * (2.0 * surplus[j] + step))
         by_single[a] = total
     if bends:
-        room.by_pair[:size, :size] = np.dot(rows[:size], scaled[:size].T)
+        space.by_pair[:size, :size] = np.dot(rows[:size], scaled[:size].T)
     return float(value)
 
 
 @compiled
-def _spread(terms: MarginTerms, tree: Tree, size: int, groups: int, room: Room) -> None:
+def _spread(terms: MarginTerms, tree: Tree, size: int, groups: int, space: Workspace) -> None:
     """Moments where classes flip independently, and the members of one equally likely."""
-    mean, square, part = room.mean, room.square, room.rows
+    mean, square, part = space.mean, space.square, space.rows
     count = np.ones(groups)
     for a in range(size):
-        count[room.group[a]] += 1.0
+        count[space.group[a]] += 1.0
     mean[:] = tree.surplus[tree.depth[0]]
     square[:] = 0.0
     part[:groups] = 0.0
     for a in range(size):
-        c = room.group[a]
-        change, own, share = terms.change[room.kept[a]], part[c], 1.0 / count[c]
+        c = space.group[a]
+        change, own, share = terms.change[space.kept[a]], part[c], 1.0 / count[c]
         for j in range(len(mean)):
             own[j] += share * change[j]
             square[j] += share * change[j] * change[j]
@@ -150,81 +152,71 @@ def _spread(terms: MarginTerms, tree: Tree, size: int, groups: int, room: Room) 
 
 
 @compiled
-def _average(terms: MarginTerms, tree: Tree, weight: float, bends: bool, room: Room) -> None:
+def _average(terms: MarginTerms, tree: Tree, weight: float, bends: bool, space: Workspace) -> None:
     """Average the function that is lowest at the present moments into the node's."""
     depth = tree.depth[0]
     activation = tree.activation[depth]
     level, size, gain = terms.constant, abs(terms.constant), terms.gain
-    if len(terms.weight) > 0:
-        room.activation[:] = activation
-        level, size = deeper_lines(terms, room.low, room.high, room.activation, room.deep)
-        gain = room.deep[0]
+    if len(terms.block) > 1:
+        space.activation[:] = activation
+        level, size = deeper_lines(terms, space)
+        gain = space.push[: terms.start[1]]
     size += 4.0 * np.abs(gain).sum()  # at most four terms a neuron, none above its gain
-    level += second_curves(
-        gain,
-        room.mean,
-        room.square,
-        room.low[0],
-        room.high[0],
-        bends,
-        room.activation[0],
-        room.slope,
-        room.curve,
-    )
+    level += second_curves(gain, bends, space)
     tree.level[depth] += weight * (level - tree.level[depth])
     tree.size[depth] += weight * (size - tree.size[depth])
-    tree.slope[depth] += weight * (room.slope - tree.slope[depth])
-    tree.curve[depth] += weight * (room.curve - tree.curve[depth])
-    if len(terms.weight) > 0:
-        activation += weight * (room.activation - activation)
+    tree.slope[depth] += weight * (space.slope - tree.slope[depth])
+    tree.curve[depth] += weight * (space.curve - tree.curve[depth])
+    if len(terms.block) > 1:
+        activation += weight * (space.activation - activation)
 
 
 @compiled
 def _bound_by_sets(
-    terms: MarginTerms, tree: Tree, size: int, worth: float, weight: float, room: Room
+    terms: MarginTerms, tree: Tree, size: int, wanted: float, weight: float, space: Workspace
 ) -> int:
     """Bound the children, and average the moments of a set of each into those so far."""
     depth = tree.depth[0]
     order, most = tree.order[depth], tree.most[depth]
-    value = _by_flips(terms, tree, size, True, room)
-    sort_candidates(size, order, room)
+    value = _by_flips(terms, tree, size, True, space)
+    sort_candidates(size, order, space)
     most[:size] = -np.inf
-    room.seen[:] = 0.0
-    room.seen_square[:] = 0.0
+    space.seen[:] = 0.0
+    space.seen_square[:] = 0.0
     alive = found = 0
     for last in range(size - 1, -1, -1):
-        most_of_all = value + room.reach[0, last]
-        if most_of_all < worth:
+        most_of_all = value + space.reach[0, last]
+        if most_of_all < wanted:
             break
-        members = find_set(value, last, worth, min(LIMIT, ALL // size), room)
+        members = find_set(value, last, wanted, min(LIMIT, ALL // size), space)
         if members != 0:
             most[last] = most_of_all
             alive += 1
         if members > 0:
             found += 1
-            _add_moments(terms, tree, members, room)
+            _add_moments(terms, tree, members, space)
     if found > 0:
-        _move_moments(weight, found, room)
+        _move_moments(weight, found, space)
     return alive
 
 
 @compiled
-def _add_moments(terms: MarginTerms, tree: Tree, members: int, room: Room) -> None:
-    """Of the set in ``room.path``."""
+def _add_moments(terms: MarginTerms, tree: Tree, members: int, space: Workspace) -> None:
+    """Of the set in ``space.path``."""
     depth = tree.depth[0]
     surplus = tree.surplus[depth].copy()
     for b in range(members):
-        change = terms.change[room.kept[tree.order[depth, room.path[b]]]]
+        change = terms.change[space.kept[tree.order[depth, space.path[b]]]]
         for j in range(len(surplus)):
             surplus[j] += change[j]
     for j in range(len(surplus)):
-        room.seen[j] += surplus[j]
-        room.seen_square[j] += surplus[j] * surplus[j]
+        space.seen[j] += surplus[j]
+        space.seen_square[j] += surplus[j] * surplus[j]
 
 
 @compiled
-def _move_moments(weight: float, found: int, room: Room) -> None:
+def _move_moments(weight: float, found: int, space: Workspace) -> None:
     """Move the distribution towards the sets found last."""
-    for j in range(len(room.mean)):
-        room.mean[j] += weight * (room.seen[j] / found - room.mean[j])
-        room.square[j] += weight * (room.seen_square[j] / found - room.square[j])
+    for j in range(len(space.mean)):
+        space.mean[j] += weight * (space.seen[j] / found - space.mean[j])
+        space.square[j] += weight * (space.seen_square[j] / found - space.square[j])

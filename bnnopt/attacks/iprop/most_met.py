@@ -6,32 +6,18 @@ one addition a target.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from bnnopt.search.compiled import compiled
+from bnnopt.search.gray_code import add_row, turning
+from bnnopt.search.warm_up import compile_by_running
 
-__all__ = ["add_row", "most_met", "turning"]
+__all__ = ["most_met", "warm_up_most_met"]
 
 Array = Any
-Scalar = Any
-
-
-@compiled
-def add_row(total: Array, row: Array, sign: Scalar) -> None:
-    """Add a row; a function of its own, so that it becomes vector instructions."""
-    for j in range(len(total)):
-        total[j] += sign * row[j]
-
-
-@compiled
-def turning(turn: int) -> int:
-    """The place that turns from subset ``turn - 1`` to subset `turn` in Gray code order."""
-    place = 0
-    while (turn >> place) & 1 == 0:
-        place += 1
-    return place
 
 
 @compiled
@@ -87,3 +73,14 @@ def most_met(lead: Array, move: Array, flipped: Array, pairs: Array) -> Array:
             most, smallest = met, size
             best[:] = moved
     return best
+
+
+@cache
+def warm_up_most_met() -> None:
+    """Compile `most_met`, or load it from numba's cache, by running it on one neuron."""
+    compile_by_running(_run_on_one_neuron)
+
+
+def _run_on_one_neuron() -> None:
+    one, zero = np.ones((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.int64)
+    most_met(one[0], one, zero[0], zero)

@@ -12,12 +12,12 @@ import numpy.typing as npt
 import solvers
 from bnnopt.attacks.availability import ensure_available
 from bnnopt.attacks.base import Attack
+from bnnopt.attacks.budgets.growing import budget_of_goal, grow_budget
 from bnnopt.attacks.deadline import Deadline
-from bnnopt.attacks.decomposition import Decomposition
 from bnnopt.attacks.exact_cell import ExactCell, settle_cell
 from bnnopt.attacks.findings import Findings, keep_going
-from bnnopt.attacks.growing_budget import budget_of_goal, grow_budget
 from bnnopt.attacks.limits import Limits
+from bnnopt.attacks.milp.decomposition import Decomposition
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.bounds import interval_bounds
 from bnnopt.flips import logits_of_pattern
@@ -59,7 +59,7 @@ class MilpAttack(Attack):
     decompose : bool
         For ``"tight"``, where the box is the only budget and the goal is the margin or a flip:
         solve over the first layer's signs, and add pixels only to check what is found
-        (`bnnopt.attacks.decomposition`).
+        (`bnnopt.attacks.milp.decomposition`).
 
     Raises
     ------

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.draws import weighted
-from bnnopt.flips import Flips, pair_conflicts
 from bnnopt.search.neighbourhood import better_set
-from bnnopt.search.place import exclude, move_to, new_place, worth_of
-from bnnopt.search.problem import MarginTerms, Region
+from bnnopt.search.position import exclude, move_to, new_position, target_terms
+from bnnopt.search.problem import MarginTerms
+from bnnopt.search.space import Space
 
 __all__ = ["NearPatterns", "draw_neighbours"]
 
@@ -57,26 +57,25 @@ class NearPatterns:
 
     Parameters
     ----------
-    flips : Flips
-    region : Region
+    space : Space
     terms : sequence of MarginTerms
         One a target; a set is worth the best of them.
     """
 
-    def __init__(self, flips: Flips, region: Region, terms: Sequence[MarginTerms]) -> None:
-        self._region, self._pairs = region, pair_conflicts(flips)
-        self._worth = worth_of(terms)
-        self._place = new_place(self._worth)
+    def __init__(self, space: Space, terms: Sequence[MarginTerms]) -> None:
+        self._region, self._pairs = space.region, space.pairs()
+        self._terms = target_terms(terms)
+        self._position = new_position(self._terms)
 
     @property
     def flipped(self) -> BoolArray:
         """The set of the last call, shape (k,)."""
-        return np.array(self._place.flipped)
+        return np.array(self._position.flipped)
 
     @property
     def margin(self) -> FloatArray:
         """Its margins, shape (targets,)."""
-        return np.array(self._place.margin)
+        return np.array(self._position.margin)
 
     def better(
         self,
@@ -111,11 +110,11 @@ class NearPatterns:
         """
         moving = draw_neighbours(rng, distance, count, first)
         u = np.zeros(len(self._region.radius))
-        move_to(self._region, self._worth, self._place, flipped)
+        move_to(self._region, self._terms, self._position, flipped)
         status = better_set(
             self._region,
-            self._worth,
-            self._place,
+            self._terms,
+            self._position,
             moving,
             self._pairs,
             distance,
@@ -127,4 +126,4 @@ class NearPatterns:
 
     def exclude(self) -> None:
         """Pass over the set of the last call from now on, as one that has no point."""
-        exclude(self._place)
+        exclude(self._position)

@@ -12,12 +12,13 @@ from bnnopt.attacks.availability import ensure_available
 from bnnopt.attacks.base import Attack
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings, keep_going
-from bnnopt.attacks.iprop_aware import AwarePropagation
-from bnnopt.attacks.iprop_letter import LetterPropagation
-from bnnopt.attacks.iprop_propagation import MakePropagation, Propagation
-from bnnopt.attacks.iprop_state import State, state_at
-from bnnopt.attacks.iprop_steps import Sampler, StepSize, easy_first, uniform
-from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.iprop.aware import AwarePropagation
+from bnnopt.attacks.iprop.letter import LetterPropagation
+from bnnopt.attacks.iprop.most_met import warm_up_most_met
+from bnnopt.attacks.iprop.propagation import MakePropagation, Propagation
+from bnnopt.attacks.iprop.state import State, state_at
+from bnnopt.attacks.iprop.steps import Sampler, StepSize, easy_first, uniform
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.limits import Limits
 from bnnopt.errors import UnknownNameError
 from bnnopt.instance import AttackInstance
@@ -59,7 +60,7 @@ class IProp(Attack):
         Which `sampler` and `propagation` to use where they are not given: ours, or what the paper
         ran.
     sampler : callable, optional
-        How G is drawn: see `bnnopt.attacks.iprop_steps`.
+        How G is drawn: see `bnnopt.attacks.iprop.steps`.
     propagation : callable, optional
         How targets become points, and where the search goes on from a local optimum:
         `AwarePropagation`, or `LetterPropagation`, which ends there.
@@ -111,6 +112,7 @@ class IProp(Attack):
         ensure_available(self._adapter)
         if self._is_compiled:
             warm_up()
+            warm_up_most_met()
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Search from the best of the starts and the image itself."""

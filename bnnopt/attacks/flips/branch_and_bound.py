@@ -13,16 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.findings import Findings, keep_going
-from bnnopt.attacks.flip_attack import FlipAttack
-from bnnopt.attacks.flip_search import FlipSearch
+from bnnopt.attacks.flips.flip_attack import FlipAttack
+from bnnopt.attacks.flips.flip_search import FlipSearch
+from bnnopt.attacks.flips.pattern import Climber
 from bnnopt.attacks.limits import Limits
-from bnnopt.attacks.pattern import Climber
+from bnnopt.bounds import interval_bounds, margin_bound
 from bnnopt.instance import AttackInstance
 from bnnopt.search.bound import margin_of
-from bnnopt.search.problem import MarginTerms, without_idle
+from bnnopt.search.problem import MarginTerms
 from bnnopt.search.split import hand_over, split
-from bnnopt.search.tree import DONE, FOUND, UNCLEAR, advance
-from bnnopt.search.tree_state import Tree, new_tree
+from bnnopt.search.terms import without_idle
+from bnnopt.search.tree import DONE, FOUND, FULL, UNCLEAR, advance
+from bnnopt.search.tree_state import Tree, deepened, new_tree
+from bnnopt.search.workspace import new_workspace
 
 __all__ = ["BranchAndBound"]
 
@@ -33,6 +36,9 @@ NODES = 2000
 
 PAIRS = 200_000
 """Visits times squared unstable neurons between two looks at the clock; a visit costs as much."""
+
+LARGEST_TREE = 2**24
+"""Most changes, flips times neurons of the second layer, with which trees are searched."""
 
 FEW = 40
 """Unstable neurons up to which the tree comes before any climb of pattern search."""
@@ -53,11 +59,32 @@ class BranchAndBound(FlipAttack):
     def seek(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Prove the best margin, or that there is no flip."""
         search = FlipSearch(instance, limits, starts)
+        if not _has_tree(search):
+            return _without_tree(search)
         run = _Run(search)
         findings = keep_going(search.findings, run.prove)
         findings.bound, findings.no_flip = run.bound(), run.is_without_flip()
         findings.iterations, findings.cut_off = run.nodes, search.deadline.passed
         return findings
+
+
+def _has_tree(search: FlipSearch) -> bool:
+    """Whether all flips are known, and their changes small enough for trees."""
+    changes = next(iter(search.terms.values())).change.size
+    return search.space.is_complete and changes <= LARGEST_TREE
+
+
+def _without_tree(search: FlipSearch) -> Findings:
+    """Pattern search, and the bound of interval arithmetic."""
+    instance, climber = search.instance, Climber(search, spends=True)
+    findings = keep_going(search.findings, climber.climb_on)
+    unstable = len(interval_bounds(instance)[0].unstable)
+    findings.notes.append(
+        f"no tree: {unstable} neurons of the first layer can flip, too many for a proof by search"
+    )
+    findings.bound = max(search.best, *(margin_bound(instance, c) for c in instance.targets))
+    findings.iterations, findings.cut_off = climber.steps, True
+    return findings
 
 
 class _Run:
@@ -94,7 +121,7 @@ class _Run:
         for target in search.terms:
             self._check_root(target)
         climber = Climber(search)
-        if len(search.flips.neurons) > FEW:
+        if search.num_flips > FEW:
             climber.climb()
         for target in self._trees:  # easy ones end here, and all get a bound
             self._visit(target)
@@ -127,17 +154,21 @@ class _Run:
                     search.take(target, found, tree.u if code == FOUND else None)
                     tree.pending[0] = False
             self._past_nodes += int(sum(tree.nodes[0] for tree, code in visited if code == DONE))
-            trees[:] = [tree for tree, code in visited if code != DONE]
+            trees[:] = [
+                deepened(tree) if code == FULL else tree for tree, code in visited if code != DONE
+            ]
             self._share(target)
 
     def _advance(self, target: int, tree: Tree) -> int:
         search = self._search
-        visits = max(PAIRS // max(len(search.flips.neurons), 1) ** 2, 1)
+        terms, worth = self._terms[target], search.worth(target)
+        work = max(search.num_flips**2, terms.change.size // 16, 1)
+        visits = max(PAIRS // work, 1)
         effort = search.deadline.effort_left
         if effort is not None:  # of all the trees that advance at once
             visits = min(visits, -(-effort // len(self._trees[target])))
-        terms, worth = self._terms[target], search.worth(target)
-        return int(advance(search.region, terms, tree, worth, visits))
+        space = new_workspace(search.region, terms)
+        return int(advance(search.region, terms, tree, space, worth, visits))
 
     def _share(self, target: int) -> None:
         """Split trees until there is one a thread."""

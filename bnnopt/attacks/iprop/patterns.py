@@ -7,15 +7,15 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.iprop_state import State
-from bnnopt.attacks.iprop_subsolver import Subsolver
-from bnnopt.attacks.near_patterns import NearPatterns
+from bnnopt.attacks.flips.near_patterns import NearPatterns
+from bnnopt.attacks.iprop.state import State
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.attacks.resources import Resources
-from bnnopt.attacks.space import space_of
 from bnnopt.instance import AttackInstance
-from bnnopt.search.problem import margin_terms, sorted_flips
 from bnnopt.search.reach import OPEN, REACHED
+from bnnopt.search.space import neuron_space
+from bnnopt.search.terms import margin_terms
 
 __all__ = ["Patterns"]
 
@@ -48,11 +48,12 @@ class Patterns(Resources):
     ) -> None:
         super().__init__()
         self._instance, self._subsolver, self._count = instance, subsolver, neighbours
-        self.flips = sorted_flips(instance)
-        self._settles, self._space = kernel, space_of(instance, self.flips)
+        self._settles, self._space = kernel, neuron_space(instance)
+        self.flips = self._space.flips
         self._always = np.ones(self._space.region.always, dtype=bool)
-        terms = [margin_terms(instance, self.flips, c, len(self._always)) for c in instance.targets]
-        self._near = NearPatterns(self._space.flips, self._space.region, terms)
+        terms = margin_terms(instance, self._space.origin, self._space.shift)
+        assert terms is not None  # else `prepare` has refused it
+        self._near = NearPatterns(self._space, list(terms.values()))
 
     @cached_property
     def _reachability(self) -> Reachability:

@@ -8,25 +8,29 @@ import numpy as np
 import numpy.typing as npt
 
 import solvers
+from bnnopt.attacks.budgets.smallest import distance_sought
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.exact_cell import settle_cell
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reach, Reachability
-from bnnopt.attacks.smallest_budget import distance_sought
-from bnnopt.attacks.space import space_of
 from bnnopt.errors import InputError
 from bnnopt.flips import flip_origin
 from bnnopt.instance import AttackInstance
 from bnnopt.search.bound import margin_of
-from bnnopt.search.problem import MarginTerms, margin_terms, sorted_flips
+from bnnopt.search.problem import MarginTerms
+from bnnopt.search.space import Space, has_cuts_only, space_of
+from bnnopt.search.terms import margin_terms
 from bnnopt.tolerances import LATTICE_SLACK, MARGIN_STEP
 
-__all__ = ["FlipSearch", "check_searchable"]
+__all__ = ["FlipSearch", "check_searchable", "is_searchable"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+SignArray = npt.NDArray[np.int8]
+
+MOST_FLIPS = 2048
+"""Flips that are searched at most."""
 
 TOLERANCE = 1e-7
 """Levels; a set with less slack below 0 may be one of the closed box and is not ruled out."""
@@ -41,15 +45,28 @@ def check_searchable(instance: AttackInstance, method: str) -> None:
     Raises
     ------
     InputError
-        If the instance limits the number of pixels, or has another goal than the message says.
+        If `is_searchable` denies it.
     """
-    goal = instance.sought
-    is_served = goal.is_margin or not goal.stages or distance_sought(instance) is not None
-    if instance.max_pixels is not None or not is_served:
+    if not is_searchable(instance):
         raise InputError(
             f"method {method!r} seeks the margin, a flip, linf or l1 within a box or an L1 "
-            "budget; for max_pixels and other goals use method 'milp'"
+            "budget; for max_pixels and other goals use method 'milp', unless each neuron of the "
+            "first layer looks at one pixel"
         )
+
+
+def is_searchable(instance: AttackInstance) -> bool:
+    """Whether a search over flips takes the instance.
+
+    Where first-layer neurons look at one pixel each, it may limit the pixels, and seek the least.
+    """
+    counts_pixels = has_cuts_only(instance)
+    if instance.max_pixels is not None and not counts_pixels:
+        return False
+    goal, distance = instance.sought, distance_sought(instance)
+    if distance == "l0":
+        return counts_pixels
+    return goal.is_margin or not goal.stages or distance is not None
 
 
 class FlipSearch:
@@ -58,7 +75,7 @@ class FlipSearch:
     Parameters
     ----------
     instance : AttackInstance
-        Limited by its box and an L1 budget only; its goal is the margin or a flip.
+        One that `is_searchable`; its goal is the margin or a flip.
     limits : Limits
     starts : array of float, shape (count, n)
     """
@@ -67,12 +84,8 @@ class FlipSearch:
         self.instance, self.limits = instance, limits
         self.deadline = Deadline(limits)
         self.margins = instance.of_margins
-        self.flips = sorted_flips(instance)
-        self.space = space_of(instance, self.flips)
+        self.space, self.terms = _space_and_terms(instance)
         self.region = self.space.region
-        self.terms = {
-            c: margin_terms(instance, self.flips, c, self.region.always) for c in instance.targets
-        }
         self.findings = Findings(np.zeros((0, instance.network.num_inputs)))
         self.best = -np.inf
         self.has_flip = False
@@ -122,19 +135,13 @@ class FlipSearch:
         self.limits.tell(seconds, self.best)
         return True
 
-    def pattern(self, u: FloatArray) -> BoolArray:
-        """The rows that a point in units of the radius has: flips, and those of every set."""
-        signs = self.instance.network.hidden[0](self.space.point(u)[None])[0]
-        flipped = signs[self.flips.neurons] != self.flips.signs
-        return np.append(flipped, np.ones(self.region.always, dtype=bool))
-
-    def distance(self, u: FloatArray) -> FloatArray:
-        """Levels between each unstable neuron's sum and its threshold there, shape (k,)."""
-        falls = self.region.weight @ (self.region.radius * u)
-        return np.abs(falls + self.region.demand)[: len(self.flips.neurons)]
+    @property
+    def num_flips(self) -> int:
+        """How many flips there are."""
+        return len(self.region.demand) - self.region.always
 
     def margin(self, target: int, members: Iterable[int]) -> float:
-        """The margin of a target where these neurons, rows of `region`, flip."""
+        """The margin of a target where these flips are made."""
         terms: MarginTerms = self.terms[target]
         surplus = terms.surplus + terms.change[list(members)].sum(axis=0)
         return float(margin_of(terms, surplus)) * self.margins.unit
@@ -156,7 +163,7 @@ class FlipSearch:
         target : int
         members : array of int, shape (size,)
         u : array of float, shape (m,), optional
-            The point in units of the radius, if there is one.
+            The coordinates of a point, if there is one.
 
         Returns
         -------
@@ -178,30 +185,27 @@ class FlipSearch:
         """
         rows = np.zeros(len(self.region.demand), dtype=bool)
         rows[list(members)] = True
-        flipped = rows[: len(self.flips.neurons)]
-        key = target, flipped.tobytes()
+        signs = self.space.signs(rows)
+        key = target, signs.tobytes()
         if key in self._decided:
             return
         self._decided.add(key)
-        margin = self.margin(target, np.flatnonzero(flipped))
+        margin = self.margin(target, np.flatnonzero(rows[: self.num_flips]))
         for settle in (self._settle_by_program, self._settle_exactly, self._settle_whole):
-            if settle(flipped) or not self.is_wanted(target, margin):
+            if settle(signs) or not self.is_wanted(target, margin):
                 return
         if margin >= self.wanted(target):
             self.closed[target] = max(self.closed[target], margin)
-            self._note(flipped, margin)
+            self._note(signs, margin)
 
-    def _note(self, flipped: BoolArray, margin: float) -> None:
+    def _note(self, signs: SignArray, margin: float) -> None:
         notes = self.findings.notes
         if len(notes) < MOST_NOTES:
-            neurons = self.flips.neurons[flipped].tolist()
+            neurons = self.space.neurons[signs != self.space.origin[self.space.neurons]].tolist()
             why = "time ran out" if self.deadline.passed else "the cell is thinner than the grid"
             notes.append(f"open: first-layer neurons {neurons} flipped, margin {margin:g}: {why}")
 
-    def _signs(self, flipped: BoolArray) -> npt.NDArray[np.int8]:
-        return np.where(flipped, -self.flips.signs, self.flips.signs).astype(np.int8)
-
-    def _reach(self, flipped: BoolArray, *, whole: bool = False) -> Reach:
+    def _reach(self, signs: SignArray, *, whole: bool = False) -> Reach:
         """Ask a program for the deepest point of a set, and replay it."""
         options = solvers.SolveOptions(
             seed=self.limits.seed,
@@ -210,39 +214,48 @@ class FlipSearch:
         )
         with Reachability(
             self.instance,
-            self.flips.neurons,
+            self.space.neurons,
             options=options,
             max_l1=self.instance.l1_point_levels,
             whole=whole,
         ) as reachability:
-            reached = reachability.test(self._signs(flipped), self.deadline.left)
+            reached = reachability.test(signs, self.deadline.left)
         if reached.interrupted:
             raise KeyboardInterrupt
         if reached.point is not None:
             self.offer(reached.point[None])
         return reached
 
-    def _settle_by_program(self, flipped: BoolArray) -> bool:
+    def _settle_by_program(self, signs: SignArray) -> bool:
         """Whether a linear program's multipliers refute a set; its point is replayed."""
-        reached = self._reach(flipped)
+        reached = self._reach(signs)
         return (
             reached.slack is not None
             and reached.slack < -TOLERANCE
-            and self.space.refutes(flipped, reached.multipliers)
+            and self.space.refutes(signs, reached.multipliers)
         )
 
-    def _settle_exactly(self, flipped: BoolArray) -> bool:
+    def _settle_exactly(self, signs: SignArray) -> bool:
         """Whether whole-number arithmetic refutes a set; a point of it is replayed."""
-        verdict = settle_cell(
-            self.instance, self.flips.neurons, self._signs(flipped), self.deadline.left
-        )
+        verdict = settle_cell(self.instance, self.space.neurons, signs, self.deadline.left)
         if verdict.point is not None:
             self.offer(verdict.point[None])
         return verdict.is_refuted
 
-    def _settle_whole(self, flipped: BoolArray) -> bool:
+    def _settle_whole(self, signs: SignArray) -> bool:
         """Whether no image of whole levels has a set, by a MILP that was solved to its end."""
         if self.instance.domain != "pixels":
             return False
-        bound = self._reach(flipped, whole=True).most_slack
+        bound = self._reach(signs, whole=True).most_slack
         return bound is not None and bound <= -0.5  # slacks are whole there
+
+
+def _space_and_terms(instance: AttackInstance) -> tuple[Space, dict[int, MarginTerms]]:
+    """With as many flips as there is memory for."""
+    most = MOST_FLIPS
+    while True:
+        space = space_of(instance, most)
+        terms = margin_terms(instance, space.origin, space.shift)
+        if terms is not None:
+            return space, terms
+        most = (len(space.region.demand) - space.region.always) // 2

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.base import Attack
+from bnnopt.attacks.budgets.smallest import distance_sought, smallest_budget
 from bnnopt.attacks.findings import Findings
-from bnnopt.attacks.flip_search import check_searchable
+from bnnopt.attacks.flips.flip_search import check_searchable
 from bnnopt.attacks.limits import Limits
-from bnnopt.attacks.smallest_budget import distance_sought, smallest_budget
 from bnnopt.instance import AttackInstance
 from bnnopt.search.warm_up import warm_up
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.draws import weighted
-from bnnopt.attacks.iprop_state import State
+from bnnopt.attacks.iprop.state import State
 from bnnopt.errors import InputError
 
 __all__ = ["PATIENCE", "Sampler", "StepSize", "easy_first", "uniform"]

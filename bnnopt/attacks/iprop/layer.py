@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 import solvers
-from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import LayerBounds
 from bnnopt.flips import Flips, flip_limits

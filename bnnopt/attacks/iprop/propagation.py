@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.attacks.iprop_state import State
-from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.iprop.state import State
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.instance import AttackInstance
 
 __all__ = ["MakePropagation", "Propagation"]

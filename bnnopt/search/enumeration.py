@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.place import move_to, passes_sum_test, turn
+from bnnopt.search.gray_code import turning
+from bnnopt.search.position import move_to, passes_sum_test, turn
 from bnnopt.search.problem import Region
-from bnnopt.search.targets import turning
 from bnnopt.search.tree_state import OVER, Tree
 
 __all__ = ["next_set"]
@@ -21,23 +21,23 @@ Array = Any
 
 
 @compiled
-def next_set(region: Region, tree: Tree, worth: float) -> bool:
-    """Go to the next set of the present node's subtree that is worth it: ``tree.place``.
+def next_set(region: Region, tree: Tree, wanted: float) -> bool:
+    """Go to the next set of the present node's subtree that is worth it: ``tree.at``.
 
     Sets that fail the tests of pairs and of sums are left out. ``tree.step`` is OVER after the
     last one.
     """
-    depth, place = tree.depth[0], tree.place
+    depth, position = tree.depth[0], tree.at
     order, count = tree.order[depth], tree.count[depth]
     if tree.step[0] == 0:
-        flipped = np.zeros(len(place.flipped), dtype=np.bool_)
+        flipped = np.zeros(len(position.flipped), dtype=np.bool_)
         for d in range(1, depth + 1):
             flipped[tree.flipped[d]] = True
-        move_to(region, tree.worth, place, flipped)
+        move_to(region, tree.terms, position, flipped)
     for step in range(tree.step[0], 1 << count):
         if step > 0:
-            turn(region, tree.worth, place, order[turning(step)])
-        if place.margin[0] >= worth and _may_have_point(region, tree, order[:count]):
+            turn(region, tree.terms, position, order[turning(step)])
+        if position.margin[0] >= wanted and _may_have_point(region, tree, order[:count]):
             tree.step[0] = step + 1
             return True
     tree.step[0] = OVER
@@ -47,10 +47,10 @@ def next_set(region: Region, tree: Tree, worth: float) -> bool:
 @compiled
 def _may_have_point(region: Region, tree: Tree, candidates: Array) -> bool:
     """Whether the tests of pairs and of sums let the candidates that flip join."""
-    flipped = tree.place.flipped
+    flipped = tree.at.flipped
     conflict = tree.conflict[min(tree.depth[0] - 1, len(tree.conflict) - 1)]
     for i in candidates:
         for j in candidates:
             if flipped[i] and flipped[j] and conflict[i, j]:
                 return False
-    return passes_sum_test(region, tree.place)
+    return passes_sum_test(region, tree.at)

@@ -6,21 +6,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms, Region
 
-__all__ = ["Room", "new_room"]
+__all__ = ["Workspace", "new_workspace"]
 
 Array = Any
 
 
-class Room(NamedTuple):
-    """What the candidates of the present node look like; places are those in `kept`.
+class Workspace(NamedTuple):
+    """What the candidates of the present node look like, by their places in `kept`.
+
+    r is the number of neurons of the second layer; `neurons` that of all layers from there on.
 
     Parameters
     ----------
-    low, high : array of float32, shape (1 + layers, r)
-        Ranges of every layer's surplus.
+    low, high : array of float32, shape (neurons,)
+        Ranges of their surplus.
     least, most : array of float32, shape (k, r)
         What each class adds to the second layer's, at least and at most.
     kept, group : array of int64, shape (k,)
@@ -32,8 +33,8 @@ class Room(NamedTuple):
         Moments of the second layer's surplus over a distribution of sets.
     seen, seen_square : array of float64, shape (r,)
         Sums over the sets found last.
-    activation, deep : array of float64, shape (1 + layers, r)
-        What `deeper_lines` makes of the distribution.
+    activation, push : array of float64, shape (neurons,)
+        What `deeper_lines` makes of the distribution, and what each activation counts for.
     slope, curve : array of float64, shape (r,)
         Of the function found last.
     single : array of float64, shape (k + 1, k)
@@ -66,7 +67,7 @@ class Room(NamedTuple):
     seen: Array
     seen_square: Array
     activation: Array
-    deep: Array
+    push: Array
     slope: Array
     curve: Array
     single: Array
@@ -80,35 +81,33 @@ class Room(NamedTuple):
     path: Array
 
 
-@compiled
-def new_room(region: Region, terms: MarginTerms) -> Room:
+def new_workspace(region: Region, terms: MarginTerms) -> Workspace:
     """Make the arrays."""
-    k, layers, r = len(region.demand), len(terms.weight), len(terms.surplus)
-    shape = (layers + 1, r)
-    return Room(
-        np.zeros(shape, dtype=np.float32),
-        np.zeros(shape, dtype=np.float32),
-        np.zeros((k, r), dtype=np.float32),
-        np.zeros((k, r), dtype=np.float32),
-        np.zeros(k, dtype=np.int64),
-        np.zeros(k, dtype=np.int64),
-        np.zeros((k, k), dtype=np.bool_),
-        np.zeros(k),
-        np.zeros(r),
-        np.zeros(r),
-        np.zeros(r),
-        np.zeros(r),
-        np.zeros(shape),
-        np.zeros(shape),
-        np.zeros(r),
-        np.zeros(r),
-        np.zeros((k + 1, k)),
-        np.zeros((k, k)),
-        np.zeros(k),
-        np.zeros((k, k)),
-        np.zeros((k, r)),
-        np.zeros((k, r)),
-        np.zeros(k),
-        np.zeros((k + 1, k)),
-        np.zeros(k + 1, dtype=np.int64),
+    k, r, neurons = len(region.demand), len(terms.surplus), len(terms.needed)
+    return Workspace(
+        low=np.zeros(neurons, dtype=np.float32),
+        high=np.zeros(neurons, dtype=np.float32),
+        least=np.zeros((k, r), dtype=np.float32),
+        most=np.zeros((k, r), dtype=np.float32),
+        kept=np.zeros(k, dtype=np.int64),
+        group=np.zeros(k, dtype=np.int64),
+        conflict=np.zeros((k, k), dtype=np.bool_),
+        spare=np.zeros(k),
+        mean=np.zeros(r),
+        square=np.zeros(r),
+        seen=np.zeros(r),
+        seen_square=np.zeros(r),
+        activation=np.zeros(neurons),
+        push=np.zeros(neurons),
+        slope=np.zeros(r),
+        curve=np.zeros(r),
+        single=np.zeros((k + 1, k)),
+        pair=np.zeros((k, k)),
+        by_single=np.zeros(k),
+        by_pair=np.zeros((k, k)),
+        rows=np.zeros((k, r)),
+        scaled=np.zeros((k, r)),
+        gain=np.zeros(k),
+        reach=np.zeros((k + 1, k)),
+        path=np.zeros(k + 1, dtype=np.int64),
     )

@@ -76,7 +76,8 @@ def _grow(
 ) -> None:
     """Fill the findings, budget after budget; what one of them has found is kept at once."""
     deadline = Deadline(limits)
-    most, budget = _most(instance, name), instance.epsilon if name == "l1" else 1.0
+    most = instance.largest_distance(name)
+    budget = instance.epsilon if name == "l1" else 1.0
     least, best = 0.0, _smallest(instance, name, result.points)
     while True:
         is_whole, is_last = budget >= most, best < np.inf
@@ -123,14 +124,6 @@ def _smallest(instance: AttackInstance, name: str, points: FloatArray) -> float:
     """The smallest distance of a flip among levels, shape (count, n); infinite if none flips."""
     flips = points[instance.are_flips(points)]
     return min((instance.distances(z)[name] for z in flips), default=np.inf)
-
-
-def _most(instance: AttackInstance, name: str) -> float:
-    """The largest distance that the instance allows."""
-    if name == "l0":
-        limit = np.inf if instance.max_pixels is None else instance.max_pixels
-        return min(float(np.count_nonzero(instance.reach)), limit)
-    return min(float(instance.reach.sum()), instance.l1_levels) / instance.network.levels
 
 
 def _within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:

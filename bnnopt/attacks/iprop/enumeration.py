@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 
+from bnnopt.attacks.iprop.most_met import most_met
 from bnnopt.flips import Flips, pair_conflicts
 from bnnopt.network import HiddenLayer
-from bnnopt.search.targets import most_met
 
 __all__ = ["MOST_MOVING", "EnumeratedProblem"]
 
@@ -21,7 +21,7 @@ MOST_MOVING = 14
 
 
 class EnumeratedProblem:
-    """As `bnnopt.attacks.iprop_layer.LayerProblem`, with the same optima, without a solver.
+    """As `bnnopt.attacks.iprop.layer.LayerProblem`, with the same optima, without a solver.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 The image enters the network through the signs of the first layer's unstable neurons only, its
 *pattern*. Problem (9) moves a few neurons at a time, so that it can be enumerated; in the first
 layer it forbids flips that no point of the box has together. Problem (10) is whether a pattern
-has a point (`bnnopt.attacks.iprop_patterns`).
+has a point (`bnnopt.attacks.iprop.patterns`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.draws import weighted
-from bnnopt.attacks.iprop_enumeration import MOST_MOVING, EnumeratedProblem
-from bnnopt.attacks.iprop_layer import LayerProblem
-from bnnopt.attacks.iprop_letter import perturb
-from bnnopt.attacks.iprop_patterns import Patterns
-from bnnopt.attacks.iprop_state import State, ideal_target, state_at
-from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.iprop.enumeration import MOST_MOVING, EnumeratedProblem
+from bnnopt.attacks.iprop.layer import LayerProblem
+from bnnopt.attacks.iprop.letter import perturb
+from bnnopt.attacks.iprop.patterns import Patterns
+from bnnopt.attacks.iprop.state import State, ideal_target, state_at
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance

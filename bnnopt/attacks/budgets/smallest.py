@@ -1,4 +1,4 @@
-"""The smallest L-infinity or L1 distance of a flip, by bisection over boxes or budgets."""
+"""The smallest distance of a flip, by bisection over boxes or budgets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.limits import Limits
-from bnnopt.goal import Stage
+from bnnopt.goal import DISTANCES, Stage
 from bnnopt.instance import AttackInstance
 from bnnopt.tolerances import BUDGET_LEVELS
 
@@ -32,20 +32,20 @@ SHARE = 0.3
 
 
 def distance_sought(instance: AttackInstance) -> str | None:
-    """``"linf"`` or ``"l1"``, if that is all that the goal minimises."""
+    """The distance that is all that the goal minimises, if it is such a goal."""
     stages = instance.sought.stages
-    return next((name for name in ("linf", "l1") if stages == (Stage(0.0, {name: 1.0}),)), None)
+    return next((name for name in DISTANCES if stages == (Stage(0.0, {name: 1.0}),)), None)
 
 
 def smallest_budget(
     instance: AttackInstance, name: str, limits: Limits, starts: FloatArray, seek: Seek
 ) -> Findings:
-    """Bisect for the smallest box, or L1 budget, with a flip.
+    """Bisect for the smallest box, or budget, with a flip.
 
     Parameters
     ----------
     instance : AttackInstance
-    name : {"linf", "l1"}
+    name : {"linf", "l1", "l0"}
         By `distance_sought`.
     limits : Limits
     starts : array of float, shape (count, n)
@@ -57,7 +57,7 @@ def smallest_budget(
     Findings
         With a proved lower bound on the distance where each smaller budget was ruled out.
     """
-    result = Findings(starts, goal_bounds=[_beyond(instance, 0.0)], iterations=0)
+    result = Findings(starts, goal_bounds=[_beyond(instance, name, 0.0)], iterations=0)
     return keep_going(result, partial(_bisect, result, instance, name, limits, seek))
 
 
@@ -65,8 +65,8 @@ def _bisect(
     result: Findings, instance: AttackInstance, name: str, limits: Limits, seek: Seek
 ) -> None:
     """Fill the findings, budget after budget; what one of them has found is kept at once."""
-    deadline, largest = Deadline(limits), _largest(instance, name)
-    known, budget, is_last = _Known(instance, largest), largest, False
+    deadline, largest = Deadline(limits), instance.largest_distance(name)
+    known, budget, is_last = _Known(_steps(instance, name), largest), largest, False
     if instance.are_flips(instance.levels[None])[0]:  # nothing is nearer than the image itself
         result.goal_bounds = [0.0]
         return
@@ -86,7 +86,7 @@ def _bisect(
             result.points = np.vstack([result.points, flips])
         elif found.no_flip:
             known.rule_out(budget)
-            result.goal_bounds = [_beyond(instance, budget)]  # smaller ones lie within
+            result.goal_bounds = [_beyond(instance, name, budget)]  # smaller ones lie within
         elif found.cut_off:
             known.undecided.append(budget)
         else:  # sets stay open: there is no more to learn here
@@ -103,8 +103,8 @@ def _bisect(
 class _Known:
     """What is known of budgets: up to `empty` none has a flip, from `broken` on all have."""
 
-    def __init__(self, instance: AttackInstance, largest: float) -> None:
-        self._instance, self._largest = instance, largest
+    def __init__(self, steps: int | None, largest: float) -> None:
+        self._steps, self._largest = steps, largest
         self.empty, self.broken = 0.0, np.inf
         self.undecided: list[float] = []
 
@@ -123,45 +123,46 @@ class _Known:
 
     def next(self) -> tuple[float, bool]:
         """The next budget, and whether it may take all the time that is left."""
-        step = 1.0 / self._instance.network.levels if self._instance.domain == "pixels" else 0.0
+        step = 1.0 / self._steps if self._steps else 0.0
         top = min(self.broken, self._largest)
         close = max(CLOSE * top, 1.5 * step)
         if not self.undecided:
-            return _between(self._instance, self.empty, top), top - self.empty <= close
+            return _between(self._steps, self.empty, top), top - self.empty <= close
         least, most = min(self.undecided), max(self.undecided)
         below, above = least - self.empty, top - most
         if max(below, above) <= close:
             return least, True
         if below >= above:
-            return _between(self._instance, self.empty, least), False
-        return _between(self._instance, most, top), False
-
-
-def _largest(instance: AttackInstance, name: str) -> float:
-    """The largest distance that the instance allows."""
-    if name == "linf":
-        return instance.epsilon
-    return float(min(instance.reach.sum(), instance.l1_levels)) / instance.network.levels
+            return _between(self._steps, self.empty, least), False
+        return _between(self._steps, most, top), False
 
 
 def _within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:
     if name == "linf":
         return replace(instance, epsilon=budget, goal="flip")
+    if name == "l0":
+        return replace(instance, max_pixels=round(budget), goal="flip")
     return replace(instance, max_l1=budget, goal="flip")
 
 
-def _beyond(instance: AttackInstance, budget: float) -> float:
+def _steps(instance: AttackInstance, name: str) -> int | None:
+    """Into how many steps a unit of the distance falls; None if it is continuous."""
+    if name == "l0":
+        return 1
+    return instance.network.levels if instance.domain == "pixels" else None
+
+
+def _beyond(instance: AttackInstance, name: str, budget: float) -> float:
     """The least distance of a flip where this budget has none."""
-    if instance.domain == "continuous":
+    steps = _steps(instance, name)
+    if steps is None:
         return budget
-    levels = instance.network.levels
-    return float(np.floor(budget * levels + BUDGET_LEVELS) + 1.0) / levels
+    return float(np.floor(budget * steps + BUDGET_LEVELS) + 1.0) / steps
 
 
-def _between(instance: AttackInstance, empty: float, broken: float) -> float:
+def _between(steps: int | None, empty: float, broken: float) -> float:
     """The next budget to look at; `empty` again if there is none between."""
-    if instance.domain == "continuous":
+    if steps is None:
         return (empty + broken) / 2.0
-    levels = instance.network.levels
-    least = int(np.floor(empty * levels + BUDGET_LEVELS))
-    return (least + (round(broken * levels) - least) // 2) / levels
+    least = int(np.floor(empty * steps + BUDGET_LEVELS))
+    return (least + (round(broken * steps) - least) // 2) / steps
