@@ -109,9 +109,9 @@ def _count_open(layer: HiddenLayer, centre: FloatArray, radius: FloatArray) -> I
 def _spreads(layer: HiddenLayer, radius: FloatArray) -> FloatArray:
     """`HiddenLayer.spread` of some boxes, shape (count, in) to (count, out) or (count, 1)."""
     if layer.convolution is not None:
-        return layer.convolution.magnitude()(radius)
+        return np.asarray(layer.convolution.magnitude()(radius))
     if isinstance(layer.weight, np.ndarray):
-        return radius.sum(axis=1, keepdims=True)
+        return np.asarray(radius.sum(axis=1, keepdims=True))
     return np.asarray((abs(layer.weight).astype(np.float64) @ radius.T).T)
 
 
@@ -129,12 +129,12 @@ def _first_bounds(instance: AttackInstance) -> LayerBounds:
     return layer_bounds(layer, here - fall, here + rise)
 
 
-def _parts(weight: Weight) -> Iterator[tuple[IntArray, Array, IntArray]]:
-    """Rows of a matrix, a few of similar length at a time.
+def _parts(weight: Weight) -> Iterator[tuple[Array, Array, Array]]:
+    """Rows of a matrix that have weights, a few of similar length at a time.
 
     Yields
     ------
-    rows : array of int64, shape (count,)
+    rows : array of int, shape (count,)
     weight : array of int, shape (count, longest)
         Theirs, and zeros after them.
     inputs : array of int, shape (count or 1, longest)
@@ -147,11 +147,11 @@ def _parts(weight: Weight) -> Iterator[tuple[IntArray, Array, IntArray]]:
             yield rows, weight[rows], np.arange(weight.shape[1])[None]
         return
     lengths = np.diff(weight.indptr)
-    order = np.argsort(lengths, kind="stable")
+    order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
     at = 0
     while at < len(order):
-        rows = order[at : at + max(BATCH // max(int(lengths[order[at]]), 1), 1)]
-        rows = rows[: max(BATCH // max(int(lengths[rows[-1]]), 1), 1)]
+        rows = order[at : at + max(BATCH // int(lengths[order[at]]), 1)]
+        rows = rows[: max(BATCH // int(lengths[rows[-1]]), 1)]
         at += len(rows)
         places = weight.indptr[rows, None] + np.arange(lengths[rows[-1]])
         absent = places >= weight.indptr[rows + 1, None]
@@ -173,6 +173,8 @@ def _budgeted(instance: AttackInstance, weight: Array, room: FloatArray) -> Floa
 
 def _paid(size: FloatArray, room: FloatArray, budget: float) -> FloatArray:
     """The most that an L1 budget in levels pays for: where a level moves a sum most first."""
+    if size.min() == size.max():
+        return np.asarray(size[:, 0] * np.minimum(room.sum(axis=1), budget))
     order = np.argsort(-size, axis=1, kind="stable")
     size, room = np.take_along_axis(size, order, axis=1), np.take_along_axis(room, order, axis=1)
     left = np.maximum(budget - (np.cumsum(room, axis=1) - room), 0.0)

@@ -208,7 +208,7 @@ def _reach_of_pairs(weight: csr_array, radius: FloatArray) -> FloatArray:
     """``r @ |v_i + v_j|``, shape (k, k): what both reach, less twice what they take apart."""
     size, scaled = abs(weight), weight @ diags_array(radius)
     alone = size @ radius
-    if size.max() <= 1.0:
+    if size.data.max(initial=0.0) <= 1.0:
         # min(|v|, |w|) where the signs differ is (|v| |w| - v w) / 2.
         apart = (abs(scaled) @ size.T - scaled @ weight.T).toarray() / 2.0
     else:

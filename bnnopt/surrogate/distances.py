@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 from bnnopt.network import GRID, Convolution, HiddenLayer
 from bnnopt.row_units import layer_units
@@ -120,7 +121,7 @@ class _Convolved(_Distances):
         self.keep("inverse", 1.0 / self._units)
 
     def forward(self, z: Tensor) -> Tensor:
-        images = z.unflatten(1, self._convolution.input_shape)
+        images = z.reshape(len(z), *self._convolution.input_shape)
         kernel = self.get_buffer("kernel")
         sums: Tensor = _Convolve.apply(  # type: ignore[no-untyped-call]
             images, kernel, self._convolution, self._grid
@@ -150,7 +151,7 @@ class _Convolve(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (kernel,), convolution = ctx.saved_tensors, ctx.convolution
         with _exact():
-            padded = nn.grad.conv2d_input(
+            padded = conv2d_input(  # type: ignore[no-untyped-call]
                 ctx.padded_shape, kernel, gradients[0].contiguous(), **_how(convolution)
             )
         _, rows, columns = convolution.input_shape

@@ -21,6 +21,7 @@ from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
+from bnnopt.network.layers import Weight
 
 __all__ = ["AwarePropagation"]
 
@@ -107,10 +108,9 @@ class AwarePropagation(Resources):
         present = state.activations[number - 1][free]
         missing = (target != 0) & (target != state.activations[number])
         missing &= self._layers[number].sign == 0
-        weight = self._instance.network.hidden[number].weight[missing][:, free]
-        help_ = -present * (target[missing].astype(np.int64) @ weight)
-        attraction = 1.4 * help_ / max(int(missing.sum()), 1) ** 0.5
-        return weighted(self._rng, free, attraction, self._moving)
+        rows = self._instance.network.hidden[number].weight[np.flatnonzero(missing)]
+        help_ = -present * (target[missing].astype(np.int64) @ rows)[free]
+        return weighted(self._rng, free, 1.4 * help_ / _usual(rows), self._moving)
 
     def _problem(self, number: int) -> LayerProblem | EnumeratedProblem:
         """Problem (9) for layer `number`; built when it is first needed."""
@@ -164,3 +164,11 @@ class AwarePropagation(Resources):
         vertex = np.where(self._rng.random(len(low)) < 0.5, low, high)
         shifted = best.z + self._rng.uniform(0.0, MOST_SHIFT) * (vertex - best.z)
         return state_at(self._instance, self._instance.snap(shifted))
+
+
+def _usual(rows: Weight) -> float:
+    """About how large the sum of a column is: the root of its squares, 1 at least."""
+    size = np.float64(rows.size)
+    if not isinstance(rows, np.ndarray):
+        size = np.square(rows.data, dtype=np.float64).sum()
+    return float(np.sqrt(max(size / rows.shape[1], 1.0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array, diags_array
 
 from bnnopt.attacks.iprop.most_met import most_met
 from bnnopt.flips import Flips, pair_conflicts
@@ -13,6 +14,7 @@ __all__ = ["MOST_MOVING", "EnumeratedProblem"]
 
 IntArray = npt.NDArray[np.int64]
 SignArray = npt.NDArray[np.int8]
+FloatMatrix = npt.NDArray[np.float32] | csr_array
 
 MOST_MOVING = 14
 """Neurons whose 2**14 subsets are visited within about a millisecond."""
@@ -33,27 +35,25 @@ class EnumeratedProblem:
 
     def __init__(self, layer: HiddenLayer, sides: IntArray, flips: Flips | None = None) -> None:
         self._layer, self._sides, self._flips = layer, sides, flips
-        self._weight = layer.weight[sides[:, 0]].T.astype(np.float32) * sides[:, 1].astype(
-            np.float32
-        )
-        # A neuron is off where its sum is at most threshold - 1.
-        self._needed = np.where(
-            sides[:, 1] > 0,
-            layer.threshold[sides[:, 0]],
-            1 - layer.threshold[sides[:, 0]],
-        ).astype(np.float32)
+        neurons, sign = sides.T
+        self._weight = _signed(layer, neurons, sign)
+        # Sums have the parity of the threshold, and so do all numbers here: single precision has
+        # them up to 2^25.
+        threshold = layer.threshold[neurons]
+        self._needed = np.where(sign > 0, threshold, 2 - threshold).astype(np.float32)
         if flips is not None:
             self._pairs = pair_conflicts(flips).astype(np.int64)
-            self._places = np.zeros(layer.weight.shape[1], dtype=np.int64)
+            self._places = np.zeros(layer.shape[1], dtype=np.int64)
             self._places[flips.neurons] = np.arange(len(flips.neurons))
 
     def solve(self, target: SignArray, incumbent: SignArray, moving: IntArray) -> SignArray:
         """Solve (9) within a neighbourhood; arguments as for `LayerProblem.solve`."""
         asked = np.flatnonzero(target[self._sides[:, 0]] == self._sides[:, 1])
-        weight = np.ascontiguousarray(self._weight[:, asked])
         present = incumbent.astype(np.float32)
-        lead = present @ weight - self._needed[asked]
-        move = np.float32(-2.0) * present[moving, None] * weight[moving]
+        lead = (present @ self._weight - self._needed)[asked]
+        weight = self._weight[moving]
+        weight = weight if isinstance(weight, np.ndarray) else weight.toarray()
+        move = np.float32(-2.0) * present[moving, None] * weight[:, asked]
         moved = most_met(lead, move, *self._clashes(incumbent, moving))
         found = incumbent.copy()
         found[moving[moved]] *= -1
@@ -71,3 +71,11 @@ class EnumeratedProblem:
         staying[at] = 0
         np.fill_diagonal(pairs, self._pairs[at] @ staying)
         return flipped[at], pairs
+
+
+def _signed(layer: HiddenLayer, neurons: IntArray, sign: IntArray) -> FloatMatrix:
+    """Rows of some neurons times their signs, transposed, shape (in, count)."""
+    if isinstance(layer.weight, np.ndarray):
+        return layer.weight[neurons].T.astype(np.float32) * sign.astype(np.float32)
+    rows = diags_array(sign.astype(np.float32)) @ layer.weight[neurons].astype(np.float32)
+    return csr_array(rows.T)

@@ -105,7 +105,7 @@ class Decomposition:
         self._model = model
         self._bound = float(model.largest_margin) * instance.of_margins.unit
         if instance.sought.needs_flip:
-            minimise_demand(model, self._flips)
+            minimise_demand(model, instance, self._flips)
         with ExitStack() as self._resources:
             while not self._deadline.passed:
                 solved = self._solve()
