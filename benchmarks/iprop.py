@@ -38,10 +38,10 @@ from benchmarks.record import FOLDER, write
 from bnnopt import AttackInstance, IProp, datasets
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Attack, Limits
-from bnnopt.attacks.iprop_aware import AwarePropagation
-from bnnopt.attacks.iprop_state import State
-from bnnopt.attacks.iprop_steps import uniform
-from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.iprop.aware import AwarePropagation
+from bnnopt.attacks.iprop.state import State
+from bnnopt.attacks.iprop.steps import uniform
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.cli.images import parse_indices
 from bnnopt.datasets.catalog import COUNTS
 

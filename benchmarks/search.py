@@ -28,8 +28,7 @@ from benchmarks.record import FOLDER, write
 from bnnopt import AttackInstance, AttackResult, Status, datasets
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Attack, Limits
-from bnnopt.attacks.branch_and_bound import BranchAndBound
-from bnnopt.attacks.pattern import PatternAttack
+from bnnopt.attacks.flips import BranchAndBound, PatternAttack
 from bnnopt.cli.images import parse_indices
 from bnnopt.cli.work import Job, run_jobs
 from bnnopt.datasets.catalog import COUNTS

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +12,22 @@ import numpy.typing as npt
 from bnnopt.arguments import read_fraction
 from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork, HiddenLayer
+from bnnopt.network.layers import Weight
 
-__all__ = ["LayerBounds", "count_unstable", "interval_bounds", "layer_bounds"]
+__all__ = [
+    "LayerBounds",
+    "count_unstable",
+    "interval_bounds",
+    "layer_bounds",
+    "margin_bound",
+]
 
+Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+BATCH = 2**22
+"""Numbers that are worked on at a time where all of them would take much memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,35 +90,100 @@ def count_unstable(
     layer, levels = network.hidden[0], float(network.levels)
     z, reach = network.levels_of(images), float(read_fraction(epsilon, "epsilon")) * levels
     low, high = np.maximum(z - reach, 0.0), np.minimum(z + reach, levels)
-    centre = (low + high) / 2.0 @ layer.weight.T.astype(np.float64)
-    radius = (high - low).sum(axis=1, keepdims=True) / 2.0
-    bounds = layer_bounds(layer, centre - radius, centre + radius)
-    return np.asarray((bounds.sign == 0).sum(axis=1))
+    centre, radius = (low + high) / 2.0, (high - low) / 2.0
+    size = max(BATCH // layer.shape[0], 1)
+    counts = [
+        _count_open(layer, centre[at : at + size], radius[at : at + size])
+        for at in range(0, len(z), size)
+    ]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *counts])
+
+
+def _count_open(layer: HiddenLayer, centre: FloatArray, radius: FloatArray) -> IntArray:
+    """How many neurons each of some boxes, shape (count, n), can flip."""
+    middle, spread = layer.pre_activation(centre), _spreads(layer, radius)
+    bounds = layer_bounds(layer, middle - spread, middle + spread)
+    return np.asarray((bounds.sign == 0).sum(axis=1), dtype=np.int64)
+
+
+def _spreads(layer: HiddenLayer, radius: FloatArray) -> FloatArray:
+    """`HiddenLayer.spread` of some boxes, shape (count, in) to (count, out) or (count, 1)."""
+    if layer.convolution is not None:
+        return np.asarray(layer.convolution.magnitude()(radius))
+    if isinstance(layer.weight, np.ndarray):
+        return np.asarray(radius.sum(axis=1, keepdims=True))
+    return np.asarray((abs(layer.weight).astype(np.float64) @ radius.T).T)
 
 
 def _first_bounds(instance: AttackInstance) -> LayerBounds:
     """Over the box; with an L0 or L1 budget, only the best changes that it pays for count."""
-    layer, (low, high) = instance.network.hidden[0], instance.box
+    layer, (low, high), image = instance.network.hidden[0], instance.box, instance.levels
     if instance.is_box:
         return _box_bounds(layer, low, high)
-    weight, image = layer.weight.astype(np.float64), instance.levels
-    here = weight @ image
-    rise = _budgeted(instance, np.where(weight > 0, high - image, image - low))
-    fall = _budgeted(instance, np.where(weight > 0, image - low, high - image))
+    here = layer.pre_activation(image[None])[0]
+    rise, fall = np.zeros_like(here), np.zeros_like(here)
+    for rows, weight, inputs in _parts(layer.weight):
+        up, down = (high - image)[inputs], (image - low)[inputs]
+        rise[rows] = _budgeted(instance, weight, np.where(weight > 0, up, down))
+        fall[rows] = _budgeted(instance, weight, np.where(weight > 0, down, up))
     return layer_bounds(layer, here - fall, here + rise)
 
 
-def _budgeted(instance: AttackInstance, gains: FloatArray) -> FloatArray:
-    """The most that `gains`, shape (width, n), can add up to within the budget."""
+def _parts(weight: Weight) -> Iterator[tuple[Array, Array, Array]]:
+    """Rows of a matrix that have weights, a few of similar length at a time.
+
+    Yields
+    ------
+    rows : array of int, shape (count,)
+    weight : array of int, shape (count, longest)
+        Theirs, and zeros after them.
+    inputs : array of int, shape (count or 1, longest)
+        What each belongs to.
+    """
+    if isinstance(weight, np.ndarray):
+        step = max(BATCH // weight.shape[1], 1)
+        for at in range(0, len(weight), step):
+            rows = np.arange(at, min(at + step, len(weight)))
+            yield rows, weight[rows], np.arange(weight.shape[1])[None]
+        return
+    lengths = np.diff(weight.indptr)
+    order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
+    at = 0
+    while at < len(order):
+        rows = order[at : at + max(BATCH // int(lengths[order[at]]), 1)]
+        rows = rows[: max(BATCH // int(lengths[rows[-1]]), 1)]
+        at += len(rows)
+        places = weight.indptr[rows, None] + np.arange(lengths[rows[-1]])
+        absent = places >= weight.indptr[rows + 1, None]
+        places[absent] = 0
+        yield rows, np.where(absent, 0, weight.data[places]), weight.indices[places]
+
+
+def _budgeted(instance: AttackInstance, weight: Array, room: FloatArray) -> FloatArray:
+    """The most that sums can move if each input can move by `room`, shape (rows, inputs)."""
+    size = np.abs(weight.astype(np.float64))
+    most = np.full(len(room), np.inf)
     if instance.max_pixels is not None:
-        gains = np.sort(gains, axis=1)[:, max(gains.shape[1] - instance.max_pixels, 0) :]
-    # A level changed by one moves every sum by one.
-    return np.asarray(np.minimum(gains.sum(axis=1), instance.l1_levels))
+        gains = np.sort(size * room, axis=1)
+        most = gains[:, max(gains.shape[1] - instance.max_pixels, 0) :].sum(axis=1)
+    if instance.max_l1 is not None:
+        most = np.minimum(most, _paid(size, room, instance.l1_levels))
+    return most
+
+
+def _paid(size: FloatArray, room: FloatArray, budget: float) -> FloatArray:
+    """The most that an L1 budget in levels pays for: where a level moves a sum most first."""
+    if size.min() == size.max():
+        return np.asarray(size[:, 0] * np.minimum(room.sum(axis=1), budget))
+    order = np.argsort(-size, axis=1, kind="stable")
+    size, room = np.take_along_axis(size, order, axis=1), np.take_along_axis(room, order, axis=1)
+    left = np.maximum(budget - (np.cumsum(room, axis=1) - room), 0.0)
+    return np.asarray((size * np.minimum(room, left)).sum(axis=1))
 
 
 def _box_bounds(layer: HiddenLayer, low: FloatArray, high: FloatArray) -> LayerBounds:
-    centre = layer.weight.astype(np.float64) @ ((low + high) / 2.0)
-    radius = float(np.sum(high - low)) / 2.0  # every weight is ±1
+    centre = layer.pre_activation((low + high)[None] / 2.0)[0]
+    radius = layer.spread((high - low) / 2.0)
     return layer_bounds(layer, centre - radius, centre + radius)
 
 
@@ -114,3 +193,10 @@ def layer_bounds(layer: HiddenLayer, lower: FloatArray, upper: FloatArray) -> La
     sign[lower >= layer.threshold] = 1
     sign[upper < layer.threshold] = -1
     return LayerBounds(lower, upper, sign)
+
+
+def margin_bound(instance: AttackInstance, target: int) -> float:
+    """No point of the box has a larger margin of the target, by interval arithmetic."""
+    gain, constant = instance.of_margins.terms(target)
+    sign = interval_bounds(instance)[-1].sign
+    return float(np.where(sign == 0, np.abs(gain), gain * sign).sum()) + constant

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, permutations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array, diags_array, issparse
 
 from bnnopt.bounds import interval_bounds
 from bnnopt.instance import AttackInstance
@@ -50,8 +53,8 @@ class Flips:
     neurons : array of int64, shape (k,)
     signs : array of int8, shape (k,)
         At `flip_origin`.
-    weight : array of float64, shape (k, n)
-        v above: ``signs`` times the layer's weights.
+    weight : array of float64, or csr_array, shape (k, n)
+        v above: ``signs`` times the layer's weights; an array where those are ±1 throughout.
     demand : array of float64, shape (k,)
         d above, in levels; at least 0 where the origin is the centre.
     stay_demand : array of float64, shape (k,)
@@ -62,15 +65,18 @@ class Flips:
 
     neurons: IntArray
     signs: npt.NDArray[np.int8]
-    weight: FloatArray
+    weight: FloatArray | csr_array
     demand: FloatArray
     stay_demand: FloatArray
     radius: FloatArray
 
     def reach(self, sets: IntArray) -> FloatArray:
         """The most that each set's pre-activations can fall in sum: (count, size) to (count,)."""
-        falls = np.abs(self.weight[sets].sum(axis=1)) @ self.radius
-        return np.asarray(falls)
+        count, size = sets.shape
+        ends = np.arange(0, count * size + 1, size)
+        chosen = csr_array((np.ones(sets.size), sets.ravel(), ends), (count, len(self.demand)))
+        falls: Any = chosen @ self.weight
+        return np.asarray(abs(falls) @ self.radius)
 
     def are_conflicts(self, sets: IntArray) -> BoolArray:
         """Which of the sets, shape (count, size), certainly cannot flip together."""
@@ -80,7 +86,14 @@ class Flips:
 
     def _certainty(self, size: float) -> float:
         """Levels by which a sum with multipliers of this total must fail to be a conflict."""
-        return certain_levels(2.0 * size * float(self.radius.sum()))
+        return certain_levels(2.0 * size * self.largest_reach)
+
+    @cached_property
+    def largest_reach(self) -> float:
+        """At least how far any pre-activation can fall, in levels."""
+        size: Any = abs(self.weight)
+        largest = float(size.max()) if self.weight.size else 1.0
+        return max(largest, 1.0) * float(self.radius.sum())
 
     def refutes(self, flipped: BoolArray, multipliers: FloatArray) -> bool:
         """Whether non-negative multipliers, shape (k,), prove that a pattern has no point.
@@ -114,14 +127,21 @@ def first_layer_flips(instance: AttackInstance) -> Flips:
     neurons = interval_bounds(instance)[0].unstable
     low, high = instance.box
     centre, radius = (low + high) / 2.0, (high - low) / 2.0
-    weight = layer.weight[neurons].astype(np.float64)
+    dense = layer.weight if isinstance(layer.weight, np.ndarray) else None
+    weight = layer.rows(neurons) if dense is None else dense[neurons].astype(np.float64)
     origin = weight @ flip_origin(instance) - layer.threshold[neurons]
     signs = np.where(origin >= 0, 1, -1).astype(np.int8)
     slack = weight @ centre - layer.threshold[neurons]
     # In the pixel domain, off means a sum of at most threshold - 1.
     step = 1.0 if instance.domain == "pixels" else 0.0
     demand = np.where(signs > 0, slack + step, -slack)
-    return Flips(neurons, signs, signs[:, None] * weight, demand, demand - step, radius)
+    return Flips(neurons, signs, _scaled_rows(signs, weight), demand, demand - step, radius)
+
+
+def _scaled_rows(factors: npt.NDArray[np.int8], rows: FloatArray | csr_array) -> Any:
+    if issparse(rows):
+        return csr_array(diags_array(factors.astype(np.float64)) @ rows)
+    return factors[:, None] * rows
 
 
 def logits_of_pattern(
@@ -154,7 +174,7 @@ def flip_limits(
     ----------
     flips : Flips
     quadruples : bool
-        Whether to look for conflicts of four, which takes longer.
+        Whether to look for conflicts of four, which takes longer; only where weights are ±1.
     check : callable
         Called before each set is sought; what it raises ends the search.
 
@@ -166,19 +186,46 @@ def flip_limits(
     """
     pairs = pair_conflicts(flips)
     limits = [(members, 1) for members in _clique_cover(pairs, check)]
-    if quadruples:
+    if quadruples and isinstance(flips.weight, np.ndarray):
         limits += [(members, 3) for members in _quadruple_cover(flips, pairs, check)]
     return limits
 
 
 def pair_conflicts(flips: Flips) -> BoolArray:
     """Which two neurons cannot flip together, shape (k, k)."""
-    # r @ |v_i + v_j| = R + v_i @ diag(r) @ v_j, since weights are ±1.
-    gram = (flips.weight * flips.radius) @ flips.weight.T
-    total = float(flips.radius.sum())
-    conflicts = total + gram < flips.demand[:, None] + flips.demand - certain_levels(4.0 * total)
+    if isinstance(flips.weight, np.ndarray):
+        # r @ |v_i + v_j| = R + v_i @ diag(r) @ v_j, since weights are ±1.
+        reach = float(flips.radius.sum()) + (flips.weight * flips.radius) @ flips.weight.T
+    else:
+        reach = _reach_of_pairs(flips.weight, flips.radius)
+    certain = certain_levels(4.0 * flips.largest_reach)
+    conflicts = reach < flips.demand[:, None] + flips.demand - certain
     np.fill_diagonal(conflicts, False)
     return np.asarray(conflicts)
+
+
+def _reach_of_pairs(weight: csr_array, radius: FloatArray) -> FloatArray:
+    """``r @ |v_i + v_j|``, shape (k, k): what both reach, less twice what they take apart."""
+    size, scaled = abs(weight), weight @ diags_array(radius)
+    alone = size @ radius
+    if size.data.max(initial=0.0) <= 1.0:
+        # min(|v|, |w|) where the signs differ is (|v| |w| - v w) / 2.
+        apart = (abs(scaled) @ size.T - scaled @ weight.T).toarray() / 2.0
+    else:
+        rises, falls = weight.maximum(0.0), (-weight).maximum(0.0)
+        apart = _shared(rises, falls, radius)
+        apart = apart + apart.T
+    return np.asarray(alone[:, None] + alone - 2.0 * apart)
+
+
+def _shared(some: csr_array, others: csr_array, radius: FloatArray) -> FloatArray:
+    """``r @ min(v_i, w_j)`` of rows that are nowhere negative, shape (k, k)."""
+    shared = np.zeros((some.shape[0], others.shape[0]))
+    for i in range(len(shared)):
+        columns = some.indices[some.indptr[i] : some.indptr[i + 1]]
+        row = some.data[some.indptr[i] : some.indptr[i + 1]]
+        shared[i] = np.minimum(others[:, columns].toarray(), row) @ radius[columns]
+    return shared
 
 
 def _clique_cover(adjacent: BoolArray, check: Callable[[], None]) -> list[list[int]]:
@@ -226,11 +273,13 @@ def _quadruple_cover(flips: Flips, pairs: BoolArray, check: Callable[[], None]) 
 def _quadruple_conflicts(flips: Flips, pairs: BoolArray, chosen: IntArray) -> IntArray:
     """Positions in `chosen`, shape (count, 4), of conflicts of four without a pair's.
 
-    With s = v_i + v_j + v_p + v_q at a pixel, |s| is 0, 2 or 4, hence (28 s^2 - s^4) / 48; and
-    s^2 = 4 + 2 e2, e2^2 = 6 + 4 e2 + 6 e4 in the elementary symmetric sums e2 and e4. So the sum
-    over pixels needs only products of pairs, which one matrix product gives for all quadruples.
+    For weights of ±1. With s = v_i + v_j + v_p + v_q at a pixel, |s| is 0, 2 or 4, hence
+    (28 s^2 - s^4) / 48; and s^2 = 4 + 2 e2, e2^2 = 6 + 4 e2 + 6 e4 in the elementary symmetric sums
+    e2 and e4. So the sum over pixels needs only products of pairs, which one matrix product gives
+    for all quadruples.
     """
-    weight, demand, radius = flips.weight[chosen], flips.demand[chosen], flips.radius
+    weight, demand = np.asarray(flips.weight[chosen]), flips.demand[chosen]
+    radius = flips.radius
     free = ~pairs[np.ix_(chosen, chosen)]
     first, second = np.nonzero(np.triu(free, 1))
     products = weight[first] * weight[second]

@@ -236,6 +236,15 @@ class AttackInstance:
         low, high = self.box
         return np.maximum(high - self.levels, self.levels - low)
 
+    def largest_distance(self, name: str) -> float:
+        """The largest of a distance, one of `bnnopt.goal.DISTANCES`, that the budget allows."""
+        if name == "linf":
+            return self.epsilon
+        if name == "l1":
+            return float(min(self.reach.sum(), self.l1_levels)) / self.network.levels
+        most = np.inf if self.max_pixels is None else self.max_pixels
+        return float(min(np.count_nonzero(self.reach), most))
+
     @property
     def is_box(self) -> bool:
         """Whether the box is all that limits the perturbation."""

@@ -17,12 +17,16 @@ RECORD_VERSION = 2
 """Of `AttackResult.as_dict`. Records without a version are of the first edition: ``ties`` was
 ``"never"``, and ``feasible`` also stood for `Status.INFEASIBLE` and `Status.UNKNOWN`."""
 
+COLUMN = {"column": True}
+"""Metadata of fields that `AttackResult.columns` names."""
+
 
 class Status(StrEnum):
     """What an attack can claim."""
 
     OPTIMAL = "optimal"
-    """No admissible image serves the goal better: a proof covers all of them."""
+    """A proof covers all admissible images: none is better by more than the gaps of
+    `bnnopt.tolerances`."""
     FEASIBLE = "feasible"
     """A point that does what was asked, without that proof."""
     INFEASIBLE = "infeasible"
@@ -115,9 +119,9 @@ class AttackResult:
 
     network: str
     image: int | None
-    label: int | None
-    source: int
-    target: int
+    label: int | None = field(metadata=COLUMN)
+    source: int = field(metadata=COLUMN)
+    target: int = field(metadata=COLUMN)
     epsilon: float
     domain: str
     method: str
@@ -125,14 +129,14 @@ class AttackResult:
     formulation: str | None
     seed: int
     time_limit: float | None
-    status: Status
-    objective: float
-    bound: float | None
-    start_objective: float
-    flipped: bool
-    verified: bool
-    wall_time: float
-    iterations: int | None
+    status: Status = field(metadata=COLUMN)
+    objective: float = field(metadata=COLUMN)
+    bound: float | None = field(metadata=COLUMN)
+    start_objective: float = field(metadata=COLUMN)
+    flipped: bool = field(metadata=COLUMN)
+    verified: bool = field(metadata=COLUMN)
+    wall_time: float = field(metadata=COLUMN)
+    iterations: int | None = field(metadata=COLUMN)
     trace: list[tuple[float, float]]
     versions: dict[str, str]
     goal: str
@@ -142,7 +146,7 @@ class AttackResult:
     model: dict[str, Any]
     ran: str
     ties: str
-    prediction: int
+    prediction: int = field(metadata=COLUMN)
     original: FloatArray = field(repr=False)
     adversarial: FloatArray = field(repr=False)
     logits: FloatArray = field(repr=False)
@@ -152,6 +156,11 @@ class AttackResult:
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     message: str = ""
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Keys of the record that a table of attacks shows as they are."""
+        return tuple(each.name for each in fields(cls) if each.metadata.get("column"))
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON record of the attack: numbers and names, no images."""

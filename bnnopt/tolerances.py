@@ -2,7 +2,7 @@
 
 Three kinds. *Certainties* guard proofs: a test must fail by that much to count. *Gaps* say how
 near a bound must be to prove a value. *Rounding* is what an allowance covers, and no more. None
-depends on the units of a network file: margins are divided by `AttackInstance.unit` first.
+depends on the units of a network file: margins are divided by `Margins.unit` first.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ This package knows nothing of neural networks.
 
 from __future__ import annotations
 
-from solvers.adapter import Capabilities, Solver, SolverInfo
+from solvers.adapter import Solver
+from solvers.description import Capabilities, SolverInfo
 from solvers.errors import (
     CompilationStoppedError,
     ModelError,

@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from solvers import supervise
-from solvers.adapter import Capabilities, Solver
+from solvers.adapter import Solver
 from solvers.audit import FEASIBILITY_TOLERANCE
 from solvers.cbc_run import Run, ending, has_point, stop_reason
+from solvers.description import Capabilities
 from solvers.errors import SolverError
 from solvers.interrupt import run_interruptible
 from solvers.model import CompiledModel

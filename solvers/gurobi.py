@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, hstack
 
-from solvers.adapter import Capabilities, Solver
+from solvers.adapter import Solver
+from solvers.description import Capabilities
 from solvers.errors import ModelTooLargeError, SolverError, SolverUnavailableError
 from solvers.interrupt import run_interruptible
 from solvers.model import CompiledModel

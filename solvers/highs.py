@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from solvers.adapter import Capabilities, Solver
+from solvers.adapter import Solver
+from solvers.description import Capabilities
 from solvers.errors import SolverError
 from solvers.interrupt import run_interruptible
 from solvers.model import CompiledModel

@@ -6,7 +6,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from solvers.adapter import Solver, SolverInfo
+from solvers.adapter import Solver
+from solvers.description import SolverInfo
 from solvers.errors import SolverUnavailableError, UnknownSolverError
 from solvers.options import SolveOptions
 from solvers.result import SolveResult

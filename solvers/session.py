@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +13,12 @@ import numpy.typing as npt
 from solvers import audit
 from solvers.audit import FEASIBILITY_TOLERANCE as TOLERANCE
 from solvers.claim import Claim
+from solvers.description import Description
 from solvers.errors import ModelError
 from solvers.model import CompiledModel
 from solvers.options import SolveOptions
 from solvers.result import SolveResult, Termination, Values
 from solvers.trouble import explain
-
-if TYPE_CHECKING:
-    from solvers.adapter import Solver
 
 __all__ = ["Outcome", "Session"]
 
@@ -58,7 +56,7 @@ class Session(ABC):
 
     Attributes
     ----------
-    solver : Solver
+    solver : Description
     model : CompiledModel
     cost : array of float, shape (n,)
         Objective coefficients, negated where the model maximises.
@@ -68,7 +66,7 @@ class Session(ABC):
         As they stand now.
     """
 
-    def __init__(self, solver: Solver, model: CompiledModel) -> None:
+    def __init__(self, solver: Description, model: CompiledModel) -> None:
         self.solver = solver
         self.model = model
         self._sign = -1.0 if model.maximize else 1.0

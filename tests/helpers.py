@@ -45,11 +45,16 @@ def random_image(network: BinarizedNetwork, seed: int) -> np.ndarray:
     return rng.integers(0, network.levels + 1, network.num_inputs) / network.levels
 
 
+def whole_rows(layer: HiddenLayer) -> np.ndarray:
+    """The weights of all neurons, zeros and all."""
+    return layer.rows(np.arange(layer.shape[0])).toarray().astype(int)
+
+
 def exact_logits(network: BinarizedNetwork, levels: list[Fraction]) -> list[Fraction]:
     """The forward pass in rational arithmetic, written apart from the package's."""
     values = levels
     for layer in network.hidden:
-        weight, threshold = layer.weight.tolist(), layer.threshold.tolist()
+        weight, threshold = whole_rows(layer).tolist(), layer.threshold.tolist()
         values = [
             Fraction(1 if sum(w * v for w, v in zip(row, values, strict=True)) >= t else -1)
             for row, t in zip(weight, threshold, strict=True)
@@ -94,7 +99,8 @@ def best_continuous_margins(instance: AttackInstance) -> tuple[float, float]:
     layer = network.hidden[0]
     low, high = instance.box
     inside, closed = -np.inf, -np.inf
-    least = layer.weight @ (low + high) / 2 - (high - low).sum() / 2
+    rows = whole_rows(layer)
+    least = (rows @ (low + high) - np.abs(rows) @ (high - low)) / 2
     for signs in product((-1.0, 1.0), repeat=len(layer.threshold)):
         if np.any((np.array(signs) < 0) & (least >= layer.threshold)):
             continue
@@ -120,7 +126,7 @@ def _largest_slack(
     signs: np.ndarray, layer: HiddenLayer, low: np.ndarray, high: np.ndarray, off: float = 0.0
 ) -> float:
     """Of a pattern; a neuron that is off must lie `off` levels below its threshold."""
-    rows = -signs[:, None] * layer.weight
+    rows = -signs[:, None] * whole_rows(layer)
     matrix = np.hstack([rows, np.ones((len(rows), 1))])
     solved = linprog(
         np.r_[np.zeros(len(low)), -1.0],

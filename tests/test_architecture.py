@@ -38,19 +38,9 @@ def tree(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text())
 
 
-def nodes(module: str, *, typing: bool = True) -> Iterator[ast.AST]:
-    """All of a module's tree, or all but what only type checkers run."""
-    left: list[ast.AST] = [tree(module)]
-    while left:
-        node = left.pop()
-        if typing or not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
-            yield node
-            left.extend(ast.iter_child_nodes(node))
-
-
-def imports(module: str, *, typing: bool = True) -> Iterator[tuple[str, str]]:
+def imports(module: str) -> Iterator[tuple[str, str]]:
     """What a module imports, anywhere in it: a module, and a name of it or nothing."""
-    for node in nodes(module, typing=typing):
+    for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -61,8 +51,8 @@ def imports(module: str, *, typing: bool = True) -> Iterator[tuple[str, str]]:
                 yield (whole, "") if whole in MODULES else (node.module, alias.name)
 
 
-def own_imports(module: str, *, typing: bool = True) -> set[str]:
-    return {name for name, _ in imports(module, typing=typing) if name in MODULES} - {module}
+def own_imports(module: str) -> set[str]:
+    return {name for name, _ in imports(module) if name in MODULES} - {module}
 
 
 @cache
@@ -97,8 +87,8 @@ def test_imports_point_downward(module: str) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    # A package's own modules may ask it for its public names; only real modules can be stuck.
-    graph = {module: own_imports(module, typing=False) for module in MODULES}
+    # A package's own modules may ask it for its public names; nothing else, not even for types.
+    graph = {module: own_imports(module) for module in MODULES}
     packages = {module for module, path in MODULES.items() if path.name == "__init__.py"}
     for module in graph:
         graph[module] -= {p for p in packages if module.startswith(p + ".")}
@@ -113,7 +103,7 @@ def test_private_names_stay_in_their_module(module: str) -> None:
             private = [part for part in (*name.split("."), member) if re.match("_[^_]", part)]
             assert not private, f"{name} {member}"
             imported.add(member or name.rsplit(".", 1)[-1])
-    for node in nodes(module):
+    for node in ast.walk(tree(module)):
         if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr):
             owner = node.value
             assert not (isinstance(owner, ast.Name) and owner.id in imported), ast.unparse(node)

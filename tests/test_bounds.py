@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer
+from bnnopt import bounds as bounds_module
 from bnnopt.bounds import count_unstable, interval_bounds, layer_bounds
 from tests.helpers import random_image, random_network
+from tests.kinds import admissible, networks
+from tests.kinds import instance_of as of_kind
 
 seeds = st.integers(0, 10**6)
 BUDGETS: list[dict[str, Any]] = [
@@ -71,6 +74,53 @@ def test_bounds_within_a_budget_are_the_best_that_it_pays_for(
     sums = np.array(points) @ weight.T
     assert (sums >= bounds.lower - 1e-9).all()
     assert (sums <= bounds.upper + 1e-9).all()
+
+
+@settings(max_examples=200)
+@given(
+    network=networks,
+    seed=seeds,
+    budget=st.sampled_from([{}, {"max_l1": "3/7"}, {"max_pixels": 2}, {"direction": "darken"}]),
+    batch=st.sampled_from([1, 7, 2**22]),
+)
+def test_bounds_of_every_kind_of_first_layer_are_its_sums_extremes(
+    network: BinarizedNetwork, seed: int, budget: dict[str, Any], batch: int
+) -> None:
+    instance = of_kind(network, seed, domain="pixels", **budget)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bounds_module, "BATCH", batch)
+        found = interval_bounds(instance)
+    sums = network.hidden[0].pre_activation(admissible(instance))
+    assert np.array_equal(found[0].lower, sums.min(axis=0))
+    assert np.array_equal(found[0].upper, sums.max(axis=0))
+
+
+@settings(max_examples=200)
+@given(
+    network=networks, seed=seeds, budget=st.sampled_from([b for b in BUDGETS if "mask" not in b])
+)
+def test_bounds_of_every_kind_of_network_contain_its_points(
+    network: BinarizedNetwork, seed: int, budget: dict[str, Any]
+) -> None:
+    instance = of_kind(network, seed, domain="pixels", **budget)
+    values = admissible(instance)
+    for layer, bounds in zip(network.hidden, interval_bounds(instance), strict=True):
+        sums = layer.pre_activation(values)
+        assert (sums >= bounds.lower).all() and (sums <= bounds.upper).all()
+        values = layer(values)
+        assert (values * bounds.sign >= 0).all()
+
+
+@settings(max_examples=60)
+@given(network=networks, seed=seeds, batch=st.sampled_from([1, 2**22]))
+def test_neurons_are_counted_as_one_image_s_box_has_them(
+    network: BinarizedNetwork, seed: int, batch: int
+) -> None:
+    images = [random_image(network, seed + k).reshape(network.input_shape) for k in range(4)]
+    expected = [len(interval_bounds(AttackInstance(network, x, 0.25))[0].unstable) for x in images]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bounds_module, "BATCH", batch)
+        assert count_unstable(network, np.array(images), 0.25).tolist() == expected
 
 
 def test_a_sign_is_decided_where_no_sum_is_on_the_other_side() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bnnopt import AttackInstance, BinarizedNetwork, OutputLayer
 from bnnopt.errors import BnnoptError
+from bnnopt.goal import DISTANCES
 from bnnopt.network import GRID
 from tests.helpers import random_image, random_network
 
@@ -140,6 +141,7 @@ def test_images_of_whole_levels_are_admitted_exactly_within_the_budget(
         network, random_image(network, seed), "2/3", domain="pixels", **budget
     )  # type: ignore[arg-type]
     mask = np.ones(4, dtype=bool) if instance.mask is None else np.ravel(instance.mask)
+    farthest = dict.fromkeys(DISTANCES, 0.0)
     for z in product(range(4), repeat=4):
         change = np.array(z) - instance.levels
         fits = (
@@ -151,6 +153,14 @@ def test_images_of_whole_levels_are_admitted_exactly_within_the_budget(
             and ("max_l1" not in budget or np.abs(change).sum() <= Fraction(budget["max_l1"]) * 3)
         )
         assert instance.admits(np.array(z) / 3.0) == fits
+        if fits:
+            moved = instance.distances(np.array(z, dtype=np.float64))
+            farthest = {name: max(farthest[name], moved[name]) for name in DISTANCES}
+    allowed = {name: instance.largest_distance(name) for name in DISTANCES}
+    assert all(farthest[name] <= allowed[name] + 1e-9 for name in DISTANCES)
+    assert allowed["linf"] == instance.epsilon
+    assert instance.max_pixels is not None or allowed["l1"] == pytest.approx(farthest["l1"])
+    assert instance.max_l1 is not None or allowed["l0"] == farthest["l0"]
     assert not instance.admits(np.clip(instance.levels / 3.0 + 0.1, 0.0, 1.0) * 0.97 + 0.011)
 
 

@@ -7,16 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bnnopt
+from bnnopt import BinarizedNetwork
 from bnnopt.errors import InputError
+from bnnopt.row_units import layer_units
 from bnnopt.surrogate import (
     AdaptiveSign,
     ClippedSign,
     HardTanh,
     StraightThroughNetwork,
+    distances,
     layer_scales,
     surrogate_logits,
 )
 from tests.helpers import random_image, random_network
+from tests.kinds import admissible, instance_of, networks
 
 shapes = st.sampled_from([(4,), (4, 3), (3, 4, 3), (3, 3, 3, 3, 3)])
 
@@ -36,6 +40,54 @@ def test_the_forward_pass_is_the_networks_on_thresholds_too(
     model = StraightThroughNetwork(network, AdaptiveSign(0.2) if is_adaptive else None)
     logits = model(torch.from_numpy(images)).detach().numpy()
     assert np.allclose(logits, network.logits(images), rtol=0.0, atol=1e-12)
+
+
+@settings(max_examples=150)
+@given(
+    network=networks,
+    seed=st.integers(0, 10**6),
+    dtype=st.sampled_from([torch.float64, torch.float32]),
+    is_sparse=st.booleans(),
+)
+def test_the_forward_pass_of_every_kind_is_the_networks(
+    network: BinarizedNetwork, seed: int, dtype: torch.dtype, is_sparse: bool
+) -> None:
+    points = admissible(instance_of(network, seed, domain="pixels"))
+    with pytest.MonkeyPatch.context() as patched:
+        if is_sparse:
+            patched.setattr(distances, "DENSE_SIZE", 0)
+            patched.setattr(distances, "DENSE_SHARE", 2.0)
+        model = StraightThroughNetwork(network, dtype=dtype)
+        z = torch.from_numpy(points).to(dtype).requires_grad_()
+        model.with_activation(AdaptiveSign(0.2)).logits_of_levels(z)[:, 0].sum().backward()
+        found = model.logits_of_levels(z).detach().numpy()
+    exact = network.logits_of_levels(points)
+    assert z.grad is not None and z.grad.shape == z.shape
+    if dtype == torch.float64:
+        assert np.array_equal(found, exact)
+    else:
+        assert np.allclose(found, exact, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=80)
+@given(network=networks, seed=st.integers(0, 10**6), is_sparse=st.booleans())
+def test_the_gradient_of_every_kind_is_the_chain_rules(
+    network: BinarizedNetwork, seed: int, is_sparse: bool
+) -> None:
+    instance = instance_of(network, seed)
+    with pytest.MonkeyPatch.context() as patched:
+        if is_sparse:
+            patched.setattr(distances, "DENSE_SIZE", 0)
+            patched.setattr(distances, "DENSE_SHARE", 2.0)
+        model = StraightThroughNetwork(network, ClippedSign([1e9] * network.depth))
+        z = torch.from_numpy(instance.levels[None].copy()).requires_grad_()
+        model.logits_of_levels(z)[0, 0].backward()
+    expected = network.output.scale[0] * network.output.weight[0].astype(float)
+    for layer in network.hidden[::-1]:
+        rows = layer.rows(np.arange(layer.shape[0]))
+        expected = (expected / layer_units(layer)) @ rows.toarray()
+    assert z.grad is not None
+    assert np.allclose(z.grad[0].numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
@@ -90,8 +142,7 @@ def test_the_surrogate_takes_images_only() -> None:
 
 def passing_share(model: StraightThroughNetwork, x: torch.Tensor) -> float:
     """Mean derivative of the first layer's signs."""
-    distance = x * model.levels @ model.get_buffer("weight_0").T + model.get_buffer("offset_0")
-    distance.requires_grad_()
+    distance = model.distances[0](x * model.levels).requires_grad_()
     model.activation(distance, 0).sum().backward()
     assert distance.grad is not None
     return float(distance.grad.mean())

@@ -12,8 +12,8 @@ __all__ = ["METHODS", "attack_class"]
 METHODS = {
     "auto": "bnnopt.attacks.auto:AutoAttack",
     "milp": "bnnopt.attacks.milp:MilpAttack",
-    "pattern": "bnnopt.attacks.pattern:PatternAttack",
-    "bab": "bnnopt.attacks.branch_and_bound:BranchAndBound",
+    "pattern": "bnnopt.attacks.flips:PatternAttack",
+    "bab": "bnnopt.attacks.flips:BranchAndBound",
     "iprop": "bnnopt.attacks.iprop:IProp",
     "fgsm": "bnnopt.attacks.gradient:FgsmAttack",
     "ifgsm": "bnnopt.attacks.gradient:IteratedFgsmAttack",

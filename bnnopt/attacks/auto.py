@@ -13,12 +13,12 @@ import solvers
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.availability import ensure_available
 from bnnopt.attacks.base import Attack, best_point
-from bnnopt.attacks.branch_and_bound import BranchAndBound
+from bnnopt.attacks.budgets.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.findings import Findings, judge, keep_going
-from bnnopt.attacks.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
+from bnnopt.attacks.flips import BranchAndBound
+from bnnopt.attacks.flips.flip_search import is_searchable
 from bnnopt.attacks.limits import Limits
-from bnnopt.attacks.smallest_budget import distance_sought
 from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
 from bnnopt.result import Status
@@ -62,13 +62,13 @@ class AutoAttack(Attack):
     def prepare(self, instance: AttackInstance) -> None:
         """Compile the kernel; import Pyomo, and find the solver, where a MILP will be built."""
         warm_up()
-        if not _is_searched(instance):
+        if not is_searchable(instance):
             attack_class(MILP)
             ensure_available(self._adapter)
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Choose, and say what ran in `Findings.ran`."""
-        if _is_searched(instance):
+        if is_searchable(instance):
             findings = self._tree.run(instance, limits, starts)
             findings.ran = self._tree.method
             return findings
@@ -109,10 +109,3 @@ def _is_proved(instance: AttackInstance, findings: Findings) -> bool:
     is_flip = bool(instance.of_margins.is_flip(logits))
     verdict = judge(instance, findings, objective, is_flip, instance.distances(z))
     return verdict.status in (Status.OPTIMAL, Status.INFEASIBLE)
-
-
-def _is_searched(instance: AttackInstance) -> bool:
-    """Whether branch and bound takes the instance."""
-    goal = instance.sought
-    is_margin_or_flip = goal.is_margin or not goal.stages
-    return instance.max_pixels is None and (is_margin_or_flip or bool(distance_sought(instance)))

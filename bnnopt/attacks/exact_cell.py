@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array, hstack, vstack
 
 import solvers
 from bnnopt.attacks.reachability import Reachability
@@ -24,8 +24,12 @@ __all__ = ["CellVerdict", "ExactCell", "settle_cell"]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-MULTIPLIER = 2.0**40
-"""The whole number that the largest multiplier becomes."""
+MULTIPLIER_BITS = 40
+"""Of the whole number that the largest multiplier becomes; those of large weights get more."""
+
+HALF_BITS = 28
+"""Multipliers are multiplied in two parts, so that no sum of 2^20 of them times a weight of 15
+bits overflows."""
 
 STEPS = 3
 """Grid steps to either side of a point within which another one is looked for."""
@@ -111,7 +115,10 @@ class ExactCell:
     ) -> None:
         layer = instance.network.hidden[0]
         self._step = step = GRID if instance.domain == "continuous" else 1.0
-        self._rows = signs[:, None].astype(np.int64) * layer.weight[neurons]
+        rows = diags_array(signs.astype(np.float64)) @ layer.rows(neurons)
+        self._rows = csr_array(rows).astype(np.int64)
+        largest = int(np.abs(self._rows.data).max(initial=1))
+        self._bits = MULTIPLIER_BITS + largest.bit_length() - 1
         threshold = layer.threshold[neurons] * int(step)
         self._needed = np.where(signs > 0, threshold, 1 - threshold)
         self._image = (instance.levels * step).astype(np.int64)
@@ -125,8 +132,10 @@ class ExactCell:
         largest = float(multipliers.max(initial=0.0))
         if largest <= 0.0:
             return False
-        whole = np.round(np.maximum(multipliers, 0.0) / largest * MULTIPLIER).astype(np.int64)
-        pull = (whole @ self._rows).astype(object)
+        share = np.maximum(multipliers, 0.0) / largest
+        whole = np.round(share * 2.0**self._bits).astype(np.int64)
+        upper, lower = np.divmod(whole, 2**HALF_BITS)
+        pull = (upper @ self._rows).astype(object) * 2**HALF_BITS + lower @ self._rows
         needed = int(whole.astype(object) @ self._needed.astype(object))
         return bool(self._most(pull) < needed)
 
@@ -183,13 +192,14 @@ class ExactCell:
         rises = np.maximum(low - self._image, 0), np.maximum(high - self._image, 0)
         falls = np.maximum(self._image - high, 0), np.maximum(self._image - low, 0)
         base = self._image + rises[0] - falls[0]
-        rows, needed = np.hstack([self._rows, -self._rows]), self._needed - self._rows @ base
+        rows, needed = hstack([self._rows, -self._rows]), self._needed - self._rows @ base
         if self._l1_point_levels != np.inf:
             left = int(self._l1_point_levels) - int((rises[0] + falls[0]).sum())
-            rows = np.vstack([rows, -np.ones((1, 2 * len(base)), dtype=np.int64)])
+            spent = csr_array(np.full((1, 2 * len(base)), -1))
+            rows = vstack([rows, spent])
             needed = np.append(needed, -left)
         most = np.concatenate([rises[1] - rises[0], falls[1] - falls[0]])
-        found = _solve(rows, needed, most, time_limit)
+        found = _solve(csr_array(rows), needed, most, time_limit)
         if found is None:
             return None
         z = base + found[: len(base)] - found[len(base) :]
@@ -197,7 +207,7 @@ class ExactCell:
 
 
 def _solve(
-    rows: IntArray, needed: IntArray, most: IntArray, time_limit: float | None
+    rows: csr_array, needed: IntArray, most: IntArray, time_limit: float | None
 ) -> IntArray | None:
     """Whole d from 0 to `most` with ``rows @ d >= needed``, if the solver finds one."""
     n = len(most)
@@ -206,7 +216,7 @@ def _solve(
         maximize=False,
         objective=np.zeros(n),
         constant=0.0,
-        matrix=csr_array(rows.astype(np.float64)),
+        matrix=rows.astype(np.float64),
         row_lower=needed.astype(np.float64),
         row_upper=np.full(len(needed), np.inf),
         lower=np.zeros(n),

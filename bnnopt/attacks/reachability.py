@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 import solvers
 from bnnopt.attacks.resources import Resources
-from bnnopt.formulations.pattern import pattern_model
+from bnnopt.formulations.pattern import pattern_model, pattern_units
 from bnnopt.instance import AttackInstance
 
 __all__ = ["Reach", "Reachability"]
@@ -26,8 +26,8 @@ class Reach:
     Parameters
     ----------
     slack : float or None
-        The largest smallest slack, in levels; negative if the pattern has no point; None if the
-        solver was stopped.
+        The largest smallest slack of a sum over its unit, in levels; negative if the pattern has
+        no point; None if the solver was stopped.
     point : array of float or None, shape (n,)
         Levels with that slack.
     multipliers : array of float, shape (k,)
@@ -84,6 +84,7 @@ class Reachability(Resources):
             whole=whole,
             below=below,
         )
+        self._units = pattern_units(instance, neurons, whole=whole)
         self._options = options or solvers.SolveOptions()
         self._session = self.held.enter_context(solvers.get(solver).session(model))
         self._rows = np.arange(2 * len(neurons)).reshape(2, -1)
@@ -100,7 +101,7 @@ class Reachability(Resources):
         if solved.values is None:
             return Reach(None, None, multipliers, solved.bound, solved.interrupted)
         if solved.duals is not None:
-            multipliers = np.abs(solved.duals[self._rows]).sum(axis=0)
+            multipliers = np.abs(solved.duals[self._rows]).sum(axis=0) / self._units
         point = solved.values.array[: self._num_levels]
         if self._is_split:
             point = point - solved.values.array[-self._num_levels :]

@@ -15,6 +15,7 @@ from bnnopt.files import write_atomically
 from bnnopt.goal import DISTANCES
 from bnnopt.margins import Margins
 from bnnopt.network import BinarizedNetwork
+from bnnopt.result import AttackResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["ENDINGS", "export_store", "store_frame"]
 
 ENDINGS = (".csv", ".parquet")
-RESULTS = (
-    "label",
-    "source",
-    "target",
-    "status",
-    "objective",
-    "bound",
-    "start_objective",
-    "flipped",
-    "verified",
-    "wall_time",
-    "iterations",
-    "prediction",
-)
 GOAL = ("goal_value", "goal_bound")
 
 
@@ -107,7 +94,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
         "error": row.error,
     }
     record = json.loads(row.record) if row.record else {}
-    values |= {name: record.get(name) for name in RESULTS}
+    values |= {name: record.get(name) for name in AttackResult.columns()}
     values |= {name: record.get("distances", {}).get(name) for name in DISTANCES}
     for name in GOAL:  # of its first stage; a flip, and records without one, have none
         found = record.get(f"{name}s") or [None]

@@ -11,10 +11,10 @@ import threading
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 
-from bnnopt.campaign.single_threaded import single_threaded
 from bnnopt.campaign.task import Outcome, Task, run_task
 from bnnopt.campaign.workers import Ended
 from bnnopt.errors import CampaignError, InputError
+from bnnopt.processes import begin_worker, single_threaded
 
 __all__ = ["LocalWorkers"]
 
@@ -147,9 +147,7 @@ class _Worker:
 
 def _serve(connection: Connection, memory: int) -> None:
     """A worker's life: tasks until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Locks that packages make would otherwise be named, and outlive a worker that is killed.
-    multiprocessing.set_start_method("fork", force=True)
+    begin_worker()
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     threading.Thread(target=_follow_parent, daemon=True).start()
     while True:

@@ -1,16 +1,19 @@
 r"""The paper's MILP, equations (1) to (8), on the folded network.
 
-Everything is in levels, so weights are ±1 and first-layer thresholds whole numbers. The affine
-map of batch normalization, which the paper applies to the pre-activation, is a threshold here:
-``a`` is the distance to it, and ``h = 1`` iff ``a >= 0``.
+Everything is in levels, so weights and first-layer thresholds are whole numbers. The affine map of
+batch normalization, which the paper applies to the pre-activation, is a threshold here: ``a`` is
+the distance to it, in the first layer over the unit of the row's weights (`bnnopt.row_units`), and
+``h = 1`` iff ``a >= 0``.
 
-- A deeper layer's sums are integers two apart. Its threshold T is one of them
-  (`HiddenLayer.canonical`) and may be moved anywhere into (T - 2, T] without changing the
-  network. The model takes T - 1, where ``a`` is never 0.
+- A deeper layer's sums are integers of one parity. Its threshold T has it too
+  (`HiddenLayer.canonical`), 2 beyond the last sum where the neuron is never on, and may be moved
+  anywhere into (T - 2, T] without changing the network. The model takes T - 1, where ``a`` is
+  never 0.
 - In the pixel domain the first layer's sums are integers too, and the model takes T - 1/2.
 - In the continuous domain the first layer's ``a`` can be 0, where (4) and (5) allow ``h = 0``
   though sign(0) = +1. The model then contains every point of the network and more: its bound
-  is sound, while a point that uses the ambiguity must be repaired.
+  is sound, while a point that uses the ambiguity must be repaired. A neuron that is on wherever
+  the box has points, at one of them with ``a = 0``, gets a lower threshold.
 """
 
 from __future__ import annotations
@@ -21,12 +24,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyomo.environ as pyo
-from pyomo.core.expr import LinearExpression
+from scipy.sparse import csr_array
 
-from bnnopt.bounds import interval_bounds
+from bnnopt.bounds import LayerBounds, interval_bounds
 from bnnopt.formulations.margin import Margin, add_margin
+from bnnopt.formulations.rows import divided, vector, weighted_sum
 from bnnopt.formulations.stopping import NO_LIMITS, BuildLimits
 from bnnopt.instance import AttackInstance
+from bnnopt.row_units import row_units
 
 __all__ = ["paper_model"]
 
@@ -65,13 +70,17 @@ def paper_model(instance: AttackInstance, limits: BuildLimits = NO_LIMITS) -> An
     model.a = pyo.Var(neurons + logits, doc="pre-activation (8), as the distance to the threshold")
     model.sums = pyo.ConstraintList(doc="(2) and (3)")
     for index, layer in enumerate(network.hidden):
-        threshold = _threshold(instance, index)
-        weight = layer.weight.astype(np.float64)
-        for j in range(len(threshold)):
-            model.a[index + 1, j].setlb(layers[index].lower[j] - threshold[j])
-            model.a[index + 1, j].setub(layers[index].upper[j] - threshold[j])
+        limits.check()
+        rows = layer.rows(np.arange(layer.shape[0]))
+        unit = row_units(rows) if index == 0 else np.ones(len(layer.threshold))
+        threshold = _threshold(instance, index, layers[index])
+        low, high = layers[index].lower - threshold, layers[index].upper - threshold
         variables = [model.a[index + 1, j] for j in range(len(threshold))]
-        _add_sums(model, instance, index, weight, -threshold, variables, limits)
+        for a, least, most in zip(variables, low / unit, high / unit, strict=True):
+            a.setlb(least)
+            a.setub(most)
+        sums = divided(rows, unit)
+        _add_sums(model, instance, index, sums, -threshold / unit, variables, limits)
     model.on = pyo.Constraint(
         neurons, rule=lambda m, l, j: m.a[l, j] <= m.a[l, j].ub * m.h[l, j], doc="(4)"
     )
@@ -84,37 +93,36 @@ def paper_model(instance: AttackInstance, limits: BuildLimits = NO_LIMITS) -> An
     return model
 
 
-def _threshold(instance: AttackInstance, index: int) -> FloatArray:
+def _threshold(instance: AttackInstance, index: int, bounds: LayerBounds) -> FloatArray:
     """A threshold that no sum of integers can meet; only real levels can meet the first one."""
     threshold = instance.network.hidden[index].threshold.astype(np.float64)
     if index > 0:
         return threshold - 1.0
-    return threshold - 0.5 if instance.domain == "pixels" else threshold
+    if instance.domain == "pixels":
+        return threshold - 0.5
+    return np.asarray(threshold - (bounds.lower == threshold))
 
 
 def _add_sums(
     model: Any,
     instance: AttackInstance,
     index: int,
-    weight: FloatArray,
+    weight: csr_array,
     constant: FloatArray,
     variables: Sequence[Any],
     limits: BuildLimits,
 ) -> None:
     """(2) if `index` is 0, else (3): weight @ input + constant = variable, row by row."""
     if index == 0:
-        inputs = list(model.p.values())
+        inputs = vector(model.p.values())
         constant = constant + weight @ instance.levels
     else:
-        inputs = [model.h[index, j] for j in range(instance.network.widths[index - 1])]
+        inputs = vector(model.h[index, j] for j in range(instance.network.widths[index - 1]))
         constant = constant - weight.sum(axis=1)
         weight = 2.0 * weight
-    for row, offset, variable in zip(weight, constant.tolist(), variables, strict=True):
+    for row, (offset, variable) in enumerate(zip(constant.tolist(), variables, strict=True)):
         limits.check()
-        terms = LinearExpression(
-            constant=offset, linear_vars=[*inputs, variable], linear_coefs=[*row.tolist(), -1.0]
-        )
-        model.sums.add(terms == 0)
+        model.sums.add(weighted_sum(weight, row, inputs, [(variable, -1.0)], offset) == 0)
 
 
 def _add_logits(
@@ -130,7 +138,7 @@ def _add_logits(
         model.a[depth + 1, c].setlb(bias[row] - reach[row])
         model.a[depth + 1, c].setub(bias[row] + reach[row])
     variables = [model.a[depth + 1, c] for c in classes]
-    _add_sums(model, instance, depth, weight, bias, variables, limits)
+    _add_sums(model, instance, depth, csr_array(weight), bias, variables, limits)
 
 
 def _margins(model: Any, instance: AttackInstance) -> dict[int, Margin]:

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from scipy.sparse import block_array, csr_array, diags_array, eye_array, hstack, vstack
 
 from bnnopt.instance import AttackInstance
+from bnnopt.row_units import row_units
 from solvers import CompiledModel
 
-__all__ = ["pattern_model"]
+__all__ = ["pattern_model", "pattern_units"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -36,10 +37,11 @@ def pattern_model(
     """A linear program that maximises the smallest slack over the rows of a sign pattern.
 
     Row ``on[j]`` says ``weight[j] @ z - slack >= threshold[j]``, and ``off[j]`` says
-    ``-weight[j] @ z - slack >= -threshold[j]`` (a level more in the pixel domain, where that is
-    exact). Whoever solves it relaxes the rows that a pattern does not want. A positive optimum is
-    a point strictly inside the pattern, which every arithmetic decides alike; a negative one says
-    that the pattern has no point (docs/mathematics.md).
+    ``-weight[j] @ z - slack >= -threshold[j]`` (one more in the pixel domain, where that is
+    exact), both over `pattern_units`, so that the slack is in levels. Whoever solves it relaxes the
+    rows that a pattern does not want. A positive optimum is a point strictly inside the pattern,
+    which every arithmetic decides alike; a negative one says that the pattern has no point
+    (docs/mathematics.md).
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ def pattern_model(
     whole : bool
         Whether z takes whole levels only, which makes it a MILP.
     below : float
-        Levels that a sum must be farther below its threshold to be off, in the continuous domain.
+        Levels that a sum, over its unit, must be farther below its threshold to be off, in the
+        continuous domain.
 
     Returns
     -------
@@ -66,12 +69,13 @@ def pattern_model(
     """
     layer, n, k = instance.network.hidden[0], instance.network.num_inputs, len(neurons)
     low, high = instance.point_box if box is None else box
-    weight = csr_array(layer.weight[neurons].astype(np.float64))
-    threshold = layer.threshold[neurons].astype(np.float64)
+    unit = pattern_units(instance, neurons, whole=whole)
+    weight = diags_array(1.0 / unit) @ layer.rows(neurons)
+    threshold = layer.threshold[neurons] / unit
     is_pixels = instance.domain == "pixels"
     # Deep points survive the rounding of their few fractional pixels; whole ones need no depth.
     depth = 0.0 if whole else SLACK * (k if is_pixels else 1.0)
-    # Columns: levels, slack, and sums, so that both sides of a neuron share its dense row.
+    # Columns: levels, slack, and sums, so that both sides of a neuron share its row.
     one, less = eye_array(k), csr_array(np.full((k, 1), -1.0))
     matrix = block_array([[None, less, one], [None, less, -one], [weight, None, -one]])
     pattern = CompiledModel(
@@ -81,7 +85,7 @@ def pattern_model(
         constant=0.0,
         matrix=csr_array(matrix),
         row_lower=np.concatenate(
-            [threshold, (1.0 if is_pixels else below) - threshold, np.zeros(k)]
+            [threshold, (1.0 / unit if is_pixels else below) - threshold, np.zeros(k)]
         ),
         row_upper=np.repeat([np.inf, np.inf, 0.0], k),
         lower=np.concatenate([low, np.full(1 + k, -np.inf)]),
@@ -91,6 +95,21 @@ def pattern_model(
     if max_pixels is not None:
         pattern = _limit_l0(pattern, instance.levels, max_pixels)
     return _limit_l1(pattern, instance.levels, max_l1) if np.isfinite(max_l1) else pattern
+
+
+def pattern_units(
+    instance: AttackInstance, neurons: npt.NDArray[np.int64], *, whole: bool = False
+) -> FloatArray:
+    """What `pattern_model` divides each neuron's row by, shape (k,); 1 where levels are whole.
+
+    Parameters
+    ----------
+    instance, neurons, whole
+        As for `pattern_model`.
+    """
+    if whole:
+        return np.ones(len(neurons))
+    return row_units(instance.network.hidden[0].rows(neurons))
 
 
 def _limit_l0(pattern: CompiledModel, image: FloatArray, max_pixels: int) -> CompiledModel:

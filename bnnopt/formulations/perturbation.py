@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyomo.environ as pyo
-from pyomo.core.expr import LinearExpression
+from scipy.sparse import csr_array
 
 from bnnopt.formulations.goals import add_budgets
+from bnnopt.formulations.rows import divided, row_factors, vector, weighted_sum
 from bnnopt.instance import AttackInstance
+from bnnopt.network import GRID
 
 __all__ = ["perturbation_model"]
 
+FloatArray = npt.NDArray[np.float64]
+
 DEPTH = 1e-3
-"""Levels below its threshold at which a neuron counts as off in the continuous domain; more than
-the rounding of levels to the grid can move a sum of a thousand pixels."""
+"""Levels below its threshold at which a neuron counts as off in the continuous domain, at least."""
 
 
 def perturbation_model(instance: AttackInstance, target: npt.NDArray[np.int8]) -> Any:
@@ -44,22 +47,31 @@ def perturbation_model(instance: AttackInstance, target: npt.NDArray[np.int8]) -
         domain=pyo.Integers if is_whole else pyo.Reals,
         bounds=lambda _, i: (low[i], high[i]),
     )
-    model.met = pyo.Var(np.flatnonzero(target).tolist(), domain=pyo.Binary)
+    neurons = np.flatnonzero(target)
+    model.met = pyo.Var(neurons.tolist(), domain=pyo.Binary)
     model.reach = pyo.ConstraintList()
-    pixels = list(model.p.values())
-    off = 1.0 if is_whole else DEPTH
-    for j, met in model.met.items():
-        sign = float(target[j])
-        weight = sign * layer.weight[j].astype(np.float64)
-        needed = sign * (float(layer.threshold[j]) - layer.weight[j] @ image)
-        needed += 0.0 if sign > 0 else off
-        # weight @ p >= needed if met, and at least its minimum over the box if not.
-        least = float(np.where(weight > 0, low, -high).sum())
-        terms = LinearExpression(
-            linear_vars=[*pixels, met],
-            linear_coefs=[*weight.tolist(), -max(float(needed) - least, 0.0)],
-        )
-        model.reach.add(terms >= least)
+    pixels, sign = vector(model.p.values()), target[neurons].astype(np.float64)
+    rows = divided(layer.rows(neurons), sign)
+    needed = sign * layer.threshold[neurons] - rows @ image
+    needed[sign < 0] += _depths(rows, is_whole)[sign < 0]
+    factor = row_factors(rows, is_whole=is_whole)
+    rows, needed = divided(rows, factor), needed / factor
+    if is_whole:
+        needed = np.ceil(needed)
+    # rows @ p >= needed if met, and at least their minimum over the box if not.
+    least = rows @ ((low + high) / 2.0) - abs(rows) @ ((high - low) / 2.0)
+    for row, met in enumerate(model.met.values()):
+        others = [(met, -max(needed[row] - least[row], 0.0))]
+        terms = weighted_sum(rows, row, pixels, others)
+        if terms.linear_vars:
+            model.reach.add(terms >= least[row])
     add_budgets(model, instance)
     model.score = pyo.Objective(expr=pyo.quicksum(model.met.values()), sense=pyo.maximize)
     return model
+
+
+def _depths(rows: csr_array, is_whole: bool) -> FloatArray:
+    """How far below its threshold a sum is off: more than rounding to the grid can move it."""
+    if is_whole:
+        return np.ones(rows.shape[0])
+    return np.asarray(np.maximum(DEPTH, abs(rows).sum(axis=1) / GRID))

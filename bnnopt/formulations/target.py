@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
 
+from bnnopt.formulations.rows import reach, vector, weighted_sum
 from bnnopt.network import HiddenLayer
 
 __all__ = ["open_target_model", "target_model"]
@@ -56,7 +57,7 @@ def open_target_model(
 ) -> Any:
     """(9) for any target among some sides; its objective counts all of them.
 
-    Rows are one-sided, since a target only ever rewards. Sums are two apart: with the inputs as
+    Rows are one-sided, since a target only ever rewards. Sums have one parity: with the inputs as
     0 or 1, ``weight @ (2 h - 1) >= threshold`` is ``weight @ h >= needed`` for a whole number
     `needed`, and a neuron is off iff the activity is at most ``needed - 1``.
 
@@ -82,20 +83,18 @@ def open_target_model(
     model.h = pyo.Var([(number, i) for i in free.tolist()], domain=pyo.Binary)
     model.met = pyo.Var(list(sides), domain=pyo.Binary)
     model.reach = pyo.ConstraintList()
-    weights = layer.weight[:, free].astype(np.float64)
-    base = layer.weight @ inputs.astype(np.int64) - weights.sum(axis=1)
+    weights = layer.columns(free)
+    base = layer.pre_activation(inputs[None].astype(np.float64))[0] - weights.sum(axis=1)
     needed = np.ceil((layer.threshold - base) / 2.0)
-    lower, upper = np.minimum(weights, 0.0).sum(axis=1), np.maximum(weights, 0.0).sum(axis=1)
-    variables = list(model.h.values())
+    lower, upper = reach(weights)
+    variables = vector(model.h.values())
     for (j, sign), met in model.met.items():
         # activity >= lower and activity <= upper, which always hold, where the target is not met.
         slack = needed[j] - lower[j] if sign > 0 else upper[j] - (needed[j] - 1.0)
         limit = lower[j] if sign > 0 else upper[j]
-        terms = LinearExpression(
-            linear_vars=[*variables, met],
-            linear_coefs=[*weights[j].tolist(), -sign * max(float(slack), 0.0)],
-        )
-        model.reach.add(terms >= limit if sign > 0 else terms <= limit)
+        terms = weighted_sum(weights, j, variables, [(met, -sign * max(slack, 0.0))])
+        if terms.linear_vars:
+            model.reach.add(terms >= limit if sign > 0 else terms <= limit)
     model.conflicts = pyo.ConstraintList(doc="flips that no point of the box has together")
     model.score = pyo.Objective(expr=pyo.quicksum(model.met.values()), sense=pyo.maximize)
     return model

@@ -1,7 +1,9 @@
 r"""A stronger MILP of the attack: no pre-activation variables, and only what can still change.
 
 - A stable neuron is a constant, layer after layer; pixels that cannot move have no variable.
-- Deeper sums are whole numbers two apart: a row says ``sum >= T`` or ``sum <= T - 2``.
+- Sums of deeper layers are whole numbers of one parity: a row says ``sum >= T`` or
+  ``sum <= T - 2``. What the weights of a row have in common is divided out, unless its variables
+  are continuous pixels: there a row is divided by the unit of its weights (`bnnopt.row_units`).
 
 The rest can be switched off (`STRENGTHENINGS`):
 
@@ -24,11 +26,13 @@ import numpy as np
 import numpy.typing as npt
 import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
+from scipy.sparse import csr_array
 
 from bnnopt.bounds import LayerBounds, interval_bounds, layer_bounds
 from bnnopt.flips import Flips, first_layer_flips, flip_limits
 from bnnopt.formulations.margin import Margin, add_margin
 from bnnopt.formulations.names import STRENGTHENINGS
+from bnnopt.formulations.rows import Variables, divided, reach, row_factors, vector, weighted_sum
 from bnnopt.formulations.stopping import NO_LIMITS, BuildLimits
 from bnnopt.formulations.tightening import ProgramBudget, linear_ranges
 from bnnopt.instance import AttackInstance
@@ -120,13 +124,13 @@ def forbid_pattern(model: Any, flips: Flips, members: list[int], flipped: BoolAr
     model.conflicts.add(differing >= 1)
 
 
-def minimise_demand(model: Any, flips: Flips) -> None:
+def minimise_demand(model: Any, instance: AttackInstance, flips: Flips) -> None:
     """Make the least demanding flips the objective: those that a point is likely to have."""
-    total = flips.radius.sum() or 1.0
+    spread = instance.network.hidden[0].spread(flips.radius)[flips.neurons]
     model.del_component("objective")
     model.objective = pyo.Objective(
         expr=pyo.quicksum(
-            float(flips.demand[j] / total) * _flips_expression(model, flips, [j])
+            float(flips.demand[j] / (spread[j] or 1.0)) * _flips_expression(model, flips, [j])
             for j in range(len(flips.neurons))
         ),
         sense=pyo.minimize,
@@ -175,15 +179,17 @@ def _add_layer(
     """(3), (4) and (5) of a deeper layer: sum = base + 2 * (weight @ h over unstable inputs)."""
     layer = instance.network.hidden[index]
     unstable = before.unstable
-    inputs = [model.h[index, j] for j in unstable.tolist()]
-    weight = layer.weight[:, unstable].astype(np.float64)
-    base = layer.weight @ before.sign.astype(np.int64) - weight.sum(axis=1)
-    needed = np.ceil((layer.threshold - base) / 2.0)
-    lower, upper = np.minimum(weight, 0.0).sum(axis=1), np.maximum(weight, 0.0).sum(axis=1)
+    inputs = vector(model.h[index, j] for j in unstable.tolist())
+    columns = layer.columns(unstable)
+    base = layer.pre_activation(before.sign[None].astype(np.float64))[0] - columns.sum(axis=1)
+    factor = row_factors(columns, is_whole=True)
+    weight = divided(columns, factor)
+    needed = np.ceil((layer.threshold - base) / (2.0 * factor))
+    lower, upper = reach(weight)
     open_ = np.flatnonzero(rows.any(axis=0) & (lower < needed) & (upper >= needed))
     if not budget.is_spent and len(open_):
         lower[open_], upper[open_] = linear_ranges(model, inputs, weight[open_], budget)
-    bounds = layer_bounds(layer, base + 2.0 * lower, base + 2.0 * upper)
+    bounds = layer_bounds(layer, base + 2.0 * factor * lower, base + 2.0 * factor * upper)
     for j in bounds.unstable.tolist():
         limits.check()
         if rows[:, j].any():
@@ -192,34 +198,29 @@ def _add_layer(
                 (lower[j], needed[j]) if rows[0, j] else None,
                 (needed[j] - 1.0, upper[j]) if rows[1, j] else None,
             )
-            _add_sides(model, inputs, weight[j], model.h[index + 1, j], sides)
+            _add_sides(model, inputs, weight, j, model.h[index + 1, j], sides)
     return bounds
 
 
 def _add_sides(
     model: Any,
-    inputs: list[Any],
-    weight: FloatArray,
+    inputs: Variables,
+    weight: csr_array,
+    row: int,
     h: Any,
     sides: tuple[tuple[float, float] | None, tuple[float, float] | None],
 ) -> None:
-    """The activity ``weight @ inputs`` is at least `needed` if h = 1, at most `allowed` if h = 0.
+    """The activity ``weight[row] @ inputs`` is at least `needed` if h = 1, else at most `allowed`.
 
     `sides` are (lower bound, needed) and (allowed, upper bound); None leaves a row out.
     """
     on, off = sides
     if on is not None:
         lower, needed = on
-        model.on.add(_activity(inputs, weight, h, lower - needed) >= lower)
+        model.on.add(weighted_sum(weight, row, inputs, [(h, lower - needed)]) >= lower)
     if off is not None:
         allowed, upper = off
-        model.off.add(_activity(inputs, weight, h, allowed - upper) <= allowed)
-
-
-def _activity(inputs: list[Any], weight: FloatArray, h: Any, coefficient: float) -> Any:
-    return LinearExpression(
-        linear_vars=[*inputs, h], linear_coefs=[*weight.tolist(), float(coefficient)]
-    )
+        model.off.add(weighted_sum(weight, row, inputs, [(h, allowed - upper)]) <= allowed)
 
 
 def _add_first_layer(
@@ -235,17 +236,22 @@ def _add_first_layer(
         bounds=lambda _, i: (low[i] - image[i], high[i] - image[i]),
         doc="perturbation (6), in levels",
     )
-    inputs = list(model.p.values())
-    weight = layer.weight.astype(np.float64)
-    here = weight @ image
-    needed = layer.threshold - here
-    for j in bounds.unstable.tolist():
+    inputs, unstable = vector(model.p.values()), bounds.unstable
+    rows = layer.rows(unstable)
+    here, rows = rows @ image, rows[:, moving]
+    factor = row_factors(rows, is_whole=pixels)
+    rows = divided(rows, factor)
+    lower, upper = (
+        (bounds.lower[unstable] - here) / factor,
+        (bounds.upper[unstable] - here) / factor,
+    )
+    needed = (layer.threshold[unstable] - here) / factor
+    if pixels:
+        needed = np.ceil(needed)
+    for row, j in enumerate(unstable.tolist()):
         limits.check()
-        sides = (
-            (bounds.lower[j] - here[j], needed[j]),
-            (needed[j] - float(pixels), bounds.upper[j] - here[j]),
-        )
-        _add_sides(model, inputs, weight[j, moving], model.h[1, j], sides)
+        sides = (lower[row], needed[row]), (needed[row] - float(pixels), upper[row])
+        _add_sides(model, inputs, rows, row, model.h[1, j], sides)
 
 
 def _margins(model: Any, instance: AttackInstance, last: LayerBounds) -> dict[int, Margin]:

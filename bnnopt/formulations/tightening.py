@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 import solvers
+from bnnopt.formulations.rows import reach
 
 __all__ = ["ProgramBudget", "linear_ranges"]
 
 FloatArray = npt.NDArray[np.float64]
 
 ROUNDING = 1e-4
-"""A whole number this close below a linear program's optimum counts as reached."""
+"""Of the largest coefficient: a whole number this close below a linear program's optimum counts as
+reached."""
 
 
 class ProgramBudget:
@@ -46,7 +51,7 @@ class ProgramBudget:
 
 
 def linear_ranges(
-    model: Any, variables: list[Any], coefficients: FloatArray, budget: ProgramBudget
+    model: Any, variables: Iterable[Any], coefficients: csr_array, budget: ProgramBudget
 ) -> tuple[FloatArray, FloatArray]:
     """The least and greatest whole value of each expression over the model's relaxation.
 
@@ -54,8 +59,8 @@ def linear_ranges(
     ----------
     model : pyomo ConcreteModel
         Its active constraints count; its objective does not.
-    variables : list of pyomo binaries
-    coefficients : array of float, shape (count, len(variables))
+    variables : pyomo binaries
+    coefficients : csr_array, shape (count, len(variables))
         Whole numbers.
     budget : ProgramBudget
         Expressions that nothing is left for keep their interval bounds.
@@ -64,8 +69,7 @@ def linear_ranges(
     -------
     lower, upper : array of float, shape (count,)
     """
-    lower = np.minimum(coefficients, 0.0).sum(axis=1)
-    upper = np.maximum(coefficients, 0.0).sum(axis=1)
+    lower, upper = reach(coefficients)
     compiled = solvers.compile_model(model)
     relaxed = replace(
         compiled,
@@ -76,19 +80,20 @@ def linear_ranges(
     )
     at = compiled.columns(variables)
     with solvers.get("highs").session(relaxed) as session:
-        for row, expression in enumerate(coefficients):
+        for row, (begin, end) in enumerate(pairwise(coefficients.indptr.tolist())):
+            rounding = ROUNDING * float(np.abs(coefficients.data[begin:end]).max(initial=1.0))
             for sign in (1.0, -1.0):
                 if budget.is_spent:
                     return lower, upper
                 cost = np.zeros(compiled.num_columns)
-                cost[at] = sign * expression
+                cost[at[coefficients.indices[begin:end]]] = sign * coefficients.data[begin:end]
                 session.set_objective(cost)
                 solved = session.solve(budget.take())
                 if solved.interrupted:
                     raise KeyboardInterrupt
                 if solved.termination is not solvers.Termination.OPTIMAL or solved.bound is None:
                     continue
-                extreme = np.floor(solved.bound + ROUNDING)
+                extreme = np.floor(solved.bound + rounding)
                 if sign > 0:
                     upper[row] = min(upper[row], extreme)
                 else:

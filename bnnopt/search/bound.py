@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.problem import MarginTerms
+from bnnopt.search.problem import MarginTerms, layer_weight
+from bnnopt.search.workspace import Workspace
 
 __all__ = [
     "cardinality_colours",
@@ -29,124 +30,127 @@ Array = Any
 @compiled
 def margin_of(terms: MarginTerms, surplus: Array) -> float:
     """The exact margin where the second layer has this surplus, shape (r,)."""
-    gain, total = terms.gain, terms.constant
-    if len(terms.weight) == 0:
+    gain, start, total = terms.gain, terms.start, terms.constant
+    if len(terms.block) == 1:
         for j in range(len(gain)):
             if surplus[j] >= 0.0:
                 total += gain[j]
         return total
     on = (surplus >= 0.0).astype(np.float64)
-    for at in range(len(terms.weight)):
-        on = ((terms.weight[at] @ on - terms.needed[at]) >= 0.0).astype(np.float64)
+    for layer in range(1, len(terms.block)):
+        needed = terms.needed[start[layer] : start[layer + 1]]
+        on = ((layer_weight(terms, layer) @ on - needed) >= 0.0).astype(np.float64)
     return total + float(gain @ on)
 
 
 @compiled
 def surplus_ranges(
-    terms: MarginTerms,
-    surplus: Array,
-    candidates: Array,
-    colour: Array,
-    count: int,
-    classes: int,
-    least: Array,
-    most: Array,
-    low: Array,
-    high: Array,
+    terms: MarginTerms, surplus: Array, count: int, classes: int, space: Workspace
 ) -> None:
-    """Ranges of every layer's surplus; `low` and `high`, shape (1 + layers, r), are written.
+    """Ranges of every layer's surplus where some of the `count` candidates flip.
 
-    Of each class of candidates at most one flips; what it adds to each surplus of the second
-    layer is within `least` and `most`, shape (classes, r), which are written too.
+    Of each of the classes at most one does; what it adds to each surplus of the second layer is
+    within ``space.least`` and ``space.most``. Those, ``space.low`` and ``space.high`` are written.
     """
-    weight, needed = terms.weight, terms.needed
-    r = len(surplus)
-    low[0], high[0] = surplus, surplus
+    r, least, most, low, high = len(surplus), space.least, space.most, space.low, space.high
+    low[:r], high[:r] = surplus, surplus
     one = np.float32(1.0)
     least[:classes] = 0.0
     most[:classes] = 0.0
     for a in range(count):
-        row, under, over = terms.change[candidates[a]], least[colour[a]], most[colour[a]]
+        c = space.group[a]
+        row, under, over = terms.change[space.kept[a]], least[c], most[c]
         for j in range(r):
             value, lower, upper = row[j], under[j], over[j]
             under[j] = value if value < lower else lower
             over[j] = value if value > upper else upper
     for c in range(classes):
-        _add_scaled(low[0], one, least[c])
-        _add_scaled(high[0], one, most[c])
-    for at in range(len(weight)):
-        for j in range(r):
-            under_j = over_j = -needed[at, j]
-            for i in range(r):
-                w = weight[at, j, i]
-                sure, possible = low[at, i] >= 0.0, high[at, i] >= 0.0
-                if sure:
-                    under_j += w
-                    over_j += w
-                elif possible:
-                    under_j += min(w, 0.0)
-                    over_j += max(w, 0.0)
-            low[at + 1, j], high[at + 1, j] = under_j, over_j
+        _add_scaled(low[:r], one, least[c])
+        _add_scaled(high[:r], one, most[c])
+    for layer in range(1, len(terms.block)):
+        _deeper_ranges(terms, layer, low, high)
 
 
 @compiled
-def deeper_lines(
-    terms: MarginTerms, low: Array, high: Array, activation: Array, slope: Array
-) -> tuple[float, float]:
-    """Replace all layers but the second by lines that are lowest at these activations.
+def _deeper_ranges(terms: MarginTerms, layer: int, low: Array, high: Array) -> None:
+    """Ranges of a layer, by those of the one before."""
+    before, first = terms.start[layer - 1], terms.start[layer]
+    weight = layer_weight(terms, layer)
+    for j in range(len(weight)):
+        under = over = -terms.needed[first + j]
+        for i in range(weight.shape[1]):
+            w = weight[j, i]
+            sure, possible = low[before + i] >= 0.0, high[before + i] >= 0.0
+            if sure:
+                under += w
+                over += w
+            elif possible:
+                under += min(w, 0.0)
+                over += max(w, 0.0)
+        low[first + j], high[first + j] = under, over
 
-    `activation` and `slope` have shape (1 + layers, r). The activations of deeper layers become
-    what the lines make of those before; ``slope[0]`` gets what an activation of the second layer
-    counts for. Returns the constant, and what its terms add up to in size.
+
+@compiled
+def deeper_lines(terms: MarginTerms, space: Workspace) -> tuple[float, float]:
+    """Replace all layers but the second by lines that are lowest at ``space.activation``.
+
+    The activations of deeper layers become what the lines make of those before; the second
+    layer's part of ``space.push`` gets what its activations count for. Returns the constant, and
+    what its terms add up to in size.
     """
-    r = len(terms.gain)
+    start = terms.start
     total, size = terms.constant, abs(terms.constant)
-    slope[-1] = terms.gain
-    for at in range(len(terms.weight), 0, -1):
-        weight, needed = terms.weight[at - 1], terms.needed[at - 1]
-        y = weight @ activation[at - 1] - needed
-        below = slope[at - 1]
-        below[:] = 0.0
-        for j in range(r):
-            g, under, over = slope[at, j], low[at, j], high[at, j]
-            activation[at, j] = 1.0 if under >= 0.0 else 0.0
-            if g == 0.0 or over < 0.0:
-                continue
-            size += abs(g)
-            if under >= 0.0:
-                total += g
-                continue
-            if g > 0.0:
-                lifted, push = (y[j] - under) / -under, g / -under
-                total += g
-            else:
-                lifted, push = (y[j] + 1.0) / (over + 1.0), g / (over + 1.0)
-                total += push
-            activation[at, j] = min(max(lifted, 0.0), 1.0)
-            if g > 0.0 and lifted >= 1.0:
-                continue
-            if g < 0.0 and lifted <= 0.0:
-                total -= push
-                continue
-            total -= push * needed[j]
-            size += abs(push) * (abs(needed[j]) + r)
-            for i in range(r):
-                below[i] += push * weight[j, i]
+    space.push[start[-2] :] = terms.gain
+    for layer in range(len(terms.block) - 1, 0, -1):
+        constant, terms_size = _layer_lines(terms, layer, space)
+        total += constant
+        size += terms_size
     return total, size
 
 
 @compiled
-def second_curves(
-    gain: Array,
-    mean: Array,
-    square: Array,
-    low: Array,
-    high: Array,
-    bends: bool,
-    activation: Array,
-    slope: Array,
-    curve: Array,
-) -> float:
+def _layer_lines(terms: MarginTerms, layer: int, space: Workspace) -> tuple[float, float]:
+    """Replace one layer, as `deeper_lines` says; its constant and the size of its terms."""
+    last, first, end = terms.start[layer - 1], terms.start[layer], terms.start[layer + 1]
+    weight, needed = layer_weight(terms, layer), terms.needed[first:end]
+    activation, slope = space.activation[first:end], space.push[first:end]
+    low, high = space.low[first:end], space.high[first:end]
+    y = weight @ space.activation[last:first] - needed
+    below = space.push[last:first]
+    below[:] = 0.0
+    r, total, size = len(below), 0.0, 0.0
+    for j in range(len(slope)):
+        g, under, over = slope[j], low[j], high[j]
+        activation[j] = 1.0 if under >= 0.0 else 0.0
+        if g == 0.0 or over < 0.0:
+            continue
+        size += abs(g)
+        if under >= 0.0:
+            total += g
+            continue
+        if g > 0.0:
+            lifted, push = (y[j] - under) / -under, g / -under
+            total += g
+        else:
+            lifted, push = (y[j] + 1.0) / (over + 1.0), g / (over + 1.0)
+            total += push
+        activation[j] = min(max(lifted, 0.0), 1.0)
+        if g > 0.0 and lifted >= 1.0:
+            continue
+        if g < 0.0 and lifted <= 0.0:
+            total -= push
+            continue
+        total -= push * needed[j]
+        row, most = weight[j], 0.0
+        for i in range(r):
+            below[i] += push * row[i]
+            most += abs(row[i])
+        size += abs(push) * (abs(needed[j]) + most)
+    return total, size
+
+
+@compiled
+def second_curves(gain: Array, bends: bool, space: Workspace) -> float:
     """Replace each neuron of the second layer by the parabola that is lowest on average.
 
     It helps where x >= 0: x is its surplus y where its gain is positive, else -1 - y. At whole x
@@ -156,18 +160,20 @@ def second_curves(
 
     Parameters
     ----------
-    gain, mean, square, low, high : array, shape (r,)
-        What each neuron's activation counts for; of its surplus.
+    gain : array, shape (r,)
+        What each neuron's activation counts for.
     bends : bool
         Whether parabolas are allowed beside lines.
-    activation, slope, curve : array, shape (r,)
-        Get the means, and the coefficients of y and y^2.
+    space : Workspace
+        Has the ranges and moments of the surplus; ``activation`` gets the means of the curves,
+        ``slope`` and ``curve`` the coefficients of y and y^2.
 
     Returns
     -------
     float
         The sum of the constants.
     """
+    low, high, mean, square = space.low, space.high, space.mean, space.square
     level = 0.0
     for j in range(len(gain)):
         g, helps = abs(gain[j]), gain[j] > 0.0
@@ -180,11 +186,11 @@ def second_curves(
             height = 0.0
         elif least < 0.0 and x < 0.0:
             height, line, bend = _lowest_curve(least, x, max(x_square, x * x), bends)
-        activation[j] = height if helps else 1.0 - height
+        space.activation[j] = height if helps else 1.0 - height
         top = g if most >= 0.0 else 0.0  # the curve's value at x = 0
         # In y: x is y, or -1 - y.
-        curve[j] = g * bend
-        slope[j] = g * line if helps else g * (2.0 * bend - line)
+        space.curve[j] = g * bend
+        space.slope[j] = g * line if helps else g * (2.0 * bend - line)
         level += top if helps else top + g * (bend - line) - g
     return level
 

@@ -7,6 +7,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numba
 
@@ -41,17 +42,29 @@ def _probe() -> None:
 
 
 def run_though_unsaved(work: Callable[[], None]) -> None:
-    """Do work that compiles functions, also where numba cannot save them, as on a full disk.
+    """Do work that compiles functions, also where numba cannot save or read them.
 
-    numba compiles a function, makes it callable, and then saves it; where that fails, the call
-    ends with an OSError. The next call finds that function, and fails at a later one at most.
+    On a full disk numba compiles a function, makes it callable, and then fails to save it; where
+    an earlier version of this package saved functions whose modules are no more, it fails to read
+    them. Such a call ends with an error; the next one finds that function, or compiles it anew.
     """
     for attempt in range(MOST_FUNCTIONS):
         try:
             work()
             return
+        except (ImportError, AttributeError):
+            if attempt > 0:
+                raise
+            _forget()
         except OSError as error:
             if attempt == 0:
                 logging.getLogger(__name__).warning(NOTICE, error)
             elif attempt == MOST_FUNCTIONS - 1:
                 raise
+
+
+def _forget() -> None:
+    """Remove what numba has saved for the modules of this package's folder."""
+    folder = Path(str(numba.njit(cache=True)(_probe).stats.cache_path))
+    for index in folder.glob("*.nbi"):
+        index.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.problem import Region, budget_multiplier, certain_by
+from bnnopt.search.problem import LARGE, TERNARY, Region, budget_multiplier, certain_by
 from bnnopt.search.tree_state import Tree
 
 __all__ = ["add_falls", "find_conflicts", "inherit_conflicts"]
@@ -35,26 +35,65 @@ def add_falls(region: Region, tree: Tree) -> None:
 
 @compiled
 def _find_spare(region: Region, tree: Tree, kept: Array, size: int, spare: Array) -> float:
-    """By how much the sum of the present set and each candidate does not fail, and its own.
-
-    Sums s of weights are whole, so ``|s + v| = |s| + v sign(s)`` for v in {-1, +1}, and 1 where
-    s = 0; the 1 is in what is returned.
-    """
+    """By how much the sum of the present set and each candidate does not fail, and its own."""
     depth = tree.depth[0]
-    falls = tree.falls[depth]
-    m = len(falls)
-    pull = np.empty(m)
+    falls, radius = tree.falls[depth], region.radius
     here = -tree.demand[depth]
-    for i in range(m):
-        pull[i] = region.radius[i] * np.sign(falls[i])
-        here += region.radius[i] * (abs(falls[i]) if falls[i] != 0.0 else 1.0)
+    for i in range(len(falls)):
+        here += radius[i] * abs(falls[i])
     for a in range(size):
         row = region.weight[kept[a]]
-        most = here - region.demand[kept[a]]
-        for i in range(m):
-            most += row[i] * pull[i]
+        most = -tree.demand[depth] - region.demand[kept[a]]
+        for i in range(len(falls)):
+            most += radius[i] * abs(falls[i] + row[i])
         spare[a] = most
     return float(here)
+
+
+@compiled
+def _beyond_singles(region: Region, falls: Array, kept: Array, size: int) -> Array:
+    """What two candidates reach together beyond what each of them does, shape (size, size).
+
+    With s a pixel's part of the present sum, v and w those of two candidates, all whole:
+    ``|s + v + w| - |s + v| - |s + w| + |s|``. For v and w of -1, 0 and +1 that is
+    ``v w - |v| |w|`` where s = 0, 2 where |s| = 1 and v = w = -s, and else 0.
+    """
+    if region.entries == LARGE:
+        return _beyond_singles_one_by_one(region, falls, kept, size)
+    zero, one = np.flatnonzero(falls == 0.0), np.flatnonzero(np.abs(falls) == 1.0)
+    sides = np.empty((size, len(zero) + len(one)))
+    scaled = np.empty_like(sides)
+    for a in range(size):
+        row = region.weight[kept[a]]
+        for b in range(len(zero)):
+            sides[a, b] = row[zero[b]]
+            scaled[a, b] = row[zero[b]] * region.radius[zero[b]]
+        for b in range(len(one)):
+            i, at = one[b], len(zero) + b
+            sides[a, at] = 1.0 if row[i] * falls[i] < 0.0 else 0.0
+            scaled[a, at] = 2.0 * sides[a, at] * region.radius[i]
+    together = np.dot(sides, scaled.T)
+    if region.entries == TERNARY:
+        absolute = np.abs(sides[:, : len(zero)])
+        together -= np.dot(absolute, np.abs(scaled[:, : len(zero)]).T)
+    else:
+        together -= region.radius[zero].sum()
+    return together
+
+
+@compiled
+def _beyond_singles_one_by_one(region: Region, falls: Array, kept: Array, size: int) -> Array:
+    together = np.zeros((size, size))
+    for a in range(size):
+        first = region.weight[kept[a]]
+        for b in range(a + 1):
+            second, total = region.weight[kept[b]], 0.0
+            for i in range(len(falls)):
+                s, v, w = falls[i], first[i], second[i]
+                beyond = abs(s + v + w) - abs(s + v) - abs(s + w) + abs(s)
+                total += region.radius[i] * beyond
+            together[a, b] = together[b, a] = total
+    return together
 
 
 @compiled
@@ -71,25 +110,10 @@ def inherit_conflicts(tree: Tree, kept: Array, size: int, conflict: Array) -> No
 def find_conflicts(
     region: Region, tree: Tree, kept: Array, spare: Array, size: int, conflict: Array
 ) -> None:
-    """Add the pairs that fail together with the present set.
-
-    The sums are all of one parity. Beyond both single terms, ``|s + v + w|`` has ``1 + v w`` where
-    s = 0, less the 1 that each counted, and 2 where |s| = 1 and v = w = -sign(s).
-    """
+    """Add the pairs that fail together with the present set."""
     depth = tree.depth[0]
-    falls = tree.falls[depth]
-    even = len(falls) == 0 or abs(falls[0]) % 2.0 == 0.0
-    near = np.flatnonzero(np.abs(falls) <= 1.0)
-    sides, scaled = np.empty((size, len(near))), np.empty((size, len(near)))
     here = _find_spare(region, tree, kept, size, spare)
-    for a in range(size):
-        row = region.weight[kept[a]]
-        for b in range(len(near)):
-            i = near[b]
-            value = row[i] if even else (1.0 if row[i] * falls[i] < 0.0 else 0.0)
-            sides[a, b] = value
-            scaled[a, b] = value * region.radius[i] * (1.0 if even else 2.0)
-    together = np.dot(sides, scaled.T)
+    together = _beyond_singles(region, tree.falls[depth], kept, size)
     keeps, members = depth < len(tree.conflict), depth - tree.root[0]
     # The budget's row counts as so many, the pair as two; each of three sums has the node's own.
     certain = certain_by(region, 3.0 * (members + budget_multiplier(region, members) + 2.0))

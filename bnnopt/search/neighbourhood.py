@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.place import Place, Worth, exclude, passes_sum_test, turn
+from bnnopt.search.gray_code import is_in_subset
+from bnnopt.search.position import Position, TargetTerms, exclude, passes_sum_test, turn, walk
 from bnnopt.search.problem import Region
-from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
-from bnnopt.search.targets import turning
+from bnnopt.search.reach import OPEN, REACHED, REFUTED, decide_pattern
 
 __all__ = ["better_set"]
 
@@ -32,59 +32,66 @@ EASY = 50.0
 
 
 @compiled
-def _may_have_point(region: Region, place: Place, moving: Array, pairs: Array) -> bool:
+def _may_have_point(region: Region, position: Position, moving: Array, pairs: Array) -> bool:
     """Whether neither memory nor the tests of pairs and of sums exclude the present set."""
-    if place.without[place.key[0] % len(place.without)] == place.key[0]:
+    if position.without[position.key[0] % len(position.without)] == position.key[0]:
         return False
     for i in moving:
-        if place.flipped[i] and np.any(pairs[i] & place.flipped):
+        if position.flipped[i] and np.any(pairs[i] & position.flipped):
             return False
-    return passes_sum_test(region, place)
+    return passes_sum_test(region, position)
 
 
 @compiled
 def _promise(
-    region: Region, worth: Worth, place: Place, moving: Array, pairs: Array, distance: Array
+    region: Region,
+    terms: TargetTerms,
+    position: Position,
+    moving: Array,
+    pairs: Array,
+    distance: Array,
 ) -> Array:
     """What each subset of `moving`, by its step, gains a level that sums must move; 0: nothing."""
-    promise = np.zeros(1 << len(moving))
-    floor = place.margin.max()
-    moved = np.zeros(len(moving), dtype=np.bool_)
-    effort = EASY
-    for step in range(1, len(promise) + 1):
-        at = turning(step) if step < len(promise) else len(moving) - 1  # the last one closes
-        effort += -distance[moving[at]] if moved[at] else distance[moving[at]]
-        moved[at] = not moved[at]
-        turn(region, worth, place, moving[at])
-        gain = place.margin.max() - floor
-        if gain > 0.0 and _may_have_point(region, place, moving, pairs):
-            promise[step % len(promise)] = gain / effort
+    promise, step = np.zeros(1 << len(moving)), 0
+    floor = position.margin.max()
+    better = np.full(len(position.margin), np.nextafter(floor, np.inf))
+    while True:
+        step = walk(region, terms, position, moving, (step + 1, len(promise)), better)
+        if step == len(promise):
+            break
+        if _may_have_point(region, position, moving, pairs):
+            effort = EASY
+            for at in range(len(moving)):
+                if is_in_subset(step, at):
+                    effort += distance[moving[at]]
+            promise[step] = (position.margin.max() - floor) / effort
+    turn(region, terms, position, moving[len(moving) - 1])  # the last subset is it alone
     return promise
 
 
 @compiled
-def _go(region: Region, worth: Worth, place: Place, moving: Array, step: int) -> None:
+def _go(region: Region, terms: TargetTerms, position: Position, moving: Array, step: int) -> None:
     """Turn the subset of `moving` that comes at `step`; again, to go back."""
     for at in range(len(moving)):
-        if ((step ^ (step >> 1)) >> at) & 1:
-            turn(region, worth, place, moving[at])
+        if is_in_subset(step, at):
+            turn(region, terms, position, moving[at])
 
 
 @compiled
-def _settle(region: Region, place: Place, slack: float, enough: float, u: Array) -> int:
+def _decide(region: Region, position: Position, slack: float, enough: float, u: Array) -> int:
     """Settle the present set, and remember it if it has no point."""
-    multipliers = np.zeros(len(place.flipped))
-    status = settle_pattern(region, place.flipped, slack, enough, u, multipliers)
+    multipliers = np.zeros(len(position.flipped))
+    status = decide_pattern(region, position.flipped, slack, enough, u, multipliers)
     if status == REFUTED:
-        exclude(place)
+        exclude(position)
     return status
 
 
 @compiled
 def better_set(
     region: Region,
-    worth: Worth,
-    place: Place,
+    terms: TargetTerms,
+    position: Position,
     moving: Array,
     pairs: Array,
     distance: Array,
@@ -97,8 +104,8 @@ def better_set(
     Parameters
     ----------
     region : Region
-    worth : Worth
-    place : Place
+    terms : TargetTerms
+    position : Position
         Moves to the set, unless there is none.
     moving : array of int64, shape (count,)
         Neurons, by their place in the flips.
@@ -119,26 +126,26 @@ def better_set(
     """
     if len(moving) == 0:
         return REFUTED
-    promise = _promise(region, worth, place, moving, pairs, distance)
+    promise = _promise(region, terms, position, moving, pairs, distance)
     unclear = 0
     for _ in range(tests):
         step = int(np.argmax(promise))
         if promise[step] == 0.0:
             break
         promise[step] = 0.0
-        _go(region, worth, place, moving, step)
+        _go(region, terms, position, moving, step)
         if not settles:
             return OPEN
-        status = _settle(region, place, SLACK, ENOUGH, u)
+        status = _decide(region, position, SLACK, ENOUGH, u)
         if status == REACHED:
             return REACHED
         if status == OPEN and unclear == 0:
             unclear = step
-        _go(region, worth, place, moving, step)
+        _go(region, terms, position, moving, step)
     if unclear == 0:
         return REFUTED
-    _go(region, worth, place, moving, unclear)
-    status = _settle(region, place, LAST_SLACK, LAST_ENOUGH, u)
+    _go(region, terms, position, moving, unclear)
+    status = _decide(region, position, LAST_SLACK, LAST_ENOUGH, u)
     if status == REFUTED:
-        _go(region, worth, place, moving, unclear)
+        _go(region, terms, position, moving, unclear)
     return status

@@ -21,7 +21,7 @@ from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import Region
 from bnnopt.tolerances import CERTAIN_LEVELS
 
-__all__ = ["OPEN", "REACHED", "REFUTED", "settle_pattern"]
+__all__ = ["OPEN", "REACHED", "REFUTED", "decide_pattern"]
 
 Array = Any
 
@@ -58,7 +58,7 @@ def _violations(
 
 
 @compiled
-def settle_pattern(
+def decide_pattern(
     region: Region,
     flipped: Array,
     slack: float,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.room import Room
+from bnnopt.search.workspace import Workspace
 
 __all__ = ["find_set", "sort_candidates"]
 
@@ -24,14 +24,14 @@ CONFLICT = -np.inf
 
 
 @compiled
-def sort_candidates(size: int, order: Array, room: Room) -> None:
+def sort_candidates(size: int, order: Array, space: Workspace) -> None:
     """Sort places by what they could add into `order`, shape (k,), and state the function by it.
 
-    Half of each pair counts for either of its members. ``room.reach[0]`` gets what the
+    Half of each pair counts for either of its members. ``space.reach[0]`` gets what the
     candidates up to each could add together.
     """
-    single, pair, conflict = room.by_single, room.by_pair, room.conflict
-    sorted_pair, gain = room.pair, room.gain
+    single, pair, conflict = space.by_single, space.by_pair, space.conflict
+    sorted_pair, gain = space.pair, space.gain
     key = gain  # before it gets its own values
     for a in range(size):
         total = single[a]
@@ -53,30 +53,30 @@ def sort_candidates(size: int, order: Array, room: Room) -> None:
             sorted_pair[a, b] = value
             gains += value if value > 0.0 else 0.0
         gain[a] = gains
-        room.single[0, a] = single[i]
+        space.single[0, a] = single[i]
         most = single[i] + gains
         total += most if most > 0.0 else 0.0
-        room.reach[0, a] = total
+        space.reach[0, a] = total
 
 
 @compiled
-def find_set(value: float, last: int, worth: float, limit: int, room: Room) -> int:
+def find_set(value: float, last: int, wanted: float, limit: int, space: Workspace) -> int:
     """Find a set that is worth it and has its last member at place `last` of the order.
 
-    Returns the number of its members, whose places are in ``room.path``; 0 if there is none; -1
+    Returns the number of its members, whose places are in ``space.path``; 0 if there is none; -1
     if `limit` sets were seen before that is known.
     """
-    single, reach, pair, gain, path = room.single, room.reach, room.pair, room.gain, room.path
+    single, reach, pair, gain, path = space.single, space.reach, space.pair, space.gain, space.path
     values, places = np.empty(len(path)), np.empty(len(path), dtype=np.int64)
     path[0] = last
     values[1], places[1] = value + single[0, last], last - 1
-    if values[1] >= worth:
+    if values[1] >= wanted:
         return 1
     _add_member(single[0], pair[last], gain, last, single[1], reach[1])
     depth, seen = 1, 0
     while depth >= 1:
         at = places[depth]
-        if at < 0 or values[depth] + reach[depth, at] < worth:
+        if at < 0 or values[depth] + reach[depth, at] < wanted:
             depth -= 1
             continue
         places[depth] -= 1
@@ -84,7 +84,7 @@ def find_set(value: float, last: int, worth: float, limit: int, room: Room) -> i
             continue
         path[depth] = at
         new = values[depth] + single[depth, at]
-        if new >= worth:
+        if new >= wanted:
             return depth + 1
         seen += 1
         if seen == limit:

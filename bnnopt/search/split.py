@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.place import Place, Worth
+from bnnopt.search.position import Position, TargetTerms, copied
 from bnnopt.search.tree_state import OVER, Tree
 
 __all__ = ["hand_over", "split"]
 
 
-def split(tree: Tree, worth: float) -> Tree | None:
+def split(tree: Tree, wanted: float) -> Tree | None:
     """A tree of the children that another has not visited, at the smallest depth with such.
 
     Both have them until `hand_over`: whoever is interrupted between the two has lost nothing.
@@ -20,7 +20,7 @@ def split(tree: Tree, worth: float) -> Tree | None:
     Parameters
     ----------
     tree : Tree
-    worth : float
+    wanted : float
         Children that cannot reach this margin do not count.
 
     Returns
@@ -30,7 +30,7 @@ def split(tree: Tree, worth: float) -> Tree | None:
     """
     for depth in range(int(tree.depth[0])):
         at = int(tree.position[depth])
-        if at < 1 or tree.reach[depth, at - 1] < worth:
+        if at < 1 or tree.reach[depth, at - 1] < wanted:
             continue
         other = Tree(*map(_copy, tree))
         other.depth[0], other.position[depth] = depth, at - 1
@@ -47,6 +47,6 @@ def hand_over(tree: Tree, other: Tree) -> None:
 
 
 def _copy(value: Any) -> Any:
-    if isinstance(value, Worth):
+    if isinstance(value, TargetTerms):
         return value  # never changes
-    return Place(*map(np.copy, value)) if isinstance(value, Place) else np.copy(value)
+    return copied(value) if isinstance(value, Position) else np.copy(value)

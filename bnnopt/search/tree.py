@@ -7,10 +7,10 @@ proofs:
 - *pairs*: two neurons that cannot flip together;
 - *sum*: F cannot flip together if ``sum_i r_i |sum_{j in F} v_ji| < sum_{j in F} demand_j``, a
   Farkas certificate with equal multipliers (but for a budget's) that costs one product a candidate;
-- *certificate*: a set worth having that `settle_pattern` refutes by its flips alone;
-- *value*: no set of the subtree has a margin of at least `worth`.
+- *certificate*: a set worth having that `decide_pattern` refutes by its flips alone;
+- *value*: no set of the subtree has a margin of at least `wanted`.
 
-Where few candidates are left, their sets are enumerated instead (`bnnopt.search.leaves`).
+Where few candidates are left, their sets are enumerated instead (`bnnopt.search.enumeration`).
 
 The search stops at every set of that margin that it cannot refute, so that its caller can replay
 a point, and goes on where it stopped.
@@ -25,39 +25,47 @@ import numpy as np
 from bnnopt.search.bound import margin_of
 from bnnopt.search.children import bound_children, may_be_worth_it
 from bnnopt.search.compiled import compiled
-from bnnopt.search.leaves import next_set
+from bnnopt.search.enumeration import next_set
 from bnnopt.search.problem import MarginTerms, Region
-from bnnopt.search.reach import REACHED, REFUTED, settle_pattern
-from bnnopt.search.room import Room, new_room
+from bnnopt.search.reach import REACHED, REFUTED, decide_pattern
 from bnnopt.search.tree_state import OVER, Tree
+from bnnopt.search.workspace import Workspace
 
-__all__ = ["DONE", "FOUND", "PAUSED", "UNCLEAR", "advance"]
+__all__ = ["DONE", "FOUND", "FULL", "PAUSED", "UNCLEAR", "advance"]
 
 Array = Any
 
-DONE, PAUSED, FOUND, UNCLEAR = 0, 1, 2, 3
+DONE, PAUSED, FOUND, UNCLEAR, FULL = 0, 1, 2, 3, 4
 
 SLACK, ENOUGH = 0.5, 0.05
 """Levels that a point's slacks aim at, and levels that suffice."""
 
 
 @compiled
-def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget: int) -> int:
-    """Go on until a set of margin `worth` is found, `budget` nodes are visited, or none is left.
+def advance(
+    region: Region,
+    terms: MarginTerms,
+    tree: Tree,
+    space: Workspace,
+    wanted: float,
+    budget: int,
+) -> int:
+    """Go on until a set of margin `wanted` is found, `budget` nodes are visited, or none is left.
 
     Returns
     -------
-    DONE, PAUSED, FOUND (``tree.u`` has the set ``tree.found``) or UNCLEAR (neither a point of that
-    set nor a certificate)
+    DONE, PAUSED, FOUND (``tree.u`` has the set ``tree.found``), UNCLEAR (neither a point of that
+    set nor a certificate) or FULL (the tree has no row for the next depth: `deepened`)
     """
     end = tree.nodes[0] + budget
-    room = new_room(region, terms)
     while tree.depth[0] >= tree.root[0]:
         if tree.nodes[0] >= end:
             return PAUSED
+        if tree.depth[0] + 1 == len(tree.count) and len(tree.count) <= len(tree.found):
+            return FULL
         if tree.step[0] != OVER:
-            if next_set(region, tree, worth):
-                verdict = _settle(region, tree, tree.place.flipped, np.zeros(len(tree.found)))
+            if next_set(region, tree, wanted):
+                verdict = _decide(region, tree, tree.at.flipped, np.zeros(len(tree.found)))
                 if verdict != REFUTED:
                     tree.pending[0] = True
                     return FOUND if verdict == REACHED else UNCLEAR
@@ -67,14 +75,14 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
         depth = tree.depth[0]
         if tree.entering[0]:
             tree.entering[0] = False
-            bound_children(region, terms, tree, worth, room)
+            bound_children(region, terms, tree, wanted, space)
         at = tree.position[depth]
-        if at < 0 or tree.reach[depth, at] < worth:
+        if at < 0 or tree.reach[depth, at] < wanted:
             _step_up(tree)
-        elif tree.most[depth, at] < worth:
+        elif tree.most[depth, at] < wanted:
             tree.position[depth] -= 1
         else:
-            verdict = _visit(region, terms, tree, worth, room)
+            verdict = _visit(region, terms, tree, wanted, space)
             if verdict != REFUTED:
                 tree.pending[0] = True
                 return FOUND if verdict == REACHED else UNCLEAR
@@ -82,26 +90,26 @@ def advance(region: Region, terms: MarginTerms, tree: Tree, worth: float, budget
 
 
 @compiled
-def _visit(region: Region, terms: MarginTerms, tree: Tree, worth: float, room: Room) -> int:
+def _visit(region: Region, terms: MarginTerms, tree: Tree, wanted: float, space: Workspace) -> int:
     """Go to the child at work, unless it is not worth it; settle its own set where that is."""
-    _step_down(tree)
+    _step_down(region, tree)
     count = tree.count[tree.depth[0]]
     if count > tree.few[0]:
         _inherit(terms, tree)
-        if not may_be_worth_it(terms, tree, worth, room):
+        if not may_be_worth_it(terms, tree, wanted, space):
             _step_up(tree)
             return REFUTED
     if count <= tree.few[1]:
         tree.step[0] = 0
         return REFUTED
     tree.entering[0] = True
-    if margin_of(terms, tree.surplus[tree.depth[0]]) < worth:
+    if margin_of(terms, tree.surplus[tree.depth[0]]) < wanted:
         return REFUTED
-    return _settle_node(region, tree)
+    return _decide_node(region, tree)
 
 
 @compiled
-def _step_down(tree: Tree) -> None:
+def _step_down(region: Region, tree: Tree) -> None:
     """Make the child at work the present node; its candidates are those that it tolerates."""
     depth = tree.depth[0]
     child = depth + 1
@@ -109,10 +117,12 @@ def _step_down(tree: Tree) -> None:
     new = tree.order[depth, at]
     tree.flipped[child] = new
     conflict = tree.conflict[min(depth, len(tree.conflict) - 1), new]
+    tree.spent[child] = tree.spent[depth] + region.cost[new]
+    left = region.most - tree.spent[child]
     size = 0
     for b in range(at):
         other = tree.order[depth, b]
-        if not conflict[other]:
+        if not conflict[other] and np.all(region.cost[other] <= left):
             tree.order[child, size] = other
             size += 1
     tree.count[child] = size
@@ -142,12 +152,12 @@ def _inherit(terms: MarginTerms, tree: Tree) -> None:
 
 
 @compiled
-def _settle_node(region: Region, tree: Tree) -> int:
+def _decide_node(region: Region, tree: Tree) -> int:
     """Decide the present set; where its flips alone are refuted, its supersets are too."""
     flipped, multipliers = np.zeros_like(tree.found), np.zeros(len(tree.found))
     for d in range(1, tree.depth[0] + 1):
         flipped[tree.flipped[d]] = True
-    verdict = _settle(region, tree, flipped, multipliers)
+    verdict = _decide(region, tree, flipped, multipliers)
     if verdict == REFUTED and not np.any(multipliers[~flipped] > 0.0):
         tree.entering[0] = False  # no children
         tree.position[tree.depth[0]] = -1
@@ -155,7 +165,7 @@ def _settle_node(region: Region, tree: Tree) -> int:
 
 
 @compiled
-def _settle(region: Region, tree: Tree, flipped: Array, multipliers: Array) -> int:
+def _decide(region: Region, tree: Tree, flipped: Array, multipliers: Array) -> int:
     """Decide a set; keep it, and its point."""
     tree.found[:] = flipped
-    return settle_pattern(region, flipped, SLACK, ENOUGH, tree.u, multipliers)
+    return decide_pattern(region, flipped, SLACK, ENOUGH, tree.u, multipliers)

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.place import Place, Worth, new_place, worth_of
+from bnnopt.search.position import Position, TargetTerms, new_position, target_terms
 from bnnopt.search.problem import MarginTerms, Region
 
-__all__ = ["OVER", "Tree", "new_tree"]
+__all__ = ["OVER", "Tree", "deepened", "new_tree"]
 
 Array = Any
 
@@ -20,12 +20,15 @@ are weak."""
 OVER = -1
 """The step of no enumeration."""
 
-LEVELS = 48
-"""Depths that keep conflicts of their own, which bounds the memory."""
+LEVELS, LARGEST_LEVELS = 48, 2**26
+"""Depths that keep conflicts of their own, and bytes of those, at most."""
+
+FEWEST_ROWS, LARGEST_START = 4, 2**16
+"""Depths that a tree has room for at first: at least, and times neurons of the second layer."""
 
 
 class Tree(NamedTuple):
-    """The path from the root to the present node; rows are depths.
+    """The path from the root to the present node; rows are depths, of which there may be more.
 
     Parameters
     ----------
@@ -59,17 +62,19 @@ class Tree(NamedTuple):
         The child at work.
     count : array of int64, shape (k + 1,)
         Number of candidates.
-    activation : array of float64, shape (k + 1, 1 + layers, r)
+    activation : array of float64, shape (k + 1, neurons)
         Mean activations over the distribution of sets to which the function is fitted.
     conflict : array of bool, shape (levels, k, k)
         Which two candidates cannot both join the present set; deeper nodes use the last level.
+    spent : array of float64, shape (k + 1, budgets)
+        What the flips cost (`bnnopt.search.problem.Region`).
     few : array of int64, shape (2,)
         Candidates whose sets are enumerated at once; and unless what the parent knew rules them
         out.
     step : array of int64, shape (1,)
         Of the enumeration of the present node's sets (`bnnopt.search.leaves`), or OVER.
-    worth : Worth
-    place : Place
+    terms : TargetTerms
+    at : Position
         For that enumeration.
     found : array of bool, shape (k,)
         The last set found.
@@ -98,10 +103,11 @@ class Tree(NamedTuple):
     count: Array
     activation: Array
     conflict: Array
+    spent: Array
     few: Array
     step: Array
-    worth: Worth
-    place: Place
+    terms: TargetTerms
+    at: Position
     found: Array
     pending: Array
     u: Array
@@ -109,39 +115,65 @@ class Tree(NamedTuple):
 
 def new_tree(region: Region, terms: MarginTerms) -> Tree:
     """A tree at its root, the set without flips."""
-    (k, m), (layers, r) = region.weight.shape, terms.needed.shape
+    (k, m), r, layers = region.weight.shape, len(terms.surplus), len(terms.block) - 1
     root = region.always
-    worth = worth_of([terms])
+    of_target, levels = (
+        target_terms([terms]),
+        min(k + 1, LEVELS, max(LARGEST_LEVELS // k**2, 1) if k else 1),
+    )
+    rows = min(k + 1, max(root + FEWEST_ROWS, LARGEST_START // r))
     tree = Tree(
         depth=np.full(1, root),
         root=np.full(1, root),
         nodes=np.zeros(1, dtype=np.int64),
         entering=np.ones(1, dtype=np.bool_),
-        falls=np.zeros((k + 1, m)),
-        demand=np.zeros(k + 1),
-        surplus=np.zeros((k + 1, r), dtype=np.float32),
-        flipped=np.full(k + 1, -1),
-        order=np.zeros((k + 1, k), dtype=np.int64),
-        reach=np.full((k + 1, k), np.inf),
-        most=np.full((k + 1, k), np.inf),
-        level=np.zeros(k + 1),
-        size=np.zeros(k + 1),
-        slope=np.zeros((k + 1, r)),
-        curve=np.zeros((k + 1, r)),
-        position=np.full(k + 1, -1),
-        count=np.zeros(k + 1, dtype=np.int64),
-        activation=np.full((k + 1, layers + 1, r), 0.5),
-        conflict=np.zeros((min(k + 1, LEVELS), k, k), dtype=np.bool_),
+        falls=np.zeros((rows, m)),
+        demand=np.zeros(rows),
+        surplus=np.zeros((rows, r), dtype=np.float32),
+        flipped=np.full(rows, -1),
+        order=np.zeros((rows, k), dtype=np.int64),
+        reach=np.full((rows, k), np.inf),
+        most=np.full((rows, k), np.inf),
+        level=np.zeros(rows),
+        size=np.zeros(rows),
+        slope=np.zeros((rows, r)),
+        curve=np.zeros((rows, r)),
+        position=np.full(rows, -1),
+        count=np.zeros(rows, dtype=np.int64),
+        activation=np.full((rows, len(terms.needed)), 0.5),
+        conflict=np.zeros((levels, k, k), dtype=np.bool_),
+        spent=np.zeros((rows, len(region.most))),
         few=np.array([FEW, FEW_DEEP if layers else FEW]),
         step=np.full(1, OVER),
-        worth=worth,
-        place=new_place(worth),
+        terms=of_target,
+        at=new_position(of_target),
         found=np.zeros(k, dtype=np.bool_),
         pending=np.zeros(1, dtype=np.bool_),
         u=np.zeros(m),
     )
     tree.surplus[root] = terms.surplus
+    tree.conflict[min(root, levels - 1)] = region.excludes
     tree.flipped[1 : root + 1] = np.arange(k - root, k)
     tree.order[root, : k - root] = np.arange(k - root)
     tree.count[root] = k - root
     return tree
+
+
+PATH = (
+    *("falls", "demand", "surplus", "flipped", "order", "reach", "most", "level", "size"),
+    *("slope", "curve", "position", "count", "activation", "spent"),
+)
+"""What has a row a depth."""
+
+
+def deepened(tree: Tree) -> Tree:
+    """The same tree with room for twice the depth."""
+    rows = min(2 * len(tree.count), len(tree.found) + 1)
+    more = {name: _lengthened(getattr(tree, name), rows) for name in PATH}
+    return tree._replace(**more)
+
+
+def _lengthened(rows: Array, count: int) -> Array:
+    longer = np.zeros((count, *rows.shape[1:]), dtype=rows.dtype)
+    longer[: len(rows)] = rows
+    return longer

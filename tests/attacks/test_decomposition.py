@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 import solvers
 from bnnopt import AttackInstance, Status
-from bnnopt.attacks import decomposition
 from bnnopt.attacks.base import Limits
-from bnnopt.attacks.decomposition import Decomposition
 from bnnopt.attacks.exact_cell import CellVerdict
-from bnnopt.attacks.milp import MilpAttack
+from bnnopt.attacks.milp import MilpAttack, decomposition
+from bnnopt.attacks.milp.decomposition import Decomposition
 from bnnopt.attacks.reachability import Reach
 from bnnopt.formulations.attack import attack_model
 from bnnopt.formulations.names import STRENGTHENINGS

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 import solvers
 from bnnopt import AttackInstance
@@ -146,7 +147,7 @@ def test_what_a_solver_finds_nearly_whole_is_taken_as_whole() -> None:
             values = SimpleNamespace(array=np.array([2.9999999, 1.0000001, 0.0]))
             return SimpleNamespace(values=values, interrupted=False)
 
-    rows = np.ones((1, 3), dtype=np.int64)
+    rows = csr_array(np.ones((1, 3), dtype=np.int64))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(solvers, "get", lambda _: Nearly())
         found = _solve(rows, np.array([4]), np.array([3, 3, 3]), None)

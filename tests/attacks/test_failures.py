@@ -10,9 +10,10 @@ import pytest
 import bnnopt
 import solvers
 from bnnopt import Status
-from bnnopt.attacks import branch_and_bound, milp
-from bnnopt.attacks.flip_search import FlipSearch
-from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.flips import branch_and_bound
+from bnnopt.attacks.flips.flip_search import FlipSearch
+from bnnopt.attacks.iprop.subsolver import Subsolver
+from bnnopt.attacks.milp import attack as milp
 from bnnopt.attacks.reachability import Reachability
 
 NAME = "fashion-mnist-2x100"

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 import bnnopt
 from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer, Status
 from bnnopt.attacks.base import Limits
-from bnnopt.attacks.branch_and_bound import BranchAndBound
+from bnnopt.attacks.flips import BranchAndBound, PatternAttack
 from bnnopt.attacks.milp import MilpAttack
-from bnnopt.attacks.pattern import PatternAttack
 from bnnopt.errors import InputError
 from bnnopt.search.split import split
 from bnnopt.search.tree_state import Tree
@@ -69,7 +68,7 @@ def test_threads_share_the_tree_of_a_real_image(monkeypatch: pytest.MonkeyPatch)
         parts.append(split(tree, worth))
         return parts[-1]
 
-    monkeypatch.setattr("bnnopt.attacks.branch_and_bound.split", counted)
+    monkeypatch.setattr("bnnopt.attacks.flips.branch_and_bound.split", counted)
     one = bnnopt.attack("fashion-mnist-2x100", image, **options)
     assert parts == []
     two = bnnopt.attack("fashion-mnist-2x100", image, threads=2, **options)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import bnnopt
 from bnnopt import AttackInstance
 from bnnopt.attacks.base import Limits
+from bnnopt.attacks.budgets.growing import budget_of_goal, grow_budget
 from bnnopt.attacks.findings import Findings
-from bnnopt.attacks.growing_budget import budget_of_goal, grow_budget
 from bnnopt.attacks.milp import MilpAttack
 from tests.helpers import random_image, random_network
 

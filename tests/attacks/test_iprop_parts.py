@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 import solvers
 from bnnopt import AttackInstance, HiddenLayer
 from bnnopt.attacks.base import Limits
-from bnnopt.attacks.iprop_enumeration import EnumeratedProblem
-from bnnopt.attacks.iprop_layer import LayerProblem
-from bnnopt.attacks.iprop_patterns import Patterns
-from bnnopt.attacks.iprop_state import state_at
-from bnnopt.attacks.iprop_steps import StepSize, easy_first, uniform
-from bnnopt.attacks.iprop_subsolver import Subsolver
+from bnnopt.attacks.iprop.enumeration import EnumeratedProblem
+from bnnopt.attacks.iprop.layer import LayerProblem
+from bnnopt.attacks.iprop.patterns import Patterns
+from bnnopt.attacks.iprop.state import state_at
+from bnnopt.attacks.iprop.steps import StepSize, easy_first, uniform
+from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.bounds import interval_bounds
 from bnnopt.flips import Flips, first_layer_flips, pair_conflicts
 from tests.helpers import deepest_slack, random_image, random_network

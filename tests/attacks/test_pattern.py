@@ -5,9 +5,9 @@ import pytest
 
 from bnnopt import AttackInstance
 from bnnopt.attacks.base import Limits
-from bnnopt.attacks.flip_search import FlipSearch
-from bnnopt.attacks.near_patterns import NearPatterns, draw_neighbours
-from bnnopt.attacks.pattern import Climber
+from bnnopt.attacks.flips.flip_search import FlipSearch
+from bnnopt.attacks.flips.near_patterns import NearPatterns, draw_neighbours
+from bnnopt.attacks.flips.pattern import Climber
 from bnnopt.search.reach import REACHED
 from tests.helpers import random_image, random_network
 

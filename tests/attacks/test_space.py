@@ -12,13 +12,12 @@ from scipy.optimize import linprog
 import bnnopt
 from bnnopt import AttackInstance, Status
 from bnnopt.attacks.base import Limits
-from bnnopt.attacks.branch_and_bound import BranchAndBound
+from bnnopt.attacks.flips import BranchAndBound, PatternAttack
 from bnnopt.attacks.milp import MilpAttack
-from bnnopt.attacks.pattern import PatternAttack
-from bnnopt.attacks.space import BoxSpace, BudgetSpace, space_of
 from bnnopt.search.bound import margin_of
 from bnnopt.search.problem import margin_terms, sorted_flips
 from bnnopt.search.reach import REACHED, REFUTED, settle_pattern
+from bnnopt.search.space import BoxSpace, BudgetSpace, space_of
 from bnnopt.search.tree import advance
 from bnnopt.search.tree_state import new_tree
 from tests.helpers import best_rank, random_image, random_network

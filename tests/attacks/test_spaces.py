@@ -12,8 +12,8 @@ from scipy.optimize import linprog
 from scipy.special import ndtr
 
 from bnnopt import AttackInstance
-from bnnopt.attacks.space import BoxSpace, BudgetSpace, space_of
 from bnnopt.search.problem import sorted_flips
+from bnnopt.search.space import BoxSpace, BudgetSpace, space_of
 from tests.helpers import random_image, random_network
 
 seeds = st.integers(0, 10**6)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bnnopt import AttackInstance, BinarizedNetwork, OutputLayer, Status
 from bnnopt.attacks.base import Attack, Limits
-from bnnopt.attacks.branch_and_bound import BranchAndBound, _Run
-from bnnopt.attacks.flip_search import FlipSearch
+from bnnopt.attacks.flips.branch_and_bound import BranchAndBound, _Run
+from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.milp import MilpAttack
 from bnnopt.attacks.reachability import Reach
 from bnnopt.search import above
@@ -225,7 +225,7 @@ def test_parts_and_limits_do_not_change_what_is_true(
     instance = instance_of(seed, widths, "integer", "pixels", target="untargeted")
     best = float(instance.margins(images(instance)).max())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bnnopt.attacks.branch_and_bound.PAIRS", 1)  # a node at a time
+        patch.setattr("bnnopt.attacks.flips.branch_and_bound.PAIRS", 1)  # a node at a time
         result = BranchAndBound()(instance, Limits(threads=threads, effort=effort))
     assert result.bound is not None
     assert result.objective <= best <= result.bound

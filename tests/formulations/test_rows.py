@@ -208,7 +208,7 @@ def test_rows_over_flips_hold_for_the_patterns_that_they_speak_of(seed: int, dom
     limit_flips(model, flips, members, most)
     limited = len(model.conflicts)
     forbid_pattern(model, flips, members, wanted)
-    minimise_demand(model, flips)
+    minimise_demand(model, instance, flips)
     for h in model.h.values():
         h.set_value(0)
     for flipped in map(np.array, product((False, True), repeat=k)):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
+from scipy.sparse import csr_array
 
 import solvers
 from bnnopt.formulations.tightening import ProgramBudget, linear_ranges
@@ -31,7 +32,8 @@ def test_ranges_are_those_of_the_relaxation_rounded_to_whole_numbers(seed: int) 
     model.obj = pyo.Objective(expr=model.x[0])
     chosen = [model.x[i] for i in (3, 0, 1)]
     coefficients = rng.integers(-3, 4, (3, 3)).astype(float)
-    lower, upper = linear_ranges(model, chosen, coefficients, ProgramBudget())
+    rows = csr_array(coefficients)
+    lower, upper = linear_ranges(model, chosen, rows, ProgramBudget())
     points = np.array(list(product((0, 1), repeat=5)))
     points = points[(points @ matrix.T <= limits).all(axis=1)]
     for row, low, high in zip(coefficients, lower, upper, strict=True):
@@ -48,10 +50,10 @@ def test_ranges_are_those_of_the_relaxation_rounded_to_whole_numbers(seed: int) 
     least = np.minimum(coefficients, 0.0).sum(axis=1).tolist()
     most = np.maximum(coefficients, 0.0).sum(axis=1).tolist()
     for spent in (ProgramBudget(seconds=0.0), ProgramBudget(programs=0)):
-        low, high = linear_ranges(model, chosen, coefficients, spent)
+        low, high = linear_ranges(model, chosen, rows, spent)
         assert (low.tolist(), high.tolist()) == (least, most)
     # Three programs: both sides of the first, one of the second.
-    low, high = linear_ranges(model, chosen, coefficients, ProgramBudget(programs=3))
+    low, high = linear_ranges(model, chosen, rows, ProgramBudget(programs=3))
     assert low.tolist() == [lower[0], *least[1:]]
     assert high.tolist() == [upper[0], upper[1], most[2]]
 
@@ -76,7 +78,9 @@ def test_an_optimum_a_little_below_a_whole_number_counts_as_it(off: float, most:
     model.x = pyo.Var(range(3), domain=pyo.Binary)
     model.row = pyo.Constraint(expr=sum(model.x.values()) <= 2.0 + off)
     model.back = pyo.Constraint(expr=sum(model.x.values()) >= 1.0 - off)
-    lower, upper = linear_ranges(model, list(model.x.values()), np.ones((1, 3)), ProgramBudget())
+    lower, upper = linear_ranges(
+        model, model.x.values(), csr_array(np.ones((1, 3))), ProgramBudget()
+    )
     assert upper.tolist() == [most]
     assert lower.tolist() == [3.0 - most]
 
@@ -103,6 +107,6 @@ def test_a_program_that_was_not_solved_says_nothing(termination: str, bound: flo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(solvers, "get", lambda _: Stopped())
         lower, upper = linear_ranges(
-            model, list(model.x.values()), np.array([[1.0, -1.0]]), ProgramBudget()
+            model, model.x.values(), csr_array([[1.0, -1.0]]), ProgramBudget()
         )
     assert (lower.tolist(), upper.tolist()) == ([-1.0], [1.0])

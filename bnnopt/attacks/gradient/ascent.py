@@ -42,8 +42,8 @@ class Ascent:
     def __init__(self, rows: Rows, activation: Activation, deadline: Deadline) -> None:
         self.rows, self._deadline = rows, deadline
         device = rows.levels.device
-        self._model = StraightThroughNetwork(rows.network, activation, DTYPE).to(device)
         self._true = StraightThroughNetwork(rows.network, dtype=DTYPE).to(device)
+        self._model = self._true.with_activation(activation)
         self._points = rows.levels.clone()
         self._margins = torch.full_like(rows.levels[:, 0], -torch.inf)
         self._best = np.full(len(rows.instances), -np.inf)

@@ -1,0 +1,168 @@
+"""The smallest distance of a flip, by bisection over boxes or budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from bnnopt.attacks.deadline import Deadline
+from bnnopt.attacks.findings import Findings, keep_going
+from bnnopt.attacks.limits import Limits
+from bnnopt.goal import DISTANCES, Stage
+from bnnopt.instance import AttackInstance
+from bnnopt.tolerances import BUDGET_LEVELS
+
+__all__ = ["distance_sought", "smallest_budget"]
+
+FloatArray = npt.NDArray[np.float64]
+Seek = Callable[[AttackInstance, Limits, FloatArray], Findings]
+
+PRECISION = 4e-5
+"""Relative; a distance is proved where its bound is within 1e-4 of it."""
+
+CLOSE = 0.01
+"""Relative; what is this near is not bisected while other budgets are open wider."""
+
+SHARE = 0.3
+"""Of the limits left, what a budget may take until those around it are close."""
+
+
+def distance_sought(instance: AttackInstance) -> str | None:
+    """The distance that is all that the goal minimises, if it is such a goal."""
+    stages = instance.sought.stages
+    return next((name for name in DISTANCES if stages == (Stage(0.0, {name: 1.0}),)), None)
+
+
+def smallest_budget(
+    instance: AttackInstance, name: str, limits: Limits, starts: FloatArray, seek: Seek
+) -> Findings:
+    """Bisect for the smallest box, or budget, with a flip.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    name : {"linf", "l1", "l0"}
+        By `distance_sought`.
+    limits : Limits
+    starts : array of float, shape (count, n)
+    seek : callable
+        Looks for any flip within a budget; it may prove that there is none.
+
+    Returns
+    -------
+    Findings
+        With a proved lower bound on the distance where each smaller budget was ruled out.
+    """
+    result = Findings(starts, goal_bounds=[_beyond(instance, name, 0.0)], iterations=0)
+    return keep_going(result, partial(_bisect, result, instance, name, limits, seek))
+
+
+def _bisect(
+    result: Findings, instance: AttackInstance, name: str, limits: Limits, seek: Seek
+) -> None:
+    """Fill the findings, budget after budget; what one of them has found is kept at once."""
+    deadline, largest = Deadline(limits), instance.largest_distance(name)
+    known, budget, is_last = _Known(_steps(instance, name), largest), largest, False
+    if instance.are_flips(instance.levels[None])[0]:  # nothing is nearer than the image itself
+        result.goal_bounds = [0.0]
+        return
+    result.no_flip = largest == 0.0
+    while known.empty < budget:
+        if deadline.passed:
+            result.cut_off = True
+            return
+        # A margin within a budget is no objective here, so that nobody is told.
+        inside = replace(deadline.share(1.0 if is_last else SHARE), on_incumbent=None)
+        found = seek(_within(instance, name, budget), inside, result.points)
+        deadline.spend(found.iterations)
+        result.iterations = (result.iterations or 0) + (found.iterations or 0)
+        flips = found.points[instance.are_flips(found.points)]
+        if len(flips):
+            known.break_at(min(budget, *(instance.distances(z)[name] for z in flips)))
+            result.points = np.vstack([result.points, flips])
+        elif found.no_flip:
+            known.rule_out(budget)
+            result.goal_bounds = [_beyond(instance, name, budget)]  # smaller ones lie within
+        elif found.cut_off:
+            known.undecided.append(budget)
+        else:  # sets stay open: there is no more to learn here
+            known.rule_out(budget)
+            result.notes = found.notes
+        if budget == largest and not len(flips):
+            result.bound, result.no_flip = found.bound, found.no_flip
+        result.interrupted, result.message = found.interrupted, found.message
+        if found.interrupted or found.message or known.is_precise:
+            return
+        budget, is_last = known.next()
+
+
+class _Known:
+    """What is known of budgets: up to `empty` none has a flip, from `broken` on all have."""
+
+    def __init__(self, steps: int | None, largest: float) -> None:
+        self._steps, self._largest = steps, largest
+        self.empty, self.broken = 0.0, np.inf
+        self.undecided: list[float] = []
+
+    def rule_out(self, budget: float) -> None:
+        self.empty = budget
+        self.undecided = [open_ for open_ in self.undecided if open_ > budget]
+
+    def break_at(self, budget: float) -> None:
+        self.broken = budget
+        self.undecided = [open_ for open_ in self.undecided if open_ < budget]
+
+    @property
+    def is_precise(self) -> bool:
+        top = min(self.broken, self._largest)
+        return top - self.empty <= PRECISION * top
+
+    def next(self) -> tuple[float, bool]:
+        """The next budget, and whether it may take all the time that is left."""
+        step = 1.0 / self._steps if self._steps else 0.0
+        top = min(self.broken, self._largest)
+        close = max(CLOSE * top, 1.5 * step)
+        if not self.undecided:
+            return _between(self._steps, self.empty, top), top - self.empty <= close
+        least, most = min(self.undecided), max(self.undecided)
+        below, above = least - self.empty, top - most
+        if max(below, above) <= close:
+            return least, True
+        if below >= above:
+            return _between(self._steps, self.empty, least), False
+        return _between(self._steps, most, top), False
+
+
+def _within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:
+    if name == "linf":
+        return replace(instance, epsilon=budget, goal="flip")
+    if name == "l0":
+        return replace(instance, max_pixels=round(budget), goal="flip")
+    return replace(instance, max_l1=budget, goal="flip")
+
+
+def _steps(instance: AttackInstance, name: str) -> int | None:
+    """Into how many steps a unit of the distance falls; None if it is continuous."""
+    if name == "l0":
+        return 1
+    return instance.network.levels if instance.domain == "pixels" else None
+
+
+def _beyond(instance: AttackInstance, name: str, budget: float) -> float:
+    """The least distance of a flip where this budget has none."""
+    steps = _steps(instance, name)
+    if steps is None:
+        return budget
+    return float(np.floor(budget * steps + BUDGET_LEVELS) + 1.0) / steps
+
+
+def _between(steps: int | None, empty: float, broken: float) -> float:
+    """The next budget to look at; `empty` again if there is none between."""
+    if steps is None:
+        return (empty + broken) / 2.0
+    least = int(np.floor(empty * steps + BUDGET_LEVELS))
+    return (least + (round(broken * steps) - least) // 2) / steps
