@@ -26,8 +26,8 @@ from bnnopt import BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.network.unroll import conv2d
 
 CONVOLUTION = (
-    "Forward pass of a convolutional network (3 x 30 x 30 pixels, 16 filters of 3 x 3, 32 of 2 x 2, "
-    "43 classes), exact, beside torch's float32 network of the same weights."
+    "Exact forward pass of a convolutional network (3 x 30 x 30 pixels, 16 filters of 3 x 3, 32 of "
+    "2 x 2, 43 classes), beside torch's float32 network of the same weights."
 )
 SHAPE = (3, 30, 30)
 FILTERS = ((16, 3, 3, 3), (32, 16, 2, 2))
@@ -38,10 +38,10 @@ def convolutional_network() -> BinarizedNetwork:
     rng = np.random.default_rng(0)
     first = rng.choice([-1, 1], FILTERS[0])
     middle = np.ceil(first.sum(axis=(1, 2, 3)) * 127.5)
-    hidden = [conv2d(first, middle, SHAPE)]
-    hidden.append(conv2d(rng.choice([-1, 1], FILTERS[1]), 0, hidden[0].output_shape))
-    weight = rng.choice([-1, 1], (43, hidden[1].shape[0]))
-    return BinarizedNetwork(hidden, OutputLayer(weight, np.ones(43), np.zeros(43)))
+    before = conv2d(first, middle, SHAPE)
+    behind = conv2d(rng.choice([-1, 1], FILTERS[1]), 0, before.output_shape)
+    weight = rng.choice([-1, 1], (43, behind.shape[0]))
+    return BinarizedNetwork((before, behind), OutputLayer(weight, np.ones(43), np.zeros(43)))
 
 
 def torch_forward(network: BinarizedNetwork) -> Callable[[Any], Any]:
@@ -72,7 +72,7 @@ def convolution(arguments: argparse.Namespace) -> None:
     import torch
 
     network, rng = convolutional_network(), np.random.default_rng(1)
-    rows = [HiddenLayer(layer.weight, layer.threshold) for layer in network.hidden]
+    rows = tuple(HiddenLayer(layer.weight, layer.threshold) for layer in network.hidden)
     unrolled = BinarizedNetwork(rows, network.output, input_shape=SHAPE)
     forward = torch_forward(network)
     batch = rng.integers(0, 256, (arguments.batch, *SHAPE), dtype=np.uint8)

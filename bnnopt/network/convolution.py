@@ -191,8 +191,9 @@ class Convolution(LinearMap):
         return replace(self, kernel=np.abs(self.kernel.astype(np.int32)))
 
     def spread(self, radius: FloatArray) -> FloatArray:
-        """``abs(matrix) @ radius``, shape (in,) to (out,)."""
-        return np.asarray(self._sizes.sums(radius[None])[0], dtype=np.float64)
+        """``abs(matrix) @ radius``, shape (in,) to (out,), or (batch, in) to (batch, out)."""
+        spread = self._sizes.sums(np.atleast_2d(radius).astype(np.float64))
+        return np.asarray(spread.reshape(*radius.shape[:-1], self.shape[0]), dtype=np.float64)
 
     @cached_property
     def _inputs(self) -> Array:

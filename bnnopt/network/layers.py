@@ -25,7 +25,7 @@ from bnnopt.network.weights import (
     whole,
 )
 
-__all__ = ["MAX_SINGLE", "HiddenLayer", "OutputLayer"]
+__all__ = ["MAX_SINGLE", "HiddenLayer", "OutputLayer", "Weight"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -142,7 +142,16 @@ class HiddenLayer:
         return frozen(self.spread(ones).astype(np.int64))
 
     def spread(self, radius: FloatArray) -> FloatArray:
-        """How far each sum can be from its centre: ``abs(weight) @ radius``, (in,) to (out,)."""
+        """How far each sum can be from its centre: ``abs(weight) @ radius``.
+
+        Parameters
+        ----------
+        radius : array of float64, shape (in,) or (batch, in)
+
+        Returns
+        -------
+        array of float64, shape (out,) or (batch, out)
+        """
         return self._map.spread(radius)
 
     def rows(self, neurons: npt.ArrayLike) -> csr_array:

@@ -155,7 +155,7 @@ class LinearMap(ABC):
 
     @abstractmethod
     def spread(self, radius: FloatArray) -> FloatArray:
-        """``abs(matrix) @ radius``, shape (in,) to (out,)."""
+        """``abs(matrix) @ radius``, shape (in,) to (out,), or (batch, in) to (batch, out)."""
 
     def rows(self, outputs: npt.NDArray[np.int64]) -> csr_array:
         """Weights of some outputs, shape (count, in), in double precision."""
@@ -233,8 +233,9 @@ class SignMatrix(LinearMap):
         return self._product(inputs)
 
     def spread(self, radius: FloatArray) -> FloatArray:
-        """The same for every output."""
-        return np.full(self.shape[0], float(radius.sum()))
+        """``abs(matrix) @ radius``: the same for every output."""
+        total = radius.sum(axis=-1, keepdims=True)
+        return np.broadcast_to(total, (*radius.shape[:-1], self.shape[0])).copy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,9 +313,9 @@ class SparseMatrix(LinearMap):
             at = end
 
     def spread(self, radius: FloatArray) -> FloatArray:
-        """``abs(matrix) @ radius``, shape (in,) to (out,)."""
+        """``abs(matrix) @ radius``, shape (in,) to (out,), or (batch, in) to (batch, out)."""
         blocks = self._blocks(np.dtype(np.float64))
-        return np.concatenate([np.asarray(abs(block) @ radius) for block in blocks])
+        return np.concatenate([abs(block) @ radius.T for block in blocks]).T
 
 
 def read_weight(weight: Any) -> LinearMap:

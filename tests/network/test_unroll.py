@@ -75,6 +75,10 @@ def test_an_unrolled_convolution_answers_as_its_rows_do(seed: int) -> None:
     assert np.array_equal(layer.magnitude, np.abs(dense(layer)).sum(axis=1))
     assert layer.spread(radius) == pytest.approx(np.abs(dense(layer)) @ radius)
     assert rows.spread(radius) == pytest.approx(np.abs(dense(layer)) @ radius)
+    several = rng.random((3, layer.shape[1]))
+    for kept in (layer, rows):
+        assert kept.spread(several) == pytest.approx(several @ np.abs(dense(layer)).T)
+        assert kept.spread(several[:0]).shape == kept(several[:0]).shape == (0, layer.shape[0])
     chosen = rng.integers(0, layer.shape[0], 4)
     inputs = rng.integers(0, layer.shape[1], 4)
     for kept in (layer, rows):
