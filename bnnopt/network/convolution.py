@@ -17,17 +17,8 @@ from scipy.sparse import csr_array
 
 from bnnopt.arguments import read_whole
 from bnnopt.errors import InputError, NetworkFormatError
-from bnnopt.network.weights import (
-    MAX_WEIGHT,
-    MAX_WIDTH,
-    LinearMap,
-    Weight,
-    check_nonzeros,
-    frozen,
-    numbers,
-    of_rows,
-    whole,
-)
+from bnnopt.network.checks import MAX_WEIGHT, MAX_WIDTH, check_nonzeros, frozen, numbers, whole
+from bnnopt.network.weights import LinearMap, Weight, of_rows
 
 __all__ = ["Convolution", "Pair", "Shape"]
 
@@ -39,6 +30,9 @@ Shape = tuple[int, int, int]
 
 BLOCK = 2**17
 """Numbers in the windows that are multiplied at a time, so that they stay in the cache."""
+
+MAX_PRODUCTS = 2**27
+"""Most products of weights and inputs, weights of 0 among them, that sums of one input take."""
 
 MAX_PADDED = 2**22
 """Most numbers of one padded input."""
@@ -126,6 +120,12 @@ class Convolution(LinearMap):
                 f"padding {self.padding} makes an input of more than {MAX_PADDED} numbers"
             )
         check_nonzeros(self._most_nonzeros, "an unrolled convolution")
+        products = self.kernel.size * math.prod(self.output_shape[1:])
+        if products > MAX_PRODUCTS:
+            raise NetworkFormatError(
+                f"a convolution takes {products} products, {MAX_PRODUCTS} at most: give its rows "
+                "as a sparse matrix if most of its weights are 0"
+            )
 
     @property
     def _most_nonzeros(self) -> int:

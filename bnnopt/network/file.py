@@ -17,9 +17,9 @@ from scipy.sparse import csr_array
 
 from bnnopt import npz
 from bnnopt.errors import NetworkFormatError
+from bnnopt.network.checks import MAX_NONZEROS, MAX_WIDTH
 from bnnopt.network.convolution import Convolution
 from bnnopt.network.layers import HiddenLayer, OutputLayer
-from bnnopt.network.weights import MAX_NONZEROS, MAX_WIDTH
 
 __all__ = ["decode", "encode"]
 

@@ -31,9 +31,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 
 from bnnopt.errors import NetworkFormatError
+from bnnopt.network.checks import MAX_SINGLE, MAX_WEIGHT, numbers
 from bnnopt.network.convolution import Convolution
-from bnnopt.network.layers import MAX_SINGLE, HiddenLayer
-from bnnopt.network.weights import MAX_WEIGHT, LinearMap, numbers, read_weight
+from bnnopt.network.layers import HiddenLayer
+from bnnopt.network.weights import LinearMap, read_weight
 
 __all__ = ["fold", "whole_factors"]
 

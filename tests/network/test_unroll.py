@@ -221,6 +221,10 @@ def test_channels_rows_and_columns_count_in_this_order() -> None:
         (lambda: conv2d(np.ones((1, 1, 1, 1)), 0, (1, 4, 4), padding=700), "at most"),
         (lambda: conv2d(np.ones((2**21, 1, 1, 1)), 0, (1, 1, 1)), "at most"),
         (lambda: conv2d(np.ones((64, 64, 9, 9)), 0, (64, 64, 64)), "at most"),
+        (
+            lambda: conv2d(np.eye(2**18, 1).reshape(1, 1, 512, 512), 0, (1, 1023, 1023)),
+            "sparse matrix",
+        ),
         (lambda: max_pool2d((1, 4, 4), 5), "larger than its input"),
         (lambda: max_pool2d((1, 4, 4), 0), "shape"),
         (lambda: pool_before_norm((2, 4, 4), 2, [1.0]), "one number a channel"),
