@@ -64,6 +64,19 @@ def test_a_convolution_is_torch_s(seed: int, largest: int) -> None:
 
 
 @given(seed=seeds)
+def test_a_batch_is_convolved_some_images_at_a_time(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = HiddenLayer(convolution := random_convolution(rng, 3), np.zeros(convolution.shape[0]))
+    x = signs(rng, 9, layer.shape[1])
+    one_by_one = np.vstack([layer.pre_activation(image[None]) for image in x])
+    with pytest.MonkeyPatch.context() as patch:
+        seen = layer.shape[1] * convolution.kernel[0].size
+        patch.setattr("bnnopt.network.convolution.BLOCK", int(rng.integers(0, 4 * seen)))
+        assert np.array_equal(layer.pre_activation(x), one_by_one)
+    assert layer.pre_activation(x[:0]).shape == (0, layer.shape[0])
+
+
+@given(seed=seeds)
 def test_an_unrolled_convolution_answers_as_its_rows_do(seed: int) -> None:
     rng = np.random.default_rng(seed)
     convolution = random_convolution(rng, 3)
