@@ -344,6 +344,9 @@ def test_large_matrices_are_multiplied_block_by_block(seed: int) -> None:
             assert np.array_equal(layer(x), expected)
             assert np.array_equal(layer.signs(x.astype(np.float32)), expected)
             assert np.array_equal(layer.spread(np.ones(30)), np.abs(matrix).sum(axis=1))
+            radius = rng.integers(0, 9, (3, 30)).astype(float)
+            assert np.array_equal(layer.spread(radius), radius @ np.abs(matrix).T)
+            assert np.array_equal(layer.spread(radius[0]), np.abs(matrix) @ radius[0])
 
 
 def test_a_canonical_threshold_has_the_parity_of_the_row_s_weights() -> None:
