@@ -19,7 +19,8 @@ from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.files import write_atomically
 from bnnopt.images import Images, as_array, read_images
 from bnnopt.network import file
-from bnnopt.network.layers import MAX_SINGLE, HiddenLayer, OutputLayer
+from bnnopt.network.checks import MAX_SINGLE
+from bnnopt.network.layers import HiddenLayer, OutputLayer
 
 __all__ = ["GRID", "BinarizedNetwork"]
 

@@ -57,7 +57,10 @@ def after_sums(sums: HiddenLayer, following: Layer, divisor: int = 1) -> Layer:
 
 
 def zero_signs(
-    layer: HiddenLayer, following: Layer, levels: int | None = None
+    layer: HiddenLayer,
+    following: Layer,
+    levels: int | None = None,
+    exact: npt.ArrayLike = True,
 ) -> tuple[HiddenLayer, Layer]:
     """Neurons that are 0 where their sum equals the threshold, as ``torch.sign`` has them.
 
@@ -72,6 +75,9 @@ def zero_signs(
         What sees those signs: -1, 0 or +1.
     levels : int, optional
         The network's, if `layer` is its first; None for a deeper one, whose inputs are ±1.
+    exact : array_like of bool, shape (out,), optional
+        Neurons whose threshold is what it stands for. One that was rounded up, as folding does,
+        is no sum at which the neuron is 0.
 
     Returns
     -------
@@ -80,7 +86,7 @@ def zero_signs(
     following : HiddenLayer or OutputLayer
         The same outputs, of those.
     """
-    is_pair = _can_be_zero(layer, levels)
+    is_pair = _meets_threshold(layer, levels) & np.asarray(exact, dtype=bool)
     pairs = np.flatnonzero(is_pair)
     if not len(pairs):
         return layer, following
@@ -91,7 +97,7 @@ def zero_signs(
     return stack(layer, seconds), following.behind(twice, 2)
 
 
-def _can_be_zero(layer: HiddenLayer, levels: int | None) -> npt.NDArray[np.bool_]:
+def _meets_threshold(layer: HiddenLayer, levels: int | None) -> npt.NDArray[np.bool_]:
     """Whether each neuron's sum can equal its threshold."""
     if levels is None:
         gap = layer.magnitude - np.abs(layer.threshold)

@@ -17,17 +17,8 @@ from scipy.sparse import csr_array
 
 from bnnopt.arguments import read_whole
 from bnnopt.errors import InputError, NetworkFormatError
-from bnnopt.network.weights import (
-    MAX_WEIGHT,
-    MAX_WIDTH,
-    LinearMap,
-    Weight,
-    check_nonzeros,
-    frozen,
-    numbers,
-    of_rows,
-    whole,
-)
+from bnnopt.network.checks import MAX_WEIGHT, MAX_WIDTH, check_nonzeros, frozen, numbers, whole
+from bnnopt.network.weights import LinearMap, Weight, of_rows
 
 __all__ = ["Convolution", "Pair", "Shape"]
 
@@ -39,6 +30,9 @@ Shape = tuple[int, int, int]
 
 BLOCK = 2**17
 """Numbers in the windows that are multiplied at a time, so that they stay in the cache."""
+
+MAX_PRODUCTS = 2**27
+"""Most products of weights and inputs, weights of 0 among them, that sums of one input take."""
 
 MAX_PADDED = 2**22
 """Most numbers of one padded input."""
@@ -126,11 +120,17 @@ class Convolution(LinearMap):
                 f"padding {self.padding} makes an input of more than {MAX_PADDED} numbers"
             )
         check_nonzeros(self._most_nonzeros, "an unrolled convolution")
+        products = self.kernel.size * self._places
+        if products > MAX_PRODUCTS:
+            raise NetworkFormatError(
+                f"a convolution takes {products} products, {MAX_PRODUCTS} at most: give its rows "
+                "as a sparse matrix if most of its weights are 0"
+            )
 
     @property
     def _most_nonzeros(self) -> int:
         """Of the matrix, where padding leaves none of them out."""
-        return int(np.count_nonzero(self.kernel)) * math.prod(self.output_shape[1:])
+        return int(np.count_nonzero(self.kernel)) * self._places
 
     @property
     def _padded_shape(self) -> Shape:
@@ -166,33 +166,42 @@ class Convolution(LinearMap):
         padded[:, :, above : above + rows, left : left + columns] = images
         return padded
 
+    @property
+    def _places(self) -> int:
+        """How many neurons a channel of the output has."""
+        return math.prod(self.output_shape[1:])
+
+    @property
+    def _matrices(self) -> Array:
+        """The kernel, shape (groups, output channels of each, weights of each)."""
+        filters = len(self.kernel) // self.groups
+        return self.kernel.reshape(self.groups, filters, self.kernel[0].size)
+
     def _windows(self, padded: Array) -> Array:
         """What each place of the output sees, shape (batch, groups, weights, places)."""
         windows = np.lib.stride_tricks.sliding_window_view(padded, self._extent, axis=(2, 3))
         (down, right), (below, beside) = self.stride, self.dilation
-        windows = windows[:, :, ::down, ::right, ::below, ::beside]
-        places = math.prod(self.output_shape[1:])
-        return windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(padded), self.groups, -1, places)
+        windows = windows[:, :, ::down, ::right, ::below, ::beside].transpose(0, 1, 4, 5, 2, 3)
+        return windows.reshape(len(padded), self.groups, self.kernel[0].size, self._places)
 
     def sums(self, inputs: Reals) -> Reals:
         """``matrix @ input`` of each row of `inputs`, in their precision."""
-        kernel = self.kernel.reshape(self.groups, -1, math.prod(self.kernel.shape[1:]))
-        kernel = kernel.astype(inputs.dtype)
-        places = math.prod(self.output_shape[1:])
-        sums = np.empty((len(inputs), *kernel.shape[:2], places), inputs.dtype)
-        step = max(BLOCK // (self.groups * kernel.shape[2] * places), 1)
+        matrices = self._matrices.astype(inputs.dtype)
+        sums = np.empty((len(inputs), *matrices.shape[:2], self._places), inputs.dtype)
+        step = BLOCK // (self.groups * matrices.shape[2] * self._places) + 1
         for at in range(0, len(inputs), step):
-            windows = self._windows(self._padded(inputs[at : at + step]))
-            np.matmul(kernel, windows, out=sums[at : at + step])
-        return sums.reshape(len(inputs), -1)
+            images = slice(at, at + step)
+            np.matmul(matrices, self._windows(self._padded(inputs[images])), out=sums[images])
+        return sums.reshape(len(inputs), self.shape[0])
 
     @cached_property
     def _sizes(self) -> Convolution:
         return replace(self, kernel=np.abs(self.kernel.astype(np.int32)))
 
     def spread(self, radius: FloatArray) -> FloatArray:
-        """``abs(matrix) @ radius``, shape (in,) to (out,)."""
-        return np.asarray(self._sizes.sums(radius[None])[0], dtype=np.float64)
+        """``abs(matrix) @ radius``, shape (in,) to (out,), or (batch, in) to (batch, out)."""
+        spread = self._sizes.sums(np.atleast_2d(radius).astype(np.float64))
+        return np.asarray(spread.reshape(*radius.shape[:-1], self.shape[0]), dtype=np.float64)
 
     @cached_property
     def _inputs(self) -> Array:
@@ -202,9 +211,9 @@ class Convolution(LinearMap):
 
     def _parts(self, outputs: Array) -> tuple[Array, Array, Array]:
         """Data, indices and starts of the rows of some outputs, without zeros."""
-        channel, place = np.divmod(outputs, math.prod(self.output_shape[1:]))
-        weights = self.kernel.reshape(len(self.kernel), -1)[channel]
-        inputs = self._inputs[channel // (len(self.kernel) // self.groups), place]
+        channel, place = np.divmod(outputs, self._places)
+        group, part = np.divmod(channel, len(self.kernel) // self.groups)
+        weights, inputs = self._matrices[group, part], self._inputs[group, place]
         present = (inputs >= 0) & (weights != 0)
         starts = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int32)
         return weights[present], inputs[present], starts

@@ -17,9 +17,9 @@ from scipy.sparse import csr_array
 
 from bnnopt import npz
 from bnnopt.errors import NetworkFormatError
+from bnnopt.network.checks import MAX_NONZEROS, MAX_WIDTH
 from bnnopt.network.convolution import Convolution
 from bnnopt.network.layers import HiddenLayer, OutputLayer
-from bnnopt.network.weights import MAX_NONZEROS, MAX_WIDTH
 
 __all__ = ["decode", "encode"]
 
@@ -125,6 +125,8 @@ def _layer(about: Mapping[str, Any], number: int, arrays: dict[str, Array]) -> H
             return HiddenLayer(_unpack(packed, _shape(about)), threshold)
         case "sparse":
             data, indices, starts = (arrays.pop(f"{name}_{number}") for name in ROWS)
+            if indices.dtype.kind != "i" or starts.dtype.kind != "i":
+                raise NetworkFormatError(f"layer {number} has indices that are no integers")
             rows = csr_array((data, indices, starts), shape=_shape(about))
             return HiddenLayer(rows, threshold)
         case kind:

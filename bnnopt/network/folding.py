@@ -31,9 +31,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 
 from bnnopt.errors import NetworkFormatError
+from bnnopt.network.checks import MAX_SINGLE, MAX_WEIGHT, numbers
 from bnnopt.network.convolution import Convolution
-from bnnopt.network.layers import MAX_SINGLE, HiddenLayer
-from bnnopt.network.weights import MAX_WEIGHT, LinearMap, numbers, read_weight
+from bnnopt.network.layers import HiddenLayer
+from bnnopt.network.weights import LinearMap, read_weight
 
 __all__ = ["fold", "whole_factors"]
 
@@ -118,21 +119,21 @@ def whole_factors(std: npt.ArrayLike, largest: int) -> tuple[IntArray, Fraction,
         ``1 / std`` is ``unit * factors``.
     unit : Fraction
     error : float
-        The largest relative deviation from that; 0 where all deviations are equal. With 2**15 it
-        is about 1e-5 or less.
+        The largest relative deviation from that; 0 where all deviations are equal. For two or
+        three factors of up to 2**15 it is about 1e-7.
     """
-    deviations = numbers(std, "std").astype(np.float64)
+    deviations, which = np.unique(numbers(std, "std").astype(np.float64), return_inverse=True)
     widest = float(deviations.max())
     ratios = widest / deviations
-    if np.all(ratios == 1.0):
-        return np.ones(len(ratios), dtype=np.int64), 1 / Fraction(widest), 0.0
+    if len(ratios) == 1:
+        return np.ones(len(which), dtype=np.int64), 1 / Fraction(widest), 0.0
     last = max(int(largest / ratios.max()), 1)
     smallest = np.arange(max(last - TRIALS // len(ratios), 0), last) + 1.0
     exact = smallest[:, None] * ratios
     errors = np.abs(np.rint(exact) / exact - 1.0).max(axis=1)
     best = int(np.argmin(errors))
     unit = 1 / (int(smallest[best]) * Fraction(widest))
-    return np.rint(exact[best]).astype(np.int64), unit, float(errors[best])
+    return np.rint(exact[best]).astype(np.int64)[which], unit, float(errors[best])
 
 
 def _channels(linear: LinearMap) -> tuple[int, int]:
@@ -166,10 +167,11 @@ def _scaled(linear: LinearMap, flip: IntArray, factors: IntArray) -> LinearMap:
         each = np.repeat(seen, len(flip) // linear.groups, axis=0) * flip[:, None]
         return replace(linear, kernel=linear.kernel * each[:, :, None, None])
     if np.any(factors != 1):
-        return read_weight(diags_array(flip) @ csr_array(linear.matrix) @ diags_array(factors))
+        rows = diags_array(flip, dtype=None) @ csr_array(linear.matrix)
+        return read_weight(rows @ diags_array(factors, dtype=None))
     if isinstance(linear.matrix, np.ndarray):
         return read_weight(linear.matrix * flip[:, None].astype(np.int8))
-    return read_weight(diags_array(flip) @ linear.matrix)
+    return read_weight(diags_array(flip, dtype=None) @ linear.matrix)
 
 
 def _bound(values: Iterable[float], unit: Fraction) -> Fraction | bool:

@@ -11,21 +11,19 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.network.convolution import Convolution
-from bnnopt.network.weights import (
-    LinearMap,
-    Product,
-    Weight,
+from bnnopt.network.checks import (
+    MAX_SINGLE,
     check_nonzeros,
     check_width,
     frozen,
     is_sparse,
     numbers,
-    read_weight,
     whole,
 )
+from bnnopt.network.convolution import Convolution
+from bnnopt.network.weights import LinearMap, Product, Weight, read_weight
 
-__all__ = ["MAX_SINGLE", "HiddenLayer", "OutputLayer"]
+__all__ = ["HiddenLayer", "OutputLayer", "Weight"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -34,9 +32,6 @@ Reals = npt.NDArray[np.floating[Any]]
 
 MAX_THRESHOLD = 2**40
 """Largest size of a threshold, and of the head's numbers."""
-
-MAX_SINGLE = 2**24
-"""Whole sums below this are exact in single precision, in any order."""
 
 ONE = np.int8(1)
 
@@ -142,7 +137,16 @@ class HiddenLayer:
         return frozen(self.spread(ones).astype(np.int64))
 
     def spread(self, radius: FloatArray) -> FloatArray:
-        """How far each sum can be from its centre: ``abs(weight) @ radius``, (in,) to (out,)."""
+        """How far each sum can be from its centre: ``abs(weight) @ radius``.
+
+        Parameters
+        ----------
+        radius : array of float64, shape (in,) or (batch, in)
+
+        Returns
+        -------
+        array of float64, shape (out,) or (batch, out)
+        """
         return self._map.spread(radius)
 
     def rows(self, neurons: npt.ArrayLike) -> csr_array:

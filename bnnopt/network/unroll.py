@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from bnnopt.arguments import read_fraction, read_whole
 from bnnopt.errors import InputError, NetworkFormatError
+from bnnopt.network.checks import MAX_WEIGHT, numbers
 from bnnopt.network.convolution import Convolution, Pair, Shape
 from bnnopt.network.layers import HiddenLayer
-from bnnopt.network.weights import MAX_WEIGHT, numbers
 
 __all__ = [
     "conv2d",

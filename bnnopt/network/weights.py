@@ -10,29 +10,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
-from bnnopt.errors import InputError, NetworkFormatError
-from bnnopt.images import as_array
+from bnnopt.errors import NetworkFormatError
+from bnnopt.network.checks import (
+    MAX_NONZEROS,
+    MAX_WEIGHT,
+    check_nonzeros,
+    check_width,
+    frozen,
+    is_sparse,
+    numbers,
+    whole,
+)
 
-__all__ = [
-    "MAX_NONZEROS",
-    "MAX_WEIGHT",
-    "MAX_WIDTH",
-    "LinearMap",
-    "Product",
-    "SignMatrix",
-    "SparseMatrix",
-    "Weight",
-    "check_nonzeros",
-    "check_width",
-    "frozen",
-    "is_sparse",
-    "numbers",
-    "of_rows",
-    "read_weight",
-    "whole",
-]
+__all__ = ["LinearMap", "Product", "SignMatrix", "SparseMatrix", "Weight", "of_rows", "read_weight"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -42,88 +34,17 @@ Reals = npt.NDArray[np.floating[Any]]
 Weight = npt.NDArray[np.int8] | csr_array
 """Of ±1 throughout, or whole numbers of which most may be absent."""
 
-MAX_WIDTH = 2**20
-"""Most inputs or neurons of a layer."""
-
-MAX_NONZEROS = 2**26
-"""Most weights of a layer that are not zero."""
-
-MAX_WEIGHT = 2**15 - 1
-"""Largest size of a weight."""
-
 WHERE = "hidden layer"
+REMEDY = "give signs, or put the real weights of a first layer on a grid"
+
+KEPT = 2**24
+"""Entries of a dense matrix up to which its real numbers are kept."""
 
 BLOCK = 2**22
-"""Weights that are converted to real numbers at a time; of up to so many the result is kept."""
+"""Weights that are made real numbers at a time; those of a sparse matrix are kept up to here."""
 
-DENSE_SHARE, DENSE_SIZE = 1 / 8, 2**24
-"""Matrices with at least this share of nonzeros, and no more entries, are multiplied as dense."""
-
-
-def frozen(array: Array) -> Array:
-    """A read-only copy."""
-    array = np.array(array, order="C")
-    array.setflags(write=False)
-    return array
-
-
-def numbers(values: Any, what: str) -> Array:
-    """An array of whole or real numbers, from numpy, torch or lists.
-
-    Raises
-    ------
-    NetworkFormatError
-        Its message calls them `what`.
-    """
-    try:
-        array = as_array(values, what)
-    except InputError as error:
-        raise NetworkFormatError(str(error)) from None
-    if array.dtype.kind not in "iuf":
-        raise NetworkFormatError(f"{what} must hold numbers, not {array.dtype}")
-    return array
-
-
-def whole(values: Array, largest: int, what: str, remedy: str) -> Array:
-    """Numbers in the smallest type of signed integers that holds them.
-
-    Raises
-    ------
-    NetworkFormatError
-        If one is not whole, or above `largest` in size.
-    """
-    if values.dtype.kind == "f":
-        broken = values != np.rint(values)
-        if np.any(broken):
-            raise NetworkFormatError(
-                f"{what} must be whole numbers, not {values[broken].flat[0]}: {remedy}"
-            )
-    low, high = values.min(initial=0), values.max(initial=0)
-    size = max(-float(low), float(high))
-    if size > largest:
-        raise NetworkFormatError(f"{what} must be at most {largest} in size, not {size:.17g}")
-    kinds = (np.int8, np.int16, np.int32, np.int64)
-    return values.astype(next(kind for kind in kinds if size <= np.iinfo(kind).max))
-
-
-def check_width(shape: tuple[int, ...], where: str) -> None:
-    """Raise `NetworkFormatError` unless this is the shape of a matrix of bounded size."""
-    if len(shape) != 2 or 0 in shape or max(shape) > MAX_WIDTH:
-        raise NetworkFormatError(
-            f"{where}: weight has shape {tuple(shape)}; it must be a matrix (out, in) "
-            f"with 1 to {MAX_WIDTH} rows and columns"
-        )
-
-
-def check_nonzeros(count: int, where: str) -> None:
-    """Raise `NetworkFormatError` if a layer cannot have so many weights."""
-    if count > MAX_NONZEROS:
-        raise NetworkFormatError(f"{where}: it has {count} weights; at most {MAX_NONZEROS} fit")
-
-
-def is_sparse(weight: Any) -> bool:
-    """Whether it is a sparse matrix of scipy's."""
-    return bool(issparse(weight))
+DENSE_SHARE = 1 / 8
+"""Matrices of this share of nonzeros or more are multiplied as dense, if that can be kept."""
 
 
 class LinearMap(ABC):
@@ -155,7 +76,7 @@ class LinearMap(ABC):
 
     @abstractmethod
     def spread(self, radius: FloatArray) -> FloatArray:
-        """``abs(matrix) @ radius``, shape (in,) to (out,)."""
+        """``abs(matrix) @ radius``, shape (in,) to (out,), or (batch, in) to (batch, out)."""
 
     def rows(self, outputs: npt.NDArray[np.int64]) -> csr_array:
         """Weights of some outputs, shape (count, in), in double precision."""
@@ -185,7 +106,7 @@ class Product:
     def __call__(self, inputs: Reals) -> Reals:
         """Shape (batch, in) to (batch, out)."""
         kept = self._kept.get(inputs.dtype.char)
-        if kept is None and self._matrix.size <= BLOCK:
+        if kept is None and self._matrix.size <= KEPT:
             kept = self._kept[inputs.dtype.char] = frozen(self._matrix.T.astype(inputs.dtype))
         return inputs @ kept if kept is not None else self._in_blocks(inputs)
 
@@ -233,8 +154,9 @@ class SignMatrix(LinearMap):
         return self._product(inputs)
 
     def spread(self, radius: FloatArray) -> FloatArray:
-        """The same for every output."""
-        return np.full(self.shape[0], float(radius.sum()))
+        """``abs(matrix) @ radius``: the same for every output."""
+        total = radius.sum(axis=-1, keepdims=True)
+        return np.broadcast_to(total, (*radius.shape[:-1], self.shape[0])).copy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +200,7 @@ class SparseMatrix(LinearMap):
     @cached_property
     def _product(self) -> Product | None:
         size = self.shape[0] * self.shape[1]
-        if size > DENSE_SIZE or len(self.data) < DENSE_SHARE * size:
+        if size > KEPT or len(self.data) < DENSE_SHARE * size:
             return None
         return Product(self._with(self.data).toarray())
 
@@ -292,7 +214,8 @@ class SparseMatrix(LinearMap):
             return self._product(inputs)
         kind = inputs.dtype
         if len(self.data) > BLOCK:
-            found = np.concatenate([part @ inputs.T for part in self._blocks(kind)])
+            columns = np.ascontiguousarray(inputs.T)
+            found = np.concatenate([part @ columns for part in self._blocks(kind)])
         else:
             if kind not in self._kept:
                 self._kept[kind] = self._with(self.data.astype(kind))
@@ -312,9 +235,9 @@ class SparseMatrix(LinearMap):
             at = end
 
     def spread(self, radius: FloatArray) -> FloatArray:
-        """``abs(matrix) @ radius``, shape (in,) to (out,)."""
+        """``abs(matrix) @ radius``, shape (in,) to (out,), or (batch, in) to (batch, out)."""
         blocks = self._blocks(np.dtype(np.float64))
-        return np.concatenate([np.asarray(abs(block) @ radius) for block in blocks])
+        return np.concatenate([abs(block) @ radius.T for block in blocks]).T
 
 
 def read_weight(weight: Any) -> LinearMap:
@@ -338,9 +261,6 @@ def read_weight(weight: Any) -> LinearMap:
     return _read_sparse(csr_array(given))
 
 
-REMEDY = "give signs, or put the real weights of a first layer on a grid"
-
-
 def _read_sparse(given: Any) -> LinearMap:
     matrix = _checked(given)
     data = whole(matrix.data, MAX_WEIGHT, f"{WHERE}: weights", REMEDY)
@@ -354,11 +274,12 @@ def _read_sparse(given: Any) -> LinearMap:
 
 
 def of_rows(data: Array, indices: Array, starts: Array, shape: tuple[int, int]) -> LinearMap:
-    """The one way to keep a matrix, given in compressed rows, sorted, without zeros."""
+    """The one way to keep a matrix, given in rows of its own, sorted, without zeros."""
     data = whole(data, MAX_WEIGHT, f"{WHERE}: weights", REMEDY)
     if len(data) == shape[0] * shape[1] and np.all(np.abs(data) == 1):
         return SignMatrix(data.reshape(shape))
-    return SparseMatrix(data, indices.astype(np.int32), starts.astype(np.int32), shape)
+    indices, starts = (part.astype(np.int32, copy=False) for part in (indices, starts))
+    return SparseMatrix(data, indices, starts, shape)
 
 
 def _checked(given: Any) -> Any:

@@ -54,6 +54,19 @@ def test_deeper_signs_that_may_be_0_are_torch_s(seed: int, kind: str, largest: i
 
 
 @given(seed=seeds, kind=kinds)
+def test_a_threshold_that_was_rounded_up_is_no_zero(seed: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-1, 2, (5, 6))
+    real = rng.integers(-8, 9, 5) / 2
+    layer = HiddenLayer(weight, np.ceil(real))
+    behind = following(kind, rng, 5)
+    x = signs(rng, 20, 6)
+    zeros = np.sign(layer.pre_activation(x) - real)
+    doubled, final = zero_signs(layer, behind, exact=real == np.ceil(real))
+    assert applied(final, doubled(x)) == pytest.approx(applied(behind, zeros), abs=1e-12)
+
+
+@given(seed=seeds, kind=kinds)
 def test_a_first_layer_s_signs_are_0_on_the_threshold_alone(seed: int, kind: str) -> None:
     """In steps of the grid next to the threshold."""
     rng = np.random.default_rng(seed)

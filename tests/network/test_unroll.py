@@ -64,6 +64,19 @@ def test_a_convolution_is_torch_s(seed: int, largest: int) -> None:
 
 
 @given(seed=seeds)
+def test_a_batch_is_convolved_some_images_at_a_time(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layer = HiddenLayer(convolution := random_convolution(rng, 3), np.zeros(convolution.shape[0]))
+    x = signs(rng, 9, layer.shape[1])
+    one_by_one = np.vstack([layer.pre_activation(image[None]) for image in x])
+    with pytest.MonkeyPatch.context() as patch:
+        seen = layer.shape[1] * convolution.kernel[0].size
+        patch.setattr("bnnopt.network.convolution.BLOCK", int(rng.integers(0, 4 * seen)))
+        assert np.array_equal(layer.pre_activation(x), one_by_one)
+    assert layer.pre_activation(x[:0]).shape == (0, layer.shape[0])
+
+
+@given(seed=seeds)
 def test_an_unrolled_convolution_answers_as_its_rows_do(seed: int) -> None:
     rng = np.random.default_rng(seed)
     convolution = random_convolution(rng, 3)
@@ -75,6 +88,10 @@ def test_an_unrolled_convolution_answers_as_its_rows_do(seed: int) -> None:
     assert np.array_equal(layer.magnitude, np.abs(dense(layer)).sum(axis=1))
     assert layer.spread(radius) == pytest.approx(np.abs(dense(layer)) @ radius)
     assert rows.spread(radius) == pytest.approx(np.abs(dense(layer)) @ radius)
+    several = rng.random((3, layer.shape[1]))
+    for kept in (layer, rows):
+        assert kept.spread(several) == pytest.approx(several @ np.abs(dense(layer)).T)
+        assert kept.spread(several[:0]).shape == kept(several[:0]).shape == (0, layer.shape[0])
     chosen = rng.integers(0, layer.shape[0], 4)
     inputs = rng.integers(0, layer.shape[1], 4)
     for kept in (layer, rows):
@@ -217,6 +234,10 @@ def test_channels_rows_and_columns_count_in_this_order() -> None:
         (lambda: conv2d(np.ones((1, 1, 1, 1)), 0, (1, 4, 4), padding=700), "at most"),
         (lambda: conv2d(np.ones((2**21, 1, 1, 1)), 0, (1, 1, 1)), "at most"),
         (lambda: conv2d(np.ones((64, 64, 9, 9)), 0, (64, 64, 64)), "at most"),
+        (
+            lambda: conv2d(np.eye(2**18, 1).reshape(1, 1, 512, 512), 0, (1, 1023, 1023)),
+            "sparse matrix",
+        ),
         (lambda: max_pool2d((1, 4, 4), 5), "larger than its input"),
         (lambda: max_pool2d((1, 4, 4), 0), "shape"),
         (lambda: pool_before_norm((2, 4, 4), 2, [1.0]), "one number a channel"),
