@@ -28,6 +28,9 @@ BOUNDED = (
 )
 """The endings at which the search tree is whole, so that its bound holds."""
 
+ENUMERATION = 1 << 16
+"""A rule of the presolve, by which HiGHS 1.16 calls some models infeasible that are not."""
+
 
 class Highs(Solver):
     """HiGHS: re-solved in place, warm-started, with a trace."""
@@ -165,6 +168,9 @@ class _HighsSession(Session):
         if options.cutoff is not None:
             told.objective_bound = options.cutoff
         self._expect(self._highs.passOptions(told), "take the options")
+        self._expect(
+            self._highs.setOptionValue("presolve_rule_off", ENUMERATION), "presolve differently"
+        )
 
     def _outcome(self, interrupted: bool) -> Outcome:
         status = self._highs.getModelStatus()

@@ -39,7 +39,7 @@ def _may_have_point(region: Region, position: Position, moving: Array, pairs: Ar
     for i in moving:
         if position.flipped[i] and np.any(pairs[i] & position.flipped):
             return False
-    return passes_sum_test(region, position)
+    return passes_sum_test(region, position.flipped)
 
 
 @compiled
@@ -56,7 +56,7 @@ def _promise(
     floor = position.margin.max()
     better = np.full(len(position.margin), np.nextafter(floor, np.inf))
     while True:
-        step = walk(region, terms, position, moving, (step + 1, len(promise)), better)
+        step = walk(terms, position, moving, (step + 1, len(promise)), better)
         if step == len(promise):
             break
         if _may_have_point(region, position, moving, pairs):
@@ -65,16 +65,16 @@ def _promise(
                 if is_in_subset(step, at):
                     effort += distance[moving[at]]
             promise[step] = (position.margin.max() - floor) / effort
-    turn(region, terms, position, moving[len(moving) - 1])  # the last subset is it alone
+    turn(terms, position, moving[len(moving) - 1])  # the last subset is it alone
     return promise
 
 
 @compiled
-def _go(region: Region, terms: TargetTerms, position: Position, moving: Array, step: int) -> None:
+def _go(terms: TargetTerms, position: Position, moving: Array, step: int) -> None:
     """Turn the subset of `moving` that comes at `step`; again, to go back."""
     for at in range(len(moving)):
         if is_in_subset(step, at):
-            turn(region, terms, position, moving[at])
+            turn(terms, position, moving[at])
 
 
 @compiled
@@ -133,7 +133,7 @@ def better_set(
         if promise[step] == 0.0:
             break
         promise[step] = 0.0
-        _go(region, terms, position, moving, step)
+        _go(terms, position, moving, step)
         if not settles:
             return OPEN
         status = _decide(region, position, SLACK, ENOUGH, u)
@@ -141,11 +141,11 @@ def better_set(
             return REACHED
         if status == OPEN and unclear == 0:
             unclear = step
-        _go(region, terms, position, moving, step)
+        _go(terms, position, moving, step)
     if unclear == 0:
         return REFUTED
-    _go(region, terms, position, moving, unclear)
+    _go(terms, position, moving, unclear)
     status = _decide(region, position, LAST_SLACK, LAST_ENOUGH, u)
     if status == REFUTED:
-        _go(region, terms, position, moving, unclear)
+        _go(terms, position, moving, unclear)
     return status

@@ -14,6 +14,7 @@ import numpy as np
 from bnnopt.search.compiled import compiled, inlined
 from bnnopt.search.gray_code import add_row, turning
 from bnnopt.search.problem import (
+    LANES,
     MarginTerms,
     Region,
     budget_multiplier,
@@ -24,7 +25,6 @@ from bnnopt.search.problem import (
 __all__ = [
     "Position",
     "TargetTerms",
-    "copied",
     "exclude",
     "move_to",
     "new_position",
@@ -37,8 +37,8 @@ __all__ = [
 Array = Any
 Scalar = Any
 
-LANES = 16
-"""Layers are padded to multiples of it with neurons that are always off."""
+MOST_STEPS = 2**29
+"""More than the gains of a target add up to, in steps."""
 
 MEMORY = 1 << 16
 """Sets without a point that are remembered, at most."""
@@ -47,7 +47,7 @@ MEMORY = 1 << 16
 class TargetTerms(NamedTuple):
     """The margins of some targets, as functions of the flips; see `MarginTerms`.
 
-    Layers are padded with neurons that are always off.
+    Layers are padded to multiples of `LANES` with neurons that are always off.
 
     Parameters
     ----------
@@ -58,6 +58,9 @@ class TargetTerms(NamedTuple):
     needed : array of float32, shape (neurons,)
     gain : array of float64, shape (neurons of the last layer, targets)
     constant : array of float64, shape (targets,)
+    gain_above : array of int32, shape (targets, neurons of the last layer)
+        The gain in whole steps of `gain_unit`, rounded up: sums of them are exact, and quick.
+    gain_unit : float
     start, block : array of int64
     """
 
@@ -67,6 +70,8 @@ class TargetTerms(NamedTuple):
     needed: Array
     gain: Array
     constant: Array
+    gain_above: Array
+    gain_unit: float
     start: Array
     block: Array
 
@@ -77,8 +82,6 @@ class Position(NamedTuple):
     Parameters
     ----------
     flipped : array of bool, shape (k,)
-    demand : array of float64, shape (1,)
-        Sum of their demands.
     surplus : array of float32, shape (neurons,)
         Of every layer from the second on.
     margin : array of float64, shape (targets,)
@@ -95,7 +98,6 @@ class Position(NamedTuple):
     """
 
     flipped: Array
-    demand: Array
     surplus: Array
     margin: Array
     key: Array
@@ -122,16 +124,28 @@ def target_terms(terms: Sequence[MarginTerms]) -> TargetTerms:
     surplus = np.full(widths[0], -1.0)
     surplus[: len(first.surplus)] = first.surplus
     gain = np.stack([t.gain for t in terms], axis=1)
+    gain_above, gain_unit = _whole_steps(gain)
     return TargetTerms(
         surplus=surplus.astype(np.float32),
-        change=_padded(first.change, len(first.change), widths[0]).astype(np.float32),
+        change=_padded(first.change, len(first.change), widths[0]),
         weight=np.concatenate([np.zeros(0), *(m.ravel() for m in matrices)]).astype(np.float32),
         needed=np.concatenate(needed).astype(np.float32),
         gain=_padded(gain, widths[-1], gain.shape[1]),
         constant=np.array([t.constant for t in terms]),
+        gain_above=_padded(gain_above.T, gain.shape[1], widths[-1]).astype(np.int32),
+        gain_unit=gain_unit,
         start=np.concatenate([[0], np.cumsum(widths)]),
         block=np.concatenate([[0], np.cumsum([m.size for m in matrices])]).astype(np.int64),
     )
+
+
+def _whole_steps(gain: Array) -> tuple[Array, float]:
+    """Gains as whole numbers of steps, rounded up; of 1 where they are whole and small."""
+    sums = float(np.abs(gain).sum(axis=0).max(initial=0.0))
+    if np.all(gain == np.round(gain)) and sums < MOST_STEPS:
+        return gain, 1.0
+    unit = 2.0 ** (np.frexp(sums)[1] - np.log2(MOST_STEPS) + 1)
+    return np.ceil(gain / unit), float(unit)
 
 
 def _padded_width(width: int) -> int:
@@ -139,7 +153,9 @@ def _padded_width(width: int) -> int:
 
 
 def _padded(matrix: Array, rows: int, columns: int) -> Array:
-    larger = np.zeros((rows, columns))
+    if matrix.shape == (rows, columns):
+        return matrix
+    larger = np.zeros((rows, columns), dtype=matrix.dtype)
     larger[: matrix.shape[0], : matrix.shape[1]] = matrix
     return larger
 
@@ -157,7 +173,6 @@ def new_position(terms: TargetTerms) -> Position:
     switched = np.zeros(neurons, dtype=np.uint8)
     return Position(
         flipped=np.zeros(k, dtype=np.bool_),
-        demand=np.zeros(1),
         surplus=surplus,
         margin=terms.constant + last @ terms.gain,
         key=np.random.default_rng(0).integers(1, 2**62, 1 + k),
@@ -196,14 +211,13 @@ def _find_switched(
         if eights[eight] != 0:
             for j in range(8 * eight, 8 * eight + 8):
                 turned[count] = j
-                count += np.int64(switched[j])
+                count += int(switched[j])
                 on[j] ^= switched[j]
     return count
 
 
 @compiled
 def walk(
-    region: Region,
     terms: TargetTerms,
     position: Position,
     order: Array,
@@ -214,7 +228,6 @@ def walk(
 
     Parameters
     ----------
-    region : Region
     terms : TargetTerms
     position : Position
         At the subset of the step before.
@@ -234,16 +247,15 @@ def walk(
     -----
     Fields of named tuples are counted references, so that no loop here may ask for one.
     """
-    flipped, demand, key, margin = position.flipped, position.demand, position.key, position.margin
+    flipped, key, margin = position.flipped, position.key, position.margin
     surplus, on, switched = position.surplus, position.on, position.switched
     eights, turned, change = position.eights, position.turned, terms.change
     weight, gain, start, block = terms.weight, terms.gain, terms.start, terms.block
-    demands, layers, targets = region.demand, len(terms.block), len(wanted)
+    layers, targets = len(terms.block), len(wanted)
     for step in range(steps[0], steps[1]):
         i = order[turning(step)]
         sign = np.float32(-1.0 if flipped[i] else 1.0)
         flipped[i] = not flipped[i]
-        demand[0] += sign * demands[i]
         key[0] ^= key[1 + i]
         add_row(surplus[: start[1]], change[i], sign)
         count = 0
@@ -272,37 +284,33 @@ def walk(
 
 
 @compiled
-def turn(region: Region, terms: TargetTerms, position: Position, i: int) -> None:
+def turn(terms: TargetTerms, position: Position, i: int) -> None:
     """Make flip i, or take it back."""
     only, never = np.full(1, i), np.full(len(position.margin), np.inf)
-    walk(region, terms, position, only, (1, 2), never)
+    walk(terms, position, only, (1, 2), never)
 
 
 @compiled
-def move_to(region: Region, terms: TargetTerms, position: Position, flipped: Array) -> None:
-    """Go to another flip set, shape (k,); the sum that rounding can change is made anew."""
+def move_to(terms: TargetTerms, position: Position, flipped: Array) -> None:
+    """Go to another flip set, shape (k,)."""
     for i in range(len(flipped)):
         if flipped[i] != position.flipped[i]:
-            turn(region, terms, position, i)
-    position.demand[0] = 0.0
-    for i in range(len(flipped)):
-        if flipped[i]:
-            position.demand[0] += region.demand[i]
+            turn(terms, position, i)
 
 
 @compiled
-def passes_sum_test(region: Region, position: Position) -> bool:
-    """Whether neither the budgets nor the sum of the flips exclude the present set."""
+def passes_sum_test(region: Region, flipped: Array) -> bool:
+    """Whether neither the budgets nor the sum of the flips exclude a set, shape (k,)."""
     falls, reach, size = np.zeros(len(region.radius)), 0.0, -region.always
-    cost = np.zeros(len(region.most))
-    for i in range(len(position.flipped)):
-        if position.flipped[i]:
+    cost, demand, more = np.zeros(len(region.most)), 0.0, 0.0
+    for i in range(len(flipped)):
+        if flipped[i]:
             add_row(falls, region.weight[i], 1.0)
             add_row(cost, region.cost[i], 1.0)
+            demand += region.demand[i]
             size += 1
     if np.any(cost > region.most):
         return False
-    demand, more = position.demand[0], 0.0
     if region.always > 0:
         more = budget_multiplier(region, size) - 1.0
         add_row(falls, region.weight[-1], more)
@@ -316,9 +324,3 @@ def passes_sum_test(region: Region, position: Position) -> bool:
 def exclude(position: Position) -> None:
     """Remember that the present set has no point."""
     position.without[position.key[0] % MEMORY] = position.key[0]
-
-
-def copied(position: Position) -> Position:
-    """Another one of the same set."""
-    other = Position(*map(np.copy, position))
-    return other._replace(eights=other.switched.view(np.uint64))

@@ -1,7 +1,7 @@
-"""Every set of a few free flips, one after the other, for all targets at once.
+"""Every set of a few free flips, for all targets at once.
 
-Where the network is deep, bounds end hardly any branch of a tree, and a set costs less than a
-microsecond; where flips are free (`bnnopt.search.space.CutSpace`), no set needs more than that.
+Where the network is deep, bounds by functions end hardly any branch of a tree; where flips are free
+(`bnnopt.search.space.CutSpace`), a set needs no more than to be looked at.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import numpy.typing as npt
 
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.flips.pattern import Climber
-from bnnopt.search.position import Position, move_to, new_position, passes_sum_test, target_terms
-from bnnopt.search.position import walk as walk_on
+from bnnopt.search.descent import Descent, begin_descent, descend, is_over, new_descent
+from bnnopt.search.position import target_terms
 from bnnopt.search.space import CutSpace
 
 __all__ = ["AllSets"]
 
 BoolArray = npt.NDArray[np.bool_]
 
-MOST_FLIPS = 30
-"""A billion sets, some minutes."""
+MOST_FLIPS = 40
+"""Beyond that, trees are no worse."""
 
-STEPS = 2**16
-"""Sets between two looks at the clock."""
+NODES = 2**15
+"""Visited between two looks at the clock."""
 
-STEPS_A_NODE = 2**10
-"""Sets that count as one node, in effort and in what is reported."""
+NODES_A_VISIT = 2**8
+"""How many take as long as a node of a tree, which effort and reports count."""
 
 
 class AllSets:
@@ -50,28 +50,29 @@ class AllSets:
         return is_deep and isinstance(search.space, CutSpace) and search.num_flips <= MOST_FLIPS
 
     def __init__(self, search: FlipSearch) -> None:
-        self._search, self._order = search, np.arange(search.num_flips)
-        self._targets = list(search.terms)
+        self._search, self._targets = search, list(search.terms)
         self._terms = target_terms(list(search.terms.values()))
-        self._pairs = search.space.pairs()
-        count, sets = max(search.limits.threads, 1), 1 << search.num_flips
-        ends = [sets * part // count for part in range(count + 1)]
-        self._parts = [self._part(*ends[part : part + 2]) for part in range(count)]
-        self._walked = 0
+        self._excludes = search.space.pairs()
+        first = min(int(np.ceil(np.log2(max(search.limits.threads, 1)))), search.num_flips)
+        self._parts = [self._part(first, choices) for choices in range(1 << first)]
         self._map: Callable[..., Iterable[bool]] = map
 
     @property
     def nodes(self) -> int:
-        """Thousands of sets seen."""
-        return -(-self._walked // STEPS_A_NODE)
+        """Visited so far, in those of a tree."""
+        visited = sum(int(part.descent.nodes[0]) for part in self._parts)
+        return -(-visited // NODES_A_VISIT)
 
-    def _part(self, first: int, end: int) -> _Part:
-        """The sets from one step to another; the empty set, step 0, is the search's own."""
-        position, step = new_position(self._terms), max(first, 1)
-        before = (step - 1) ^ ((step - 1) >> 1)
-        flipped = (before >> self._order) & 1 == 1
-        move_to(self._search.region, self._terms, position, flipped)
-        return _Part(position, step, end)
+    def _part(self, first: int, choices: int) -> _Part:
+        """The sets with so many first flips made or not, as the bits of a number say."""
+        search = self._search
+        flipped = np.zeros(search.num_flips, dtype=bool)
+        flipped[:first] = (choices >> np.arange(first)) & 1
+        rest = np.arange(first, search.num_flips)
+        descent = new_descent(search.region, self._terms, len(rest))
+        if not (self._excludes & flipped & flipped[:, None]).any():
+            begin_descent(search.region, self._terms, descent, flipped, rest)
+        return _Part(descent)
 
     def prove(self) -> None:
         """Visit all sets, as many at once as there are threads."""
@@ -89,43 +90,32 @@ class AllSets:
 
     @property
     def _open(self) -> list[_Part]:
-        return [part for part in self._parts if part.step < part.end]
+        return [part for part in self._parts if part.pending or not is_over(part.descent)]
 
     def _visit(self) -> None:
-        search, parts = self._search, self._open
-        before, wanted = self.nodes, np.array([search.worth(c) for c in self._targets])
+        search, parts, before = self._search, self._open, self.nodes
+        wanted = np.array([search.worth(c) for c in self._targets])
         effort = search.deadline.effort_left
-        steps = STEPS if effort is None else min(STEPS, max(effort, 1) * STEPS_A_NODE // len(parts))
-        started = [part.step for part in parts]
-        found = list(self._map(partial(self._walk, wanted, steps), parts))
-        self._walked += sum(part.step - step for part, step in zip(parts, started, strict=True))
+        budget = NODES if effort is None else min(NODES, effort * NODES_A_VISIT // len(parts) + 1)
+        list(self._map(partial(self._go_on, wanted, budget), parts))
         search.deadline.spend(self.nodes - before)
-        for part, is_found in zip(parts, found, strict=True):
-            if is_found:
-                self._take(part)
+        for part in parts:
+            if part.pending:
+                self._take(np.array(part.descent.flipped))
+                part.pending = False
 
-    def _walk(self, wanted: npt.NDArray[np.float64], steps: int, part: _Part) -> bool:
-        """Go on in one part: whether a set is wanted, at which it stops."""
-        end = min(part.step + max(steps, 1), part.end)
+    def _go_on(self, wanted: npt.NDArray[np.float64], budget: int, part: _Part) -> None:
+        """Go on in one part, to the next set that is wanted at most."""
         region, terms = self._search.region, self._terms
-        at = int(walk_on(region, terms, part.position, self._order, (part.step, end), wanted))
-        part.step = min(at + 1, end)
-        return at < end
+        part.pending = descend(region, terms, part.descent, self._excludes, wanted, budget)
 
-    def _take(self, part: _Part) -> None:
-        """Replay the set at which a part has stopped, if it is one."""
-        search, position = self._search, part.position
-        flipped = np.array(position.flipped)
-        if (self._pairs & flipped & flipped[:, None]).any():
-            return
-        if not passes_sum_test(search.region, position):
-            return
+    def _take(self, flipped: BoolArray) -> None:
+        """Replay a set."""
+        search, members = self._search, np.flatnonzero(flipped)
         point = search.space.found(flipped, np.zeros(0))
-        margins = np.array(position.margin)
-        for at in np.argsort(-margins, kind="stable"):
-            target = self._targets[at]
-            if search.is_wanted(target, float(margins[at]) * search.margins.unit):
-                search.take(target, np.flatnonzero(flipped), point)
+        for target in self._targets:
+            if search.is_wanted(target, search.margin(target, members)):
+                search.take(target, members, point)
 
     def bound(self) -> float:
         """No point of the box has a larger margin."""
@@ -147,7 +137,13 @@ class AllSets:
 
 
 class _Part:
-    """Steps from the next one to an end, and the position before the next one."""
+    """Some of the sets.
 
-    def __init__(self, position: Position, step: int, end: int) -> None:
-        self.position, self.step, self.end = position, step, end
+    Attributes
+    ----------
+    pending : bool
+        Whether the descent has found a set that is not replayed yet.
+    """
+
+    def __init__(self, descent: Descent) -> None:
+        self.descent, self.pending = descent, False
