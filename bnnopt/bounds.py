@@ -101,18 +101,9 @@ def count_unstable(
 
 def _count_open(layer: HiddenLayer, centre: FloatArray, radius: FloatArray) -> IntArray:
     """How many neurons each of some boxes, shape (count, n), can flip."""
-    middle, spread = layer.pre_activation(centre), _spreads(layer, radius)
+    middle, spread = layer.pre_activation(centre), layer.spread(radius)
     bounds = layer_bounds(layer, middle - spread, middle + spread)
     return np.asarray((bounds.sign == 0).sum(axis=1), dtype=np.int64)
-
-
-def _spreads(layer: HiddenLayer, radius: FloatArray) -> FloatArray:
-    """`HiddenLayer.spread` of some boxes, shape (count, in) to (count, out) or (count, 1)."""
-    if layer.convolution is not None:
-        return np.asarray(layer.convolution.magnitude()(radius))
-    if isinstance(layer.weight, np.ndarray):
-        return np.asarray(radius.sum(axis=1, keepdims=True))
-    return np.asarray((abs(layer.weight).astype(np.float64) @ radius.T).T)
 
 
 def _first_bounds(instance: AttackInstance) -> LayerBounds:

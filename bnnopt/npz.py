@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import tokenize
 import zipfile
@@ -18,7 +19,7 @@ from bnnopt.errors import NetworkFormatError
 
 __all__ = ["decode", "encode", "file_content"]
 
-MAX_FILE_BYTES = 2**28
+MAX_FILE_BYTES = 2**29
 MAX_MEMBERS = 4 * 64 + 8
 METADATA = "metadata"
 DAMAGE = (
@@ -30,12 +31,23 @@ DAMAGE = (
 
 
 def encode(arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
-    """The content of one ``.npz`` file with numeric `arrays` and JSON `metadata`."""
+    """The content of one ``.npz`` file with numeric `arrays` and JSON `metadata`.
+
+    Raises
+    ------
+    NetworkFormatError
+        If it would be too large to be read.
+    """
     text = json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True).encode()
     stream = io.BytesIO()
     members: dict[str, Any] = {METADATA: np.frombuffer(text, dtype=np.uint8), **arrays}
     np.savez(stream, **members)
-    return stream.getvalue()
+    content = stream.getvalue()
+    if len(content) > MAX_FILE_BYTES:
+        raise NetworkFormatError(
+            f"the network takes {len(content)} bytes, and a file of one at most {MAX_FILE_BYTES}"
+        )
+    return content
 
 
 def decode(content: bytes, name: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -113,13 +125,10 @@ def _array(name: str, content: bytes) -> npt.NDArray[Any]:
     if np.lib.format.read_magic(stream) != (1, 0):
         raise NetworkFormatError(f"array {name!r} is of an unknown .npy version")
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    body = content[stream.tell() :]
-    count = 1
-    for side in shape:
-        count *= side
-    if dtype.kind not in "iuf" or fortran_order or count * dtype.itemsize != len(body):
+    left, size = len(content) - stream.tell(), math.prod(shape) * dtype.itemsize
+    if dtype.kind not in "iuf" or fortran_order or size != left:
         raise NetworkFormatError(f"array {name!r} does not hold the numbers that it declares")
-    return np.frombuffer(body, dtype=dtype).reshape(shape)
+    return np.frombuffer(content, dtype=dtype, offset=stream.tell()).reshape(shape)
 
 
 def _metadata(name: str, text: npt.NDArray[Any]) -> dict[str, Any]:

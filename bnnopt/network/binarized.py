@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,6 +19,7 @@ from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.files import write_atomically
 from bnnopt.images import Images, as_array, read_images
 from bnnopt.network import file
+from bnnopt.network.checks import MAX_SINGLE
 from bnnopt.network.layers import HiddenLayer, OutputLayer
 
 __all__ = ["GRID", "BinarizedNetwork"]
@@ -26,6 +29,9 @@ FloatArray = npt.NDArray[np.float64]
 
 GRID = 2.0**20
 """Levels are multiples of ``1 / GRID``, so that float64 sums of them are exact."""
+
+BLOCK = 2**20
+"""Activations of one layer that are computed at a time."""
 
 MAX_DEPTH = 64
 MAX_LEVELS = 2**16
@@ -53,7 +59,8 @@ class BinarizedNetwork:
     name, dataset : str
         For tables and files.
     input_shape : tuple of int
-        Shape of one image, such as (28, 28); its product is the fan-in of the first layer.
+        Shape of one image, such as (28, 28); its product is the fan-in of the first layer. If it
+        is not given, that of the first layer's convolution, or (n,).
     class_names : tuple of str
         One a class, or empty.
     accuracy : float or None
@@ -79,21 +86,10 @@ class BinarizedNetwork:
     given: tuple[tuple[HiddenLayer, ...], OutputLayer] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        hidden = tuple(self.hidden)
-        if not 1 <= len(hidden) <= MAX_DEPTH:
-            raise NetworkFormatError(
-                f"a network has 1 to {MAX_DEPTH} hidden layers, not {len(hidden)}"
-            )
+        hidden = _read_layers(self.hidden, self.output)
         if not isinstance(self.levels, int | np.integer) or not 1 <= self.levels <= MAX_LEVELS:
             raise NetworkFormatError(f"levels must be an integer from 1 to {MAX_LEVELS}")
-        fan_ins = [layer.shape[1] for layer in hidden] + [self.output.shape[1]]
-        for number, (layer, fan_in) in enumerate(zip(hidden, fan_ins[1:], strict=True), 1):
-            if layer.shape[0] != fan_in:
-                raise NetworkFormatError(
-                    f"layer {number} has {layer.shape[0]} neurons but layer "
-                    f"{number + 1} takes {fan_in} inputs; the two must be equal"
-                )
-        self._check_metadata(fan_ins[0])
+        self._check_metadata(hidden[0].shape[1])
         _check_sums(hidden, int(self.levels))
         object.__setattr__(self, "given", (hidden, self.output))
         first, *deeper = hidden
@@ -101,9 +97,14 @@ class BinarizedNetwork:
         object.__setattr__(self, "hidden", canonical)
         object.__setattr__(self, "output", self.output.on_grid())
         object.__setattr__(self, "levels", int(self.levels))
-        object.__setattr__(self, "input_shape", tuple(self.input_shape) or (fan_ins[0],))
+        object.__setattr__(self, "input_shape", self._image_shape())
         object.__setattr__(self, "class_names", tuple(self.class_names))
         object.__setattr__(self, "recipe", MappingProxyType(dict(self.recipe)))
+
+    def _image_shape(self) -> tuple[int, ...]:
+        first = self.given[0][0]
+        own = first.convolution.input_shape if first.convolution else first.shape[1:]
+        return tuple(self.input_shape) or own
 
     def _check_metadata(self, fan_in: int) -> None:
         shape = tuple(self.input_shape)
@@ -186,21 +187,49 @@ class BinarizedNetwork:
 
     def activations_of_levels(self, z: FloatArray) -> list[FloatArray]:
         """Activations of every hidden layer for levels `z` on the grid, shape (batch, n)."""
-        activations = []
-        for layer in self.hidden:
-            z = layer(z)
-            activations.append(z)
-        return activations
+        return [signs.astype(np.float64) for signs in self._signs(z)]
+
+    def _signs(self, z: FloatArray) -> Iterator[npt.NDArray[np.int8]]:
+        """Layer by layer, in single precision wherever that is exact."""
+        first, *deeper = self.hidden
+        is_single = self._levels_are_single and bool((z == np.rint(z)).all())
+        signs = first.signs(z.astype(np.float32) if is_single else z)
+        yield signs
+        for layer in deeper:
+            signs = layer.signs(signs.astype(np.float32))
+            yield signs
+
+    @cached_property
+    def _levels_are_single(self) -> bool:
+        """Whether single precision has the first layer's sums of whole levels exactly."""
+        return int(self.hidden[0].magnitude.max()) * self.levels < MAX_SINGLE
+
+    def _blocks(self, z: FloatArray) -> Iterator[slice]:
+        """So many images at a time that the widest layer stays in the cache."""
+        rows = max(BLOCK // self._widest, 1)
+        return (slice(at, at + rows) for at in range(0, len(z), rows))
+
+    @cached_property
+    def _widest(self) -> int:
+        return max(self.num_inputs, *self.widths)
 
     def logits_of_levels(self, z: FloatArray) -> FloatArray:
         """Logits for levels `z` on the grid, shape (batch, n) to (batch, C)."""
-        return self.output(self.activations_of_levels(z)[-1])
+        if len(z) <= 1 or len(z) * self._widest <= BLOCK:
+            *_, last = self._signs(z)
+            return self.output(last.astype(np.float32))
+        logits = [self.logits_of_levels(z[rows]) for rows in self._blocks(z)]
+        return np.concatenate(logits)
 
     def activations(self, x: npt.ArrayLike) -> tuple[npt.NDArray[np.int8], ...]:
         """Activations in {-1, +1}, one int8 array (out,) or (batch, out) a hidden layer."""
         given = self._read(x)
-        layers = self.activations_of_levels(given.on_grid(GRID))
-        return tuple((h[0] if given.single else h).astype(np.int8) for h in layers)
+        z = given.on_grid(GRID)
+        layers = tuple(np.empty((len(z), width), dtype=np.int8) for width in self.widths)
+        for rows in self._blocks(z):
+            for layer, found in zip(layers, self._signs(z[rows]), strict=True):
+                layer[rows] = found
+        return tuple(layer[0] for layer in layers) if given.single else layers
 
     def logits(self, x: npt.ArrayLike) -> FloatArray:
         """Logits, shape (C,) for one image or (batch, C) for a batch (`images` gives shapes)."""
@@ -306,18 +335,40 @@ class BinarizedNetwork:
         return parts | {"hidden": hidden, "output": output, "recipe": dict(self.recipe)}
 
 
-def _check_sums(hidden: tuple[HiddenLayer, ...], levels: int) -> None:
-    """Every sum must be exact: in float64 on the grid, in the search in single precision."""
-    first, *deeper = hidden
-    if first.magnitude.max() * levels * GRID >= 2.0**53:
+def _read_layers(given: Any, output: Any) -> tuple[HiddenLayer, ...]:
+    """The hidden layers, one or several, if they and the head make a chain."""
+    hidden = tuple(given) if isinstance(given, Iterable) else (given,)
+    wrong = [layer for layer in hidden if not isinstance(layer, HiddenLayer)]
+    if wrong or not isinstance(output, OutputLayer):
         raise NetworkFormatError(
-            f"layer 1: the absolute weights of a neuron add up to {first.magnitude.max()}; times "
-            f"levels, {levels}, that must be less than 2**33"
+            "hidden must be a sequence of HiddenLayer and output an OutputLayer, not "
+            f"{type(wrong[0] if wrong else output).__name__}"
         )
-    for number, layer in enumerate(deeper, 2):
-        if layer.magnitude.max() >= 2**24:
+    if not 1 <= len(hidden) <= MAX_DEPTH:
+        raise NetworkFormatError(f"a network has 1 to {MAX_DEPTH} hidden layers, not {len(hidden)}")
+    for number, (layer, following) in enumerate(pairwise([*hidden, output]), 1):
+        if layer.shape[0] != following.shape[1]:
             raise NetworkFormatError(
-                f"layer {number}: the absolute weights of a neuron must add up to less than 2**24"
+                f"layer {number} has {layer.shape[0]} neurons but layer {number + 1} takes "
+                f"{following.shape[1]} inputs; the two must be equal"
+            )
+    return hidden
+
+
+def _check_sums(hidden: tuple[HiddenLayer, ...], levels: int) -> None:
+    """Every sum must be exact: in double precision on the grid, in single for signs."""
+    first, *deeper = (int(layer.magnitude.max()) for layer in hidden)
+    if first * levels * int(GRID) >= 2**53:
+        raise NetworkFormatError(
+            f"layer 1: the absolute weights of a neuron add up to {first}; times levels, {levels}, "
+            "that must be less than 2**33, so that every sum is exact: divide the weights by a "
+            "common factor, or round them more coarsely"
+        )
+    for number, most in enumerate(deeper, 2):
+        if most >= MAX_SINGLE:
+            raise NetworkFormatError(
+                f"layer {number}: the absolute weights of a neuron add up to {most}; that must be "
+                "less than 2**24, so that every sum is exact: divide them by a common factor"
             )
 
 

@@ -1,10 +1,12 @@
-"""A convolution of whole numbers: its kernel, its forward pass, and the matrix that it stands for.
+"""A convolution of whole numbers: its kernel, its sums, and the rows that it stands for.
 
-Activations are flat, in the order channel, row, column.
+Inputs and outputs are flat, in the order channel, row, column.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,28 +15,43 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from bnnopt.errors import NetworkFormatError
+from bnnopt.arguments import read_whole
+from bnnopt.errors import InputError, NetworkFormatError
+from bnnopt.network.checks import MAX_WEIGHT, MAX_WIDTH, check_nonzeros, frozen, numbers, whole
+from bnnopt.network.weights import LinearMap, Weight, of_rows
 
-__all__ = ["Convolution"]
+__all__ = ["Convolution", "Pair", "Shape"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
+Reals = npt.NDArray[np.floating[Any]]
 Pair = tuple[int, int]
+Shape = tuple[int, int, int]
+
+BLOCK = 2**17
+"""Numbers in the windows that are multiplied at a time, so that they stay in the cache."""
+
+MAX_PRODUCTS = 2**27
+"""Most products of weights and inputs, weights of 0 among them, that sums of one input take."""
+
+MAX_PADDED = 2**22
+"""Most numbers of one padded input."""
 
 
 @dataclass(frozen=True, eq=False)
-class Convolution:
+class Convolution(LinearMap):
     """A linear map of images to images whose weights are shared between places.
 
     Parameters
     ----------
-    kernel : array of int, shape (out_channels, in_channels // groups, height, width)
+    kernel : array_like of int, shape (out_channels, in_channels // groups, height, width)
+        As in torch: not flipped. Zeros are absent inputs.
     input_shape : (int, int, int)
         Channels, rows and columns of the input.
     stride, dilation : (int, int)
         Of rows and columns, at least 1.
     padding : ((int, int), (int, int))
-        Rows before and after, columns before and after, that are absent: they add nothing.
+        Rows above and below, columns left and right, that are absent: they add nothing.
     groups : int
         The input's channels are split into so many groups, and the output's likewise; each of
         those sees its own only.
@@ -42,110 +59,197 @@ class Convolution:
     Raises
     ------
     NetworkFormatError
-        If the parts do not fit, or leave no output.
+        If the parts do not fit, leave no output, or stand for too large a matrix.
     """
 
     kernel: Array
-    input_shape: tuple[int, int, int]
+    input_shape: Shape
     stride: Pair = (1, 1)
     padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
     dilation: Pair = (1, 1)
     groups: int = 1
 
     def __post_init__(self) -> None:
-        kernel = np.asarray(self.kernel)
-        channels = self.input_shape[0]
-        if kernel.ndim != 4 or 0 in kernel.shape or kernel.dtype.kind not in "iu":
+        kernel = numbers(self.kernel, "a kernel")
+        if kernel.ndim != 4 or 0 in kernel.shape:
             raise NetworkFormatError(
-                f"a kernel is an array of whole numbers of shape (out_channels, in_channels // "
-                f"groups, height, width), not {kernel.dtype} of shape {kernel.shape}"
+                "a kernel has the shape (out_channels, in_channels // groups, height, width), "
+                f"not {kernel.shape}"
             )
+        kernel = whole(kernel, MAX_WEIGHT, "a kernel's weights", "give signs or whole numbers")
+        read = {
+            "kernel": frozen(kernel),
+            "input_shape": _whole_numbers(self.input_shape, "input_shape", 3, low=1),
+            "stride": _whole_numbers(self.stride, "stride", 2, low=1),
+            "padding": _padding(self.padding),
+            "dilation": _whole_numbers(self.dilation, "dilation", 2, low=1),
+            "groups": _whole_numbers([self.groups], "groups", 1, low=1)[0],
+        }
+        for name, value in read.items():
+            object.__setattr__(self, name, value)
+        self._check_channels()
+        self._check_size()
+
+    def _check_channels(self) -> None:
+        kernel, channels = self.kernel, self.input_shape[0]
         if channels % self.groups or kernel.shape[0] % self.groups:
             raise NetworkFormatError(
-                f"{self.groups} groups divide neither {channels} input nor {kernel.shape[0]} "
-                "output channels evenly"
+                f"groups, {self.groups}, must divide the {channels} input channels and the "
+                f"{kernel.shape[0]} output channels"
             )
         if kernel.shape[1] != channels // self.groups:
             raise NetworkFormatError(
-                f"a kernel of shape {kernel.shape} does not fit {channels} input channels in "
-                f"{self.groups} groups"
+                f"a kernel of shape {kernel.shape} sees {kernel.shape[1]} channels; "
+                f"{channels} input channels in {self.groups} groups need "
+                f"{channels // self.groups}"
             )
+
+    def _check_size(self) -> None:
         if min(self.output_shape) < 1:
             raise NetworkFormatError(
-                f"a kernel of shape {kernel.shape} does not fit into {self.input_shape}"
+                f"a kernel of shape {self.kernel.shape} with dilation {self.dilation} is larger "
+                f"than its input of shape {self.input_shape} with padding {self.padding}"
             )
-        kernel = np.array(kernel, order="C")
-        kernel.setflags(write=False)
-        object.__setattr__(self, "kernel", kernel)
+        if max(self.shape) > MAX_WIDTH:
+            raise NetworkFormatError(
+                f"a convolution of {self.shape[1]} inputs to {self.shape[0]} outputs: each must "
+                f"be at most {MAX_WIDTH}"
+            )
+        if math.prod(self._padded_shape) > MAX_PADDED:
+            raise NetworkFormatError(
+                f"padding {self.padding} makes an input of more than {MAX_PADDED} numbers"
+            )
+        check_nonzeros(self._most_nonzeros, "an unrolled convolution")
+        products = self.kernel.size * self._places
+        if products > MAX_PRODUCTS:
+            raise NetworkFormatError(
+                f"a convolution takes {products} products, {MAX_PRODUCTS} at most: give its rows "
+                "as a sparse matrix if most of its weights are 0"
+            )
 
     @property
-    def output_shape(self) -> tuple[int, int, int]:
-        """Channels, rows and columns of the output."""
-        sides = [
-            (size + sum(pad) - dilation * (extent - 1) - 1) // stride + 1
-            for size, pad, extent, dilation, stride in zip(
-                self.input_shape[1:],
-                self.padding,
-                np.shape(self.kernel)[2:],
-                self.dilation,
-                self.stride,
-                strict=True,
-            )
-        ]
-        return (int(np.shape(self.kernel)[0]), int(sides[0]), int(sides[1]))
+    def _most_nonzeros(self) -> int:
+        """Of the matrix, where padding leaves none of them out."""
+        return int(np.count_nonzero(self.kernel)) * self._places
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Number of outputs and of inputs."""
-        return int(np.prod(self.output_shape)), int(np.prod(self.input_shape))
+    def _padded_shape(self) -> Shape:
+        channels, rows, columns = self.input_shape
+        return channels, rows + sum(self.padding[0]), columns + sum(self.padding[1])
 
-    def magnitude(self) -> Convolution:
-        """The same with absolute weights."""
-        return replace(self, kernel=np.abs(self.kernel.astype(np.int64)))
+    @property
+    def _extent(self) -> Pair:
+        """Rows and columns from a kernel's first weight to its last."""
+        (height, width), (down, right) = self.kernel.shape[2:], self.dilation
+        return down * (height - 1) + 1, right * (width - 1) + 1
 
     @cached_property
-    def _places(self) -> Array:
-        """Inputs of each output, shape (groups, places, weights); -1 where one is absent."""
-        channels, rows, columns = self.input_shape
-        index = np.full((channels, rows, columns), -1, dtype=np.int32)
-        index[:] = np.arange(index.size, dtype=np.int32).reshape(index.shape)
-        index = np.pad(index, ((0, 0), *self.padding), constant_values=-1)
-        return self._windows(index[None])[0]
+    def output_shape(self) -> Shape:
+        """Channels, rows and columns of the output."""
+        sides = zip(self._padded_shape[1:], self._extent, self.stride, strict=True)
+        rows, columns = ((size - extent) // stride + 1 for size, extent, stride in sides)
+        return int(self.kernel.shape[0]), rows, columns
 
-    def _windows(self, images: Array) -> Array:
-        """Shape (batch, channels, rows, columns) to (batch, groups, places, weights)."""
-        (height, width), (down, right) = self.kernel.shape[2:], self.dilation
-        extent = (down * (height - 1) + 1, right * (width - 1) + 1)
-        windows = np.lib.stride_tricks.sliding_window_view(images, extent, axis=(2, 3))
-        windows = windows[:, :, :: self.stride[0], :: self.stride[1], ::down, ::right]
-        batch, channels, *places = windows.shape[:4]
-        parts = windows.reshape(
-            batch, self.groups, channels // self.groups, *places, height, width
-        ).transpose(0, 1, 3, 4, 2, 5, 6)
-        return parts.reshape(batch, self.groups, places[0] * places[1], -1)
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """Number of outputs and of inputs."""
+        return math.prod(self.output_shape), math.prod(self.input_shape)
 
-    def matrix(self) -> csr_array:
-        """The rows of all outputs, shape (out, in), without zeros."""
-        places = self._places
-        weights = self.kernel.reshape(self.groups, -1, 1, places.shape[2])
-        present = (places[:, None] >= 0) & (weights != 0)
-        columns = np.broadcast_to(places[:, None], present.shape)[present]
-        data = np.broadcast_to(weights, present.shape)[present]
-        counts = present.sum(axis=-1, dtype=np.int64).ravel()
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        if starts[-1] < 2**31:
-            starts = starts.astype(np.int32)
-        matrix = csr_array((data, columns, starts), shape=self.shape)
-        matrix.sort_indices()
-        return matrix
+    def _padded(self, images: Array, fill: int = 0) -> Array:
+        """Shape (batch, in) to (batch, channels, rows, columns)."""
+        images = images.reshape(len(images), *self.input_shape)
+        if not any(map(any, self.padding)):
+            return images
+        padded = np.full((len(images), *self._padded_shape), fill, images.dtype)
+        (above, _), (left, _) = self.padding
+        _, rows, columns = self.input_shape
+        padded[:, :, above : above + rows, left : left + columns] = images
+        return padded
 
-    def __call__(self, inputs: FloatArray) -> FloatArray:
-        """Sums of each row of `inputs`, shape (batch, in) to (batch, out)."""
-        batch = len(inputs)
-        images = inputs.reshape(batch, *self.input_shape)
-        images = np.pad(images, ((0, 0), (0, 0), *self.padding))
-        windows = self._windows(images)
-        kernel = self.kernel.reshape(self.groups, -1, windows.shape[-1])
-        weights = kernel.transpose(0, 2, 1).astype(inputs.dtype)
-        sums = (windows @ weights).transpose(0, 1, 3, 2)
-        return np.ascontiguousarray(sums).reshape(batch, -1)
+    @property
+    def _places(self) -> int:
+        """How many neurons a channel of the output has."""
+        return math.prod(self.output_shape[1:])
+
+    @property
+    def _matrices(self) -> Array:
+        """The kernel, shape (groups, output channels of each, weights of each)."""
+        filters = len(self.kernel) // self.groups
+        return self.kernel.reshape(self.groups, filters, self.kernel[0].size)
+
+    def _windows(self, padded: Array) -> Array:
+        """What each place of the output sees, shape (batch, groups, weights, places)."""
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self._extent, axis=(2, 3))
+        (down, right), (below, beside) = self.stride, self.dilation
+        windows = windows[:, :, ::down, ::right, ::below, ::beside].transpose(0, 1, 4, 5, 2, 3)
+        return windows.reshape(len(padded), self.groups, self.kernel[0].size, self._places)
+
+    def sums(self, inputs: Reals) -> Reals:
+        """``matrix @ input`` of each row of `inputs`, in their precision."""
+        matrices = self._matrices.astype(inputs.dtype)
+        sums = np.empty((len(inputs), *matrices.shape[:2], self._places), inputs.dtype)
+        step = BLOCK // (self.groups * matrices.shape[2] * self._places) + 1
+        for at in range(0, len(inputs), step):
+            images = slice(at, at + step)
+            np.matmul(matrices, self._windows(self._padded(inputs[images])), out=sums[images])
+        return sums.reshape(len(inputs), self.shape[0])
+
+    @cached_property
+    def _sizes(self) -> Convolution:
+        return replace(self, kernel=np.abs(self.kernel.astype(np.int32)))
+
+    def spread(self, radius: FloatArray) -> FloatArray:
+        """``abs(matrix) @ radius``, shape (in,) to (out,), or (batch, in) to (batch, out)."""
+        spread = self._sizes.sums(np.atleast_2d(radius).astype(np.float64))
+        return np.asarray(spread.reshape(*radius.shape[:-1], self.shape[0]), dtype=np.float64)
+
+    @cached_property
+    def _inputs(self) -> Array:
+        """Which inputs each place sees, shape (groups, places, weights); -1 for an absent one."""
+        index = self._padded(np.arange(self.shape[1], dtype=np.int32)[None], -1)
+        return np.ascontiguousarray(self._windows(index)[0].swapaxes(1, 2))
+
+    def _parts(self, outputs: Array) -> tuple[Array, Array, Array]:
+        """Data, indices and starts of the rows of some outputs, without zeros."""
+        channel, place = np.divmod(outputs, self._places)
+        group, part = np.divmod(channel, len(self.kernel) // self.groups)
+        weights, inputs = self._matrices[group, part], self._inputs[group, place]
+        present = (inputs >= 0) & (weights != 0)
+        starts = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int32)
+        return weights[present], inputs[present], starts
+
+    @cached_property
+    def _unrolled(self) -> LinearMap:
+        return of_rows(*self._parts(np.arange(self.shape[0])), self.shape)
+
+    @property
+    def matrix(self) -> Weight:
+        """All rows, unrolled when first asked for."""
+        return self._unrolled.matrix
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether every weight is ±1; most convolutions need not be unrolled to know."""
+        return self._most_nonzeros == math.prod(self.shape) and self._unrolled.is_dense
+
+    def rows(self, outputs: npt.NDArray[np.int64]) -> csr_array:
+        """Weights of some outputs, shape (count, in), in double precision."""
+        data, indices, starts = self._parts(np.arange(self.shape[0])[outputs])
+        shape = (len(starts) - 1, self.shape[1])
+        return csr_array((data.astype(np.float64), indices, starts), shape=shape)
+
+
+def _whole_numbers(values: Any, name: str, count: int, low: int) -> tuple[Any, ...]:
+    if np.shape(values) != (count,):
+        raise NetworkFormatError(f"{name} must be {count} whole numbers, not {values!r}")
+    try:
+        return tuple(read_whole(value, name, low=low, high=MAX_PADDED) for value in values)
+    except InputError as error:
+        raise NetworkFormatError(str(error)) from None
+
+
+def _padding(values: Any) -> tuple[Pair, Pair]:
+    if not isinstance(values, Sequence | np.ndarray) or len(values) != 2:
+        raise NetworkFormatError(f"padding must be ((above, below), (left, right)), not {values!r}")
+    rows, columns = (_whole_numbers(part, "padding", 2, low=0) for part in values)
+    return rows, columns

@@ -1,6 +1,6 @@
-r"""Subtrees of a few candidates, set by set: there that costs less than any bound.
+"""Subtrees of a few candidates, decided one by one, where that costs less than better bounds.
 
-Compiled. Subsets of the candidates are visited in Gray code order, which can stop and go on.
+Compiled. It can stop at a set and go on.
 """
 
 from __future__ import annotations
@@ -10,47 +10,34 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.gray_code import turning
-from bnnopt.search.position import move_to, passes_sum_test, turn
+from bnnopt.search.descent import begin_descent, descend
+from bnnopt.search.position import passes_sum_test
 from bnnopt.search.problem import Region
-from bnnopt.search.tree_state import OVER, Tree
+from bnnopt.search.tree_state import Tree
 
-__all__ = ["next_set"]
+__all__ = ["begin_sets", "next_set"]
 
 Array = Any
+
+ALL = 1 << 62
+
+
+@compiled
+def begin_sets(region: Region, tree: Tree) -> None:
+    """Begin with the sets of the present node's subtree."""
+    depth = tree.depth[0]
+    flipped = np.zeros(len(tree.found), dtype=np.bool_)
+    for d in range(1, depth + 1):
+        flipped[tree.flipped[d]] = True
+    begin_descent(region, tree.terms, tree.at, flipped, tree.order[depth, : tree.count[depth]])
 
 
 @compiled
 def next_set(region: Region, tree: Tree, wanted: float) -> bool:
-    """Go to the next set of the present node's subtree that is worth it: ``tree.at``.
-
-    Sets that fail the tests of pairs and of sums are left out. ``tree.step`` is OVER after the
-    last one.
-    """
-    depth, position = tree.depth[0], tree.at
-    order, count = tree.order[depth], tree.count[depth]
-    if tree.step[0] == 0:
-        flipped = np.zeros(len(position.flipped), dtype=np.bool_)
-        for d in range(1, depth + 1):
-            flipped[tree.flipped[d]] = True
-        move_to(region, tree.terms, position, flipped)
-    for step in range(tree.step[0], 1 << count):
-        if step > 0:
-            turn(region, tree.terms, position, order[turning(step)])
-        if position.margin[0] >= wanted and _may_have_point(region, tree, order[:count]):
-            tree.step[0] = step + 1
-            return True
-    tree.step[0] = OVER
-    return False
-
-
-@compiled
-def _may_have_point(region: Region, tree: Tree, candidates: Array) -> bool:
-    """Whether the tests of pairs and of sums let the candidates that flip join."""
-    flipped = tree.at.flipped
+    """Go to the next of those sets that is worth it and passes the sum test: ``tree.at``."""
     conflict = tree.conflict[min(tree.depth[0] - 1, len(tree.conflict) - 1)]
-    for i in candidates:
-        for j in candidates:
-            if flipped[i] and flipped[j] and conflict[i, j]:
-                return False
-    return passes_sum_test(region, tree.at)
+    least = np.full(1, wanted)
+    while descend(region, tree.terms, tree.at, conflict, least, ALL):
+        if passes_sum_test(region, tree.at.flipped):
+            return True
+    return False

@@ -6,7 +6,7 @@ from typing import Any
 
 from bnnopt.search.compiled import compiled
 
-__all__ = ["add_row", "turning"]
+__all__ = ["add_row", "is_in_subset", "turning"]
 
 Array = Any
 Scalar = Any
@@ -26,3 +26,9 @@ def turning(step: int) -> int:
     while (step >> place) & 1 == 0:
         place += 1
     return place
+
+
+@compiled
+def is_in_subset(step: int, place: int) -> bool:
+    """Whether the subset of a step has a place."""
+    return ((step ^ (step >> 1)) >> place) & 1 == 1

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.gray_code import turning
-from bnnopt.search.position import Position, TargetTerms, exclude, passes_sum_test, turn
+from bnnopt.search.gray_code import is_in_subset
+from bnnopt.search.position import Position, TargetTerms, exclude, passes_sum_test, turn, walk
 from bnnopt.search.problem import Region
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, decide_pattern
 
@@ -39,7 +39,7 @@ def _may_have_point(region: Region, position: Position, moving: Array, pairs: Ar
     for i in moving:
         if position.flipped[i] and np.any(pairs[i] & position.flipped):
             return False
-    return passes_sum_test(region, position)
+    return passes_sum_test(region, position.flipped)
 
 
 @compiled
@@ -52,27 +52,29 @@ def _promise(
     distance: Array,
 ) -> Array:
     """What each subset of `moving`, by its step, gains a level that sums must move; 0: nothing."""
-    promise = np.zeros(1 << len(moving))
+    promise, step = np.zeros(1 << len(moving)), 0
     floor = position.margin.max()
-    moved = np.zeros(len(moving), dtype=np.bool_)
-    effort = EASY
-    for step in range(1, len(promise) + 1):
-        at = turning(step) if step < len(promise) else len(moving) - 1  # the last one closes
-        effort += -distance[moving[at]] if moved[at] else distance[moving[at]]
-        moved[at] = not moved[at]
-        turn(region, terms, position, moving[at])
-        gain = position.margin.max() - floor
-        if gain > 0.0 and _may_have_point(region, position, moving, pairs):
-            promise[step % len(promise)] = gain / effort
+    better = np.full(len(position.margin), np.nextafter(floor, np.inf))
+    while True:
+        step = walk(terms, position, moving, (step + 1, len(promise)), better)
+        if step == len(promise):
+            break
+        if _may_have_point(region, position, moving, pairs):
+            effort = EASY
+            for at in range(len(moving)):
+                if is_in_subset(step, at):
+                    effort += distance[moving[at]]
+            promise[step] = (position.margin.max() - floor) / effort
+    turn(terms, position, moving[len(moving) - 1])  # the last subset is it alone
     return promise
 
 
 @compiled
-def _go(region: Region, terms: TargetTerms, position: Position, moving: Array, step: int) -> None:
+def _go(terms: TargetTerms, position: Position, moving: Array, step: int) -> None:
     """Turn the subset of `moving` that comes at `step`; again, to go back."""
     for at in range(len(moving)):
-        if ((step ^ (step >> 1)) >> at) & 1:
-            turn(region, terms, position, moving[at])
+        if is_in_subset(step, at):
+            turn(terms, position, moving[at])
 
 
 @compiled
@@ -131,7 +133,7 @@ def better_set(
         if promise[step] == 0.0:
             break
         promise[step] = 0.0
-        _go(region, terms, position, moving, step)
+        _go(terms, position, moving, step)
         if not settles:
             return OPEN
         status = _decide(region, position, SLACK, ENOUGH, u)
@@ -139,11 +141,11 @@ def better_set(
             return REACHED
         if status == OPEN and unclear == 0:
             unclear = step
-        _go(region, terms, position, moving, step)
+        _go(terms, position, moving, step)
     if unclear == 0:
         return REFUTED
-    _go(region, terms, position, moving, unclear)
+    _go(terms, position, moving, unclear)
     status = _decide(region, position, LAST_SLACK, LAST_ENOUGH, u)
     if status == REFUTED:
-        _go(region, terms, position, moving, unclear)
+        _go(terms, position, moving, unclear)
     return status

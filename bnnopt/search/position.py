@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.compiled import compiled
-from bnnopt.search.gray_code import add_row
+from bnnopt.search.compiled import compiled, inlined
+from bnnopt.search.gray_code import add_row, turning
 from bnnopt.search.problem import (
     MarginTerms,
     Region,
@@ -30,10 +30,17 @@ __all__ = [
     "passes_sum_test",
     "target_terms",
     "turn",
+    "walk",
 ]
 
 Array = Any
 Scalar = Any
+
+LANES = 16
+"""Layers are padded to multiples of it with neurons that are always off."""
+
+MOST_STEPS = 2**29
+"""More than the gains of a target add up to, in steps."""
 
 MEMORY = 1 << 16
 """Sets without a point that are remembered, at most."""
@@ -41,6 +48,8 @@ MEMORY = 1 << 16
 
 class TargetTerms(NamedTuple):
     """The margins of some targets, as functions of the flips; see `MarginTerms`.
+
+    Layers are padded with neurons that are always off.
 
     Parameters
     ----------
@@ -51,6 +60,9 @@ class TargetTerms(NamedTuple):
     needed : array of float32, shape (neurons,)
     gain : array of float64, shape (neurons of the last layer, targets)
     constant : array of float64, shape (targets,)
+    gain_above : array of int32, shape (targets, neurons of the last layer)
+        The gain in whole steps of `gain_unit`, rounded up: sums of them are exact, and quick.
+    gain_unit : float
     start, block : array of int64
     """
 
@@ -60,6 +72,8 @@ class TargetTerms(NamedTuple):
     needed: Array
     gain: Array
     constant: Array
+    gain_above: Array
+    gain_unit: float
     start: Array
     block: Array
 
@@ -70,8 +84,6 @@ class Position(NamedTuple):
     Parameters
     ----------
     flipped : array of bool, shape (k,)
-    demand : array of float64, shape (1,)
-        Sum of their demands.
     surplus : array of float32, shape (neurons,)
         Of every layer from the second on.
     margin : array of float64, shape (targets,)
@@ -79,35 +91,73 @@ class Position(NamedTuple):
         A hash of the set, and what each flip adds to it.
     without : array of int64, shape (MEMORY,)
         Hashes of sets that have no point, each at its place.
-    change : array of float32, shape (neurons,)
-    turned : array of int64, shape (neurons,)
-        Room for the forward pass: a layer's change, and its neurons that turn.
+    on, switched : array of uint8, shape (neurons,)
+        Which neurons are on; which of a layer have just turned.
+    eights : array of uint64, shape (neurons / 8,)
+        The latter, eight at a time.
+    turned : array of int64, shape (neurons + 8,)
+        Room for the forward pass: those that have.
     """
 
     flipped: Array
-    demand: Array
     surplus: Array
     margin: Array
     key: Array
     without: Array
-    change: Array
+    on: Array
+    switched: Array
+    eights: Array
     turned: Array
 
 
 def target_terms(terms: Sequence[MarginTerms]) -> TargetTerms:
     """Collect the terms of all targets, which have the same neurons."""
     first = terms[0]
-    matrices = [layer_weight(first, layer).T for layer in range(1, len(first.block))]
+    layers = len(first.block)
+    widths = [_padded_width(int(width)) for width in np.diff(first.start)]
+    matrices = [
+        _padded(layer_weight(first, layer).T, widths[layer - 1], widths[layer])
+        for layer in range(1, layers)
+    ]
+    needed = [np.ones(width) for width in widths]  # an absent neuron is off
+    for layer in range(layers):
+        part = first.needed[first.start[layer] : first.start[layer + 1]]
+        needed[layer][: len(part)] = part
+    surplus = np.full(widths[0], -1.0)
+    surplus[: len(first.surplus)] = first.surplus
+    gain = np.stack([t.gain for t in terms], axis=1)
+    gain_above, gain_unit = _whole_steps(gain)
     return TargetTerms(
-        surplus=first.surplus,
-        change=first.change,
+        surplus=surplus.astype(np.float32),
+        change=_padded(first.change, len(first.change), widths[0]).astype(np.float32),
         weight=np.concatenate([np.zeros(0), *(m.ravel() for m in matrices)]).astype(np.float32),
-        needed=first.needed.astype(np.float32),
-        gain=np.stack([t.gain for t in terms], axis=1),
+        needed=np.concatenate(needed).astype(np.float32),
+        gain=_padded(gain, widths[-1], gain.shape[1]),
         constant=np.array([t.constant for t in terms]),
-        start=first.start,
-        block=first.block,
+        gain_above=_padded(gain_above.T, gain.shape[1], widths[-1]).astype(np.int32),
+        gain_unit=gain_unit,
+        start=np.concatenate([[0], np.cumsum(widths)]),
+        block=np.concatenate([[0], np.cumsum([m.size for m in matrices])]).astype(np.int64),
     )
+
+
+def _whole_steps(gain: Array) -> tuple[Array, float]:
+    """Gains as whole numbers of steps, rounded up; of 1 where they are whole and small."""
+    sums = float(np.abs(gain).sum(axis=0).max(initial=0.0))
+    if np.all(gain == np.round(gain)) and sums < MOST_STEPS:
+        return gain, 1.0
+    unit = 2.0 ** (np.frexp(sums)[1] - np.log2(MOST_STEPS) + 1)
+    return np.ceil(gain / unit), float(unit)
+
+
+def _padded_width(width: int) -> int:
+    return -(-width // LANES) * LANES
+
+
+def _padded(matrix: Array, rows: int, columns: int) -> Array:
+    larger = np.zeros((rows, columns))
+    larger[: matrix.shape[0], : matrix.shape[1]] = matrix
+    return larger
 
 
 def new_position(terms: TargetTerms) -> Position:
@@ -120,81 +170,147 @@ def new_position(terms: TargetTerms) -> Position:
         matrix = terms.weight[terms.block[layer - 1] : terms.block[layer]]
         surplus[start[layer] : start[layer + 1]] += on @ matrix.reshape(len(on), -1)
     last = surplus[start[-2] :] >= 0
+    switched = np.zeros(neurons, dtype=np.uint8)
     return Position(
         flipped=np.zeros(k, dtype=np.bool_),
-        demand=np.zeros(1),
         surplus=surplus,
         margin=terms.constant + last @ terms.gain,
         key=np.random.default_rng(0).integers(1, 2**62, 1 + k),
         without=np.zeros(MEMORY, dtype=np.int64),
-        change=np.zeros(neurons, dtype=np.float32),
-        turned=np.zeros(neurons, dtype=np.int64),
+        on=(surplus >= 0).astype(np.uint8),
+        switched=switched,
+        eights=switched.view(np.uint64),
+        turned=np.zeros(neurons + 8, dtype=np.int64),
     )
 
 
-@compiled
-def _switches(surplus: Array, row: Array, sign: Scalar, turned: Array) -> int:
-    """Add to a layer's surplus; how many neurons turn, and in `turned` which."""
-    add_row(surplus, row, sign)
+@inlined
+def _add_part(total: Array, first: int, rows: Array, at: int, width: int, sign: Scalar) -> None:
+    """Add a part of `rows` to a part of `total`.
+
+    As `add_row`, without views, which cost more than the sum. Indices without a sign need no test
+    for those from the end, so that this becomes vector instructions.
+    """
+    to, of = np.uint64(first), np.uint64(at)
+    for j in range(np.uint64(width)):
+        total[to + j] += sign * rows[of + j]
+
+
+@inlined
+def _find_switched(
+    surplus: Array, on: Array, switched: Array, eights: Array, turned: Array, first: int, end: int
+) -> int:
+    """How many neurons of a layer have turned, and in `turned` which; `on` follows.
+
+    Most have not, so that eight at a time are looked at.
+    """
+    for j in range(np.uint64(first), np.uint64(end)):
+        switched[j] = np.uint8(surplus[j] >= 0.0) ^ on[j]
     count = 0
-    for j in range(len(surplus)):
-        turned[count] = j
-        count += (surplus[j] >= 0.0) != (surplus[j] - sign * row[j] >= 0.0)
+    for eight in range(first // 8, end // 8):
+        if eights[eight] != 0:
+            for j in range(8 * eight, 8 * eight + 8):
+                turned[count] = j
+                count += int(switched[j])
+                on[j] ^= switched[j]
     return count
 
 
 @compiled
-def turn(region: Region, terms: TargetTerms, position: Position, i: int) -> None:
-    """Make flip i, or take it back."""
-    sign = np.float32(-1.0 if position.flipped[i] else 1.0)
-    position.flipped[i] = not position.flipped[i]
-    position.demand[0] += sign * region.demand[i]
-    position.key[0] ^= position.key[1 + i]
-    turned, start = position.turned, terms.start
-    surplus = position.surplus[: start[1]]
-    count = _switches(surplus, terms.change[i], sign, turned)
-    for layer in range(1, len(terms.block)):
-        if count == 0:
-            return
-        width, matrix = start[layer + 1] - start[layer], terms.weight[terms.block[layer - 1] :]
-        change = position.change[:width]
-        change[:] = 0.0
-        for j in turned[:count]:
-            rises = np.float32(1.0 if surplus[j] >= 0.0 else -1.0)
-            add_row(change, matrix[j * width : (j + 1) * width], rises)
-        surplus = position.surplus[start[layer] : start[layer + 1]]
-        count = _switches(surplus, change, np.float32(1.0), turned)
-    for j in turned[:count]:
-        rises = np.float32(1.0 if surplus[j] >= 0.0 else -1.0)
-        for t in range(len(position.margin)):
-            position.margin[t] += rises * terms.gain[j, t]
+def walk(
+    terms: TargetTerms,
+    position: Position,
+    order: Array,
+    steps: tuple[int, int],
+    wanted: Array,
+) -> int:
+    """Visit subsets of some flips, in Gray code order, until one is wanted.
+
+    Parameters
+    ----------
+    terms : TargetTerms
+    position : Position
+        At the subset of the step before.
+    order : array of int64, shape (count,)
+        The flips; the first turns most often.
+    steps : (int, int)
+        The first one, at least 1, and the one before which to end.
+    wanted : array of float64, shape (targets,)
+        The margin from which on a set is wanted, of each target.
+
+    Returns
+    -------
+    int
+        The step of the set, or the end.
+
+    Notes
+    -----
+    Fields of named tuples are counted references, so that no loop here may ask for one.
+    """
+    flipped, key, margin = position.flipped, position.key, position.margin
+    surplus, on, switched = position.surplus, position.on, position.switched
+    eights, turned, change = position.eights, position.turned, terms.change
+    weight, gain, start, block = terms.weight, terms.gain, terms.start, terms.block
+    layers, targets = len(terms.block), len(wanted)
+    for step in range(steps[0], steps[1]):
+        i = order[turning(step)]
+        sign = np.float32(-1.0 if flipped[i] else 1.0)
+        flipped[i] = not flipped[i]
+        key[0] ^= key[1 + i]
+        add_row(surplus[: start[1]], change[i], sign)
+        count = 0
+        for layer in range(layers):
+            first, end = start[layer], start[layer + 1]
+            count = _find_switched(surplus, on, switched, eights, turned, first, end)
+            if count == 0:
+                break
+            if layer + 1 < layers:
+                width = start[layer + 2] - end
+                for a in range(count):
+                    j = turned[a]
+                    at = block[layer] + (j - first) * width
+                    _add_part(surplus, end, weight, at, width, np.float32(2.0 * on[j] - 1.0))
+        if count > 0:
+            first = start[layers - 1]
+            for a in range(count):
+                j = turned[a]
+                rises = 2.0 * on[j] - 1.0
+                for t in range(targets):
+                    margin[t] += rises * gain[j - first, t]
+        for t in range(targets):
+            if margin[t] >= wanted[t]:
+                return step
+    return steps[1]
 
 
 @compiled
-def move_to(region: Region, terms: TargetTerms, position: Position, flipped: Array) -> None:
-    """Go to another flip set, shape (k,); the sum that rounding can change is made anew."""
+def turn(terms: TargetTerms, position: Position, i: int) -> None:
+    """Make flip i, or take it back."""
+    only, never = np.full(1, i), np.full(len(position.margin), np.inf)
+    walk(terms, position, only, (1, 2), never)
+
+
+@compiled
+def move_to(terms: TargetTerms, position: Position, flipped: Array) -> None:
+    """Go to another flip set, shape (k,)."""
     for i in range(len(flipped)):
         if flipped[i] != position.flipped[i]:
-            turn(region, terms, position, i)
-    position.demand[0] = 0.0
-    for i in range(len(flipped)):
-        if flipped[i]:
-            position.demand[0] += region.demand[i]
+            turn(terms, position, i)
 
 
 @compiled
-def passes_sum_test(region: Region, position: Position) -> bool:
-    """Whether neither the budgets nor the sum of the flips exclude the present set."""
+def passes_sum_test(region: Region, flipped: Array) -> bool:
+    """Whether neither the budgets nor the sum of the flips exclude a set, shape (k,)."""
     falls, reach, size = np.zeros(len(region.radius)), 0.0, -region.always
-    cost = np.zeros(len(region.most))
-    for i in range(len(position.flipped)):
-        if position.flipped[i]:
+    cost, demand, more = np.zeros(len(region.most)), 0.0, 0.0
+    for i in range(len(flipped)):
+        if flipped[i]:
             add_row(falls, region.weight[i], 1.0)
             add_row(cost, region.cost[i], 1.0)
+            demand += region.demand[i]
             size += 1
     if np.any(cost > region.most):
         return False
-    demand, more = position.demand[0], 0.0
     if region.always > 0:
         more = budget_multiplier(region, size) - 1.0
         add_row(falls, region.weight[-1], more)

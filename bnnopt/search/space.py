@@ -412,10 +412,10 @@ def _whole(steps: FloatArray) -> IntArray:
 
 
 def has_cuts_only(instance: AttackInstance) -> bool:
-    """Whether each unstable neuron of the first layer looks at one pixel, and there are some."""
+    """Whether each unstable neuron of the first layer looks at one pixel."""
     unstable = interval_bounds(instance)[0].unstable
     layer = instance.network.hidden[0]
-    if not len(unstable) or (layer.is_dense and layer.shape[1] > 1):
+    if len(unstable) and layer.is_dense and layer.shape[1] > 1:
         return False
     return bool(np.all(np.diff(layer.rows(unstable).indptr) == 1))
 

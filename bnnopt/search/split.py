@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.position import Position, TargetTerms
-from bnnopt.search.tree_state import OVER, Tree
+from bnnopt.search.descent import Descent, copied
+from bnnopt.search.position import TargetTerms
+from bnnopt.search.tree_state import Tree
 
 __all__ = ["hand_over", "split"]
 
@@ -34,8 +35,8 @@ def split(tree: Tree, wanted: float) -> Tree | None:
             continue
         other = Tree(*map(_copy, tree))
         other.depth[0], other.position[depth] = depth, at - 1
-        other.entering[0], other.step[0], other.nodes[0] = False, OVER, 0
-        other.pending[0] = False
+        other.entering[0], other.pending[0], other.nodes[0] = False, False, 0
+        other.at.depth[0] = -1
         return other
     return None
 
@@ -49,4 +50,4 @@ def hand_over(tree: Tree, other: Tree) -> None:
 def _copy(value: Any) -> Any:
     if isinstance(value, TargetTerms):
         return value  # never changes
-    return Position(*map(np.copy, value)) if isinstance(value, Position) else np.copy(value)
+    return copied(value) if isinstance(value, Descent) else np.copy(value)

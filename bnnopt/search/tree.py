@@ -25,10 +25,11 @@ import numpy as np
 from bnnopt.search.bound import margin_of
 from bnnopt.search.children import bound_children, may_be_worth_it
 from bnnopt.search.compiled import compiled
-from bnnopt.search.enumeration import next_set
+from bnnopt.search.descent import is_over
+from bnnopt.search.enumeration import begin_sets, next_set
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import REACHED, REFUTED, decide_pattern
-from bnnopt.search.tree_state import OVER, Tree
+from bnnopt.search.tree_state import Tree
 from bnnopt.search.workspace import Workspace
 
 __all__ = ["DONE", "FOUND", "FULL", "PAUSED", "UNCLEAR", "advance"]
@@ -63,7 +64,7 @@ def advance(
             return PAUSED
         if tree.depth[0] + 1 == len(tree.count) and len(tree.count) <= len(tree.found):
             return FULL
-        if tree.step[0] != OVER:
+        if not is_over(tree.at):
             if next_set(region, tree, wanted):
                 verdict = _decide(region, tree, tree.at.flipped, np.zeros(len(tree.found)))
                 if verdict != REFUTED:
@@ -100,7 +101,7 @@ def _visit(region: Region, terms: MarginTerms, tree: Tree, wanted: float, space:
             _step_up(tree)
             return REFUTED
     if count <= tree.few[1]:
-        tree.step[0] = 0
+        begin_sets(region, tree)
         return REFUTED
     tree.entering[0] = True
     if margin_of(terms, tree.surplus[tree.depth[0]]) < wanted:

@@ -6,19 +6,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.position import Position, TargetTerms, new_position, target_terms
+from bnnopt.search.descent import Descent, new_descent
+from bnnopt.search.position import TargetTerms, target_terms
 from bnnopt.search.problem import MarginTerms, Region
 
-__all__ = ["OVER", "Tree", "deepened", "new_tree"]
+__all__ = ["Tree", "deepened", "new_tree"]
 
 Array = Any
 
 FEW, FEW_DEEP = 3, 11
 """Candidates whose sets are enumerated, in networks of two hidden layers and of more, where bounds
 are weak."""
-
-OVER = -1
-"""The step of no enumeration."""
 
 LEVELS, LARGEST_LEVELS = 48, 2**26
 """Depths that keep conflicts of their own, and bytes of those, at most."""
@@ -71,11 +69,9 @@ class Tree(NamedTuple):
     few : array of int64, shape (2,)
         Candidates whose sets are enumerated at once; and unless what the parent knew rules them
         out.
-    step : array of int64, shape (1,)
-        Of the enumeration of the present node's sets (`bnnopt.search.leaves`), or OVER.
     terms : TargetTerms
-    at : Position
-        For that enumeration.
+    at : Descent
+        Through the sets of the present node, unless it is over (`bnnopt.search.enumeration`).
     found : array of bool, shape (k,)
         The last set found.
     pending : array of bool, shape (1,)
@@ -105,9 +101,8 @@ class Tree(NamedTuple):
     conflict: Array
     spent: Array
     few: Array
-    step: Array
     terms: TargetTerms
-    at: Position
+    at: Descent
     found: Array
     pending: Array
     u: Array
@@ -116,7 +111,7 @@ class Tree(NamedTuple):
 def new_tree(region: Region, terms: MarginTerms) -> Tree:
     """A tree at its root, the set without flips."""
     (k, m), r, layers = region.weight.shape, len(terms.surplus), len(terms.block) - 1
-    root = region.always
+    root, few = region.always, [FEW, FEW_DEEP if layers else FEW]
     of_target, levels = (
         target_terms([terms]),
         min(k + 1, LEVELS, max(LARGEST_LEVELS // k**2, 1) if k else 1),
@@ -143,10 +138,9 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         activation=np.full((rows, len(terms.needed)), 0.5),
         conflict=np.zeros((levels, k, k), dtype=np.bool_),
         spent=np.zeros((rows, len(region.most))),
-        few=np.array([FEW, FEW_DEEP if layers else FEW]),
-        step=np.full(1, OVER),
+        few=np.array(few),
         terms=of_target,
-        at=new_position(of_target),
+        at=new_descent(region, of_target, few[1]),
         found=np.zeros(k, dtype=np.bool_),
         pending=np.zeros(1, dtype=np.bool_),
         u=np.zeros(m),

@@ -63,6 +63,6 @@ def _run_on_one_neuron() -> None:
     advance(region, terms, new_tree(region, terms), new_workspace(region, terms), 0.0, 1)
     targets = target_terms([terms])
     position = new_position(targets)
-    move_to(region, targets, position, no[0])
+    move_to(targets, position, no[0])
     better_set(region, targets, position, zero[0], no, np.ones(1), 1, True, np.zeros(0))
     exclude(position)

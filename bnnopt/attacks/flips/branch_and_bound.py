@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.findings import Findings, keep_going
+from bnnopt.attacks.flips.all_sets import AllSets
 from bnnopt.attacks.flips.flip_attack import FlipAttack
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.flips.pattern import Climber
@@ -61,7 +62,7 @@ class BranchAndBound(FlipAttack):
         search = FlipSearch(instance, limits, starts)
         if not _has_tree(search):
             return _without_tree(search)
-        run = _Run(search)
+        run = AllSets(search) if AllSets.serves(search) else _Run(search)
         findings = keep_going(search.findings, run.prove)
         findings.bound, findings.no_flip = run.bound(), run.is_without_flip()
         findings.iterations, findings.cut_off = run.nodes, search.deadline.passed
@@ -191,8 +192,7 @@ class _Run:
             most = max(most, float(tree.reach[root, max(int(tree.position[root]), 0)]))
             if tree.pending[0]:
                 most = max(most, float(margin_of(terms, _surplus(terms, tree))))
-        most = min(most, float(terms.constant + np.maximum(terms.gain, 0.0).sum()))
-        return most * self._search.margins.unit
+        return min(most * self._search.margins.unit, self._search.largest_margin(target))
 
     def bound(self) -> float:
         """No point of the box has a larger margin."""

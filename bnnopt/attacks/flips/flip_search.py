@@ -146,6 +146,12 @@ class FlipSearch:
         surplus = terms.surplus + terms.change[list(members)].sum(axis=0)
         return float(margin_of(terms, surplus)) * self.margins.unit
 
+    def largest_margin(self, target: int) -> float:
+        """What the margin of a target is where every neuron that flips can turn helps it."""
+        terms = self.terms[target]
+        most = terms.constant + float(np.maximum(terms.gain, 0.0).sum())
+        return most * self.margins.unit
+
     def is_wanted(self, target: int, margin: float) -> bool:
         """Whether a set of this margin is better than the best point, or is to be ruled out."""
         if self.instance.sought.needs_flip and self.has_flip:

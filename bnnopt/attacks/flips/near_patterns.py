@@ -110,7 +110,7 @@ class NearPatterns:
         """
         moving = draw_neighbours(rng, distance, count, first)
         u = np.zeros(len(self._region.radius))
-        move_to(self._region, self._terms, self._position, flipped)
+        move_to(self._terms, self._position, flipped)
         status = better_set(
             self._region,
             self._terms,
