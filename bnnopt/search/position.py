@@ -14,6 +14,7 @@ import numpy as np
 from bnnopt.search.compiled import compiled, inlined
 from bnnopt.search.gray_code import add_row, turning
 from bnnopt.search.problem import (
+    LANES,
     MarginTerms,
     Region,
     budget_multiplier,
@@ -36,9 +37,6 @@ __all__ = [
 Array = Any
 Scalar = Any
 
-LANES = 16
-"""Layers are padded to multiples of it with neurons that are always off."""
-
 MOST_STEPS = 2**29
 """More than the gains of a target add up to, in steps."""
 
@@ -49,7 +47,7 @@ MEMORY = 1 << 16
 class TargetTerms(NamedTuple):
     """The margins of some targets, as functions of the flips; see `MarginTerms`.
 
-    Layers are padded with neurons that are always off.
+    Layers are padded to multiples of `LANES` with neurons that are always off.
 
     Parameters
     ----------
@@ -129,7 +127,7 @@ def target_terms(terms: Sequence[MarginTerms]) -> TargetTerms:
     gain_above, gain_unit = _whole_steps(gain)
     return TargetTerms(
         surplus=surplus.astype(np.float32),
-        change=_padded(first.change, len(first.change), widths[0]).astype(np.float32),
+        change=_padded(first.change, len(first.change), widths[0]),
         weight=np.concatenate([np.zeros(0), *(m.ravel() for m in matrices)]).astype(np.float32),
         needed=np.concatenate(needed).astype(np.float32),
         gain=_padded(gain, widths[-1], gain.shape[1]),
@@ -155,7 +153,9 @@ def _padded_width(width: int) -> int:
 
 
 def _padded(matrix: Array, rows: int, columns: int) -> Array:
-    larger = np.zeros((rows, columns))
+    if matrix.shape == (rows, columns):
+        return matrix
+    larger = np.zeros((rows, columns), dtype=matrix.dtype)
     larger[: matrix.shape[0], : matrix.shape[1]] = matrix
     return larger
 

@@ -22,6 +22,8 @@ from bnnopt.search.compiled import compiled
 from bnnopt.tolerances import CERTAIN_LEVELS
 
 __all__ = [
+    "BINARY",
+    "LANES",
     "LARGE",
     "TERNARY",
     "MarginTerms",
@@ -32,6 +34,9 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+
+LANES = 16
+"""Numbers that vector instructions take at once, at most."""
 
 BINARY, TERNARY, LARGE = 0, 1, 2
 """Rows of -1 and +1; of -1, 0 and +1; of larger whole numbers."""
@@ -46,6 +51,8 @@ class Region(NamedTuple):
     ----------
     weight : array of float64, shape (k, m)
         As in `Flips`; flips are sorted by descending demand.
+    first, column : array of int64, shape (k + 1,), (nonzeros,)
+        Where each row's nonzeros begin, and their places; none where `entries` is `BINARY`.
     radius : array of float64, shape (m,)
         Of the box, in levels.
     demand, stay_demand : array of float64, shape (k,)
@@ -69,6 +76,8 @@ class Region(NamedTuple):
     """
 
     weight: Array
+    first: Array
+    column: Array
     radius: Array
     demand: Array
     stay_demand: Array

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.problem import Region
+from bnnopt.search.gray_code import add_row
+from bnnopt.search.problem import BINARY, Region
 from bnnopt.tolerances import CERTAIN_LEVELS
 
 __all__ = ["OPEN", "REACHED", "REFUTED", "decide_pattern"]
@@ -34,27 +35,42 @@ def _violations(
     region: Region, flipped: Array, slack: float, u: Array, gradient: Array, multipliers: Array
 ) -> tuple[float, float]:
     """The least slack at u, and the largest violation; writes the violations and their pull."""
-    weight, radius = region.weight, region.radius
+    weight, radius, is_dense = region.weight, region.radius, region.entries == BINARY
     demand, stay_demand = region.demand, region.stay_demand
-    k, m = weight.shape
     gradient[:] = 0.0
+    moved = radius * u
     least, largest = np.inf, 0.0
-    for j in range(k):
+    for j in range(len(weight)):
         side = -1.0 if flipped[j] else 1.0
         need = demand[j] if flipped[j] else -stay_demand[j]
-        activity = 0.0
-        for i in range(m):
-            activity += weight[j, i] * (radius[i] * u[i])
-        activity *= side
+        row, places = weight[j], region.column[region.first[j] : region.first[j + 1]]
+        activity = side * (_product(row, moved) if is_dense else _at_places(row, moved, places))
         least = min(least, activity - need)
         violated = max(need + slack - activity, 0.0)
         multipliers[j] = violated
         largest = max(largest, violated)
-        if violated > 0.0:
-            push = side * violated
-            for i in range(m):
-                gradient[i] += push * weight[j, i]
+        if violated > 0.0 and is_dense:
+            add_row(gradient, row, side * violated)
+        elif violated > 0.0:
+            for i in places:
+                gradient[i] += side * violated * row[i]
     return least, largest
+
+
+@compiled
+def _product(row: Array, moved: Array) -> float:
+    total = 0.0
+    for i in range(len(row)):
+        total += row[i] * moved[i]
+    return total
+
+
+@compiled
+def _at_places(row: Array, moved: Array, places: Array) -> float:
+    total = 0.0
+    for i in places:
+        total += row[i] * moved[i]
+    return total
 
 
 @compiled

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import eigsh
 
 from bnnopt.flips import Flips, first_layer_flips, flip_origin
@@ -47,8 +47,11 @@ def region_of(flips: Flips, always: int = 0, rate: float = 0.0) -> Region:
     radius = flips.radius[moving]
     largest = float(np.abs(weight).max(initial=0.0))
     k = len(weight)
+    nonzeros = csr_array(columns) if is_sparse else csr_array(weight.shape)
     return Region(
         weight=weight,
+        first=nonzeros.indptr.astype(np.int64),
+        column=nonzeros.indices.astype(np.int64),
         radius=radius,
         demand=flips.demand,
         stay_demand=flips.stay_demand,
@@ -86,6 +89,8 @@ def free_region(excludes: BoolArray, cost: FloatArray, most: FloatArray) -> Regi
     k = len(excludes)
     return Region(
         weight=np.zeros((k, 0)),
+        first=np.zeros(k + 1, dtype=np.int64),
+        column=np.zeros(0, dtype=np.int64),
         radius=np.zeros(0),
         demand=np.full(k, -1.0),  # any point meets it, by a level
         stay_demand=np.ones(k),

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from bnnopt.instance import AttackInstance
 from bnnopt.network import HiddenLayer
-from bnnopt.search.problem import MarginTerms
+from bnnopt.search.problem import LANES, MarginTerms
 
 __all__ = ["LARGEST_TERMS", "margin_terms", "without_idle"]
 
@@ -115,7 +115,8 @@ def _surplus(layer: HiddenLayer, activations: FloatArray) -> FloatArray:
 def _part(surplus: FloatArray, rows: csr_array) -> _Part:
     """Sort the neurons of a layer by whether their surplus can change its sign.
 
-    Arrays without entries are hard on compiled code, so that at least one neuron stays.
+    Arrays without entries are hard on compiled code, so that at least one neuron stays; of many,
+    so many more that all targets can share what is padded (`bnnopt.search.position.LANES`).
     """
     least = surplus + rows.minimum(0).sum(axis=1)
     most = surplus + rows.maximum(0).sum(axis=1)
@@ -123,6 +124,9 @@ def _part(surplus: FloatArray, rows: csr_array) -> _Part:
     if not is_live.any():
         is_live[0] = True
     live = np.flatnonzero(is_live)
+    if len(live) * rows.shape[1] > LARGEST_COPIES:
+        is_live[np.flatnonzero(~is_live)[: -len(live) % LANES]] = True
+        live = np.flatnonzero(is_live)
     on = np.where((least >= 0.0) & ~is_live, 1.0, 0.0)
     return _Part(live, on, csr_array(rows[live]), surplus[live])
 

@@ -18,7 +18,7 @@ FEW, FEW_DEEP = 3, 11
 """Candidates whose sets are enumerated, in networks of two hidden layers and of more, where bounds
 are weak."""
 
-LEVELS, LARGEST_LEVELS = 48, 2**26
+LEVELS, LARGEST_LEVELS = 48, 2**22
 """Depths that keep conflicts of their own, and bytes of those, at most."""
 
 FEWEST_ROWS, LARGEST_START = 4, 2**16
