@@ -231,18 +231,19 @@ def _shared(some: csr_array, others: csr_array, radius: FloatArray) -> FloatArra
 def _clique_cover(adjacent: BoolArray, check: Callable[[], None]) -> list[list[int]]:
     """Greedy cliques that cover every edge."""
     left = np.triu(adjacent)
-    links = adjacent.astype(np.float32)  # a product counts faster than a sum of booleans
-    degree = links.sum(axis=1)
-    score = degree[:, None] + degree
+    first, second = np.nonzero(left)
+    degree = adjacent.sum(axis=1)
+    order = np.argsort(-(degree[first] + degree[second]), kind="stable")
     cliques = []
-    while left.any():
+    for i, j in zip(first[order].tolist(), second[order].tolist(), strict=True):
+        if not left[i, j]:
+            continue
         check()
-        i, j = divmod(int(np.argmax(np.where(left, score, -1))), len(score))
-        members, candidates = [i, j], adjacent[i] & adjacent[j]
-        while candidates.any():
-            new = int(np.argmax(np.where(candidates, links @ candidates.astype(np.float32), -1)))
-            members.append(new)
-            candidates &= adjacent[new]
+        members, candidates = [i, j], np.flatnonzero(adjacent[i] & adjacent[j])
+        while len(candidates):
+            common = adjacent[np.ix_(candidates, candidates)].sum(axis=1)
+            members.append(int(candidates[np.argmax(common)]))
+            candidates = candidates[adjacent[members[-1], candidates]]
         cliques.append(sorted(members))
         left[np.ix_(members, members)] = False
     return cliques

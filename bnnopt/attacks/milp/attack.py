@@ -25,6 +25,7 @@ from bnnopt.formulations.attack import attack_model, model_size
 from bnnopt.formulations.claims import claimed_margin, claimed_signs, forbid_signs
 from bnnopt.formulations.goals import hold_stage, set_stage
 from bnnopt.formulations.names import STRENGTHENINGS, check_names
+from bnnopt.formulations.size import check_terms, model_terms
 from bnnopt.instance import AttackInstance
 from bnnopt.tolerances import SOLVER_GAP
 
@@ -92,8 +93,11 @@ class MilpAttack(Attack):
         return (*super().packages(), "pyomo", self._adapter.package)
 
     def prepare(self, instance: AttackInstance) -> None:
-        """Find the solver."""
+        """Find the solver; refuse a model that would not fit."""
         ensure_available(self._adapter)
+        other = "formulation 'tight'" if self.formulation == "paper" else "a smaller epsilon"
+        count, what = model_terms(instance, self.formulation), f"the {self.formulation} model"
+        check_terms(count, what, f"take method 'auto' or {other}")
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Build the model, solve it, and turn its point into one that the network confirms."""
