@@ -176,6 +176,8 @@ def test_conflicts_of_a_node_are_those_of_its_sums(seed: int, first: str, epsilo
 @settings(max_examples=40, deadline=None)
 @given(seed=seeds, widths=shapes, epsilon=st.floats(0.1, 0.6), floor=st.integers(-8, 8))
 @example(seed=21786, widths=(5, 5, 5, 5), epsilon=0.453125, floor=0)  # a bound that is tight
+@example(seed=11, widths=(5, 5, 5, 5), epsilon=0.1642851013845998, floor=0)  # no candidates left
+@example(seed=66, widths=(7, 5, 4), epsilon=0.5618669389679657, floor=-4)
 def test_the_tree_stops_at_every_reachable_set_of_the_margin_that_is_sought(
     seed: int, widths: tuple[int, ...], epsilon: float, floor: int
 ) -> None:
