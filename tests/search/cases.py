@@ -68,8 +68,11 @@ def random_region(
     budgets = 0 if always else int(rng.choice([0, 0, 1, 2]))
     if always:
         weight[-1] = 1.0
+    places = np.nonzero(weight != 0.0) if entries != BINARY else (np.zeros(0, dtype=int),) * 2
     return Region(
         weight=weight,
+        first=np.searchsorted(places[0], np.arange(k + always + 1)),
+        column=places[1],
         radius=radius,
         demand=demand,
         stay_demand=demand.copy(),
@@ -89,6 +92,8 @@ def one_region(**parts: Any) -> Region:
     one = np.ones(1)
     region = Region(
         weight=np.ones((1, 1)),
+        first=np.zeros(2, dtype=np.int64),
+        column=np.zeros(0, dtype=np.int64),
         radius=one,
         demand=one,
         stay_demand=one,
@@ -103,7 +108,8 @@ def one_region(**parts: Any) -> Region:
     )
     region = region._replace(**parts)
     k = len(region.demand)
-    return region._replace(excludes=np.zeros((k, k), dtype=bool), cost=np.zeros((k, 0)))
+    first, excludes = np.zeros(k + 1, dtype=np.int64), np.zeros((k, k), dtype=bool)
+    return region._replace(first=first, excludes=excludes, cost=np.zeros((k, 0)))
 
 
 def without_limits(region: Region) -> Region:

@@ -88,6 +88,10 @@ def test_a_region_has_the_pixels_that_move_and_a_curvature_that_is_large_enough(
         region = region_of(flips, 1, 0.25)
     assert region.weight.tolist() == weight[:, radius > 0].tolist()
     assert region.weight.flags.c_contiguous
+    for row, first, end in zip(region.weight, region.first, region.first[1:], strict=False):
+        places = np.flatnonzero(row) if is_sparse else []
+        assert sorted(region.column[first:end]) == list(places)
+    assert (len(region.first), region.first[-1]) == (5, len(region.column))
     assert region.radius.tolist() == radius[radius > 0].tolist()
     assert (region.demand is demand, region.always, region.rate) == (True, 1, 0.25)
     assert region.stay_demand.tolist() == (demand - 1.0).tolist()

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.search import terms as terms_module
-from bnnopt.search.problem import MarginTerms
+from bnnopt.search.problem import LANES, MarginTerms
 from bnnopt.search.space import Space, neuron_space, space_of
 from bnnopt.search.terms import margin_terms, without_idle
 from tests.helpers import random_image, random_network
@@ -66,7 +66,9 @@ def test_the_margin_of_each_flip_set_is_that_of_its_signs_in_networks_of_every_k
 ) -> None:
     instance = instance_of(network, seed, domain=domain, max_l1=budget, target="untargeted")
     check(instance, space_of(instance), seed)
-    check(instance, neuron_space(instance), seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(terms_module, "LARGEST_COPIES", 0)  # neurons more, that cannot turn
+        check(instance, neuron_space(instance), seed)
 
 
 @settings(max_examples=40)
@@ -122,6 +124,20 @@ def test_only_neurons_that_flips_could_turn_are_kept(network: BinarizedNetwork, 
         for weight, needed in layers_of(terms):
             low, high = np.minimum(weight, 0.0).sum(axis=1), np.maximum(weight, 0.0).sum(axis=1)
             assert len(low) == 1 or ((low < needed) & (high >= needed)).all()
+
+
+@pytest.mark.parametrize("widths", [(6,), (6, 20), (6, 40), (6, 40, 33)])
+def test_large_layers_have_neurons_more_that_all_targets_can_share(widths: tuple[int, ...]) -> None:
+    network = random_network(8, inputs=5, widths=widths)
+    instance = AttackInstance(network, random_image(network, 8), 0.3, target="untargeted")
+    space = space_of(instance)
+    before = next(iter(check(instance, space, 0).values()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(terms_module, "LARGEST_COPIES", 0)
+        found = next(iter(check(instance, space, 0).values()))
+    counts = np.diff(before.start).tolist(), np.diff(found.start).tolist()
+    for width, few, more in zip(widths[1:] or widths, *counts, strict=True):
+        assert more == min(-(-few // LANES) * LANES, width)
 
 
 def terms_of(gain: list[float], deep: bool) -> MarginTerms:

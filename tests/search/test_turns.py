@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from bnnopt.search.gray_code import is_in_subset
 from bnnopt.search.position import (
-    LANES,
     MEMORY,
     Position,
     TargetTerms,
@@ -23,7 +22,7 @@ from bnnopt.search.position import (
     turn,
     walk,
 )
-from bnnopt.search.problem import MarginTerms
+from bnnopt.search.problem import LANES, MarginTerms
 from tests.search.cases import (
     fails_sum_test,
     layers_of,
