@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +58,18 @@ def interval_bounds(instance: AttackInstance) -> list[LayerBounds]:
     """Interval arithmetic through the hidden layers; stable neurons count as constants.
 
     A neuron is +1 iff its pre-activation reaches the threshold T, so it is stable at +1 if the
-    lower bound reaches T, and at -1 if the upper bound stays strictly below.
+    lower bound reaches T, and at -1 if the upper bound stays strictly below. Many parts of an
+    attack ask, so that the answer is kept as long as the instance.
     """
+    if instance not in _KEPT:
+        _KEPT[instance] = _interval_bounds(instance)
+    return _KEPT[instance]
+
+
+_KEPT: WeakKeyDictionary[AttackInstance, list[LayerBounds]] = WeakKeyDictionary()
+
+
+def _interval_bounds(instance: AttackInstance) -> list[LayerBounds]:
     _, *deeper = instance.network.hidden
     layers = [_first_bounds(instance)]
     for layer in deeper:
