@@ -58,15 +58,16 @@ def interval_bounds(instance: AttackInstance) -> list[LayerBounds]:
     """Interval arithmetic through the hidden layers; stable neurons count as constants.
 
     A neuron is +1 iff its pre-activation reaches the threshold T, so it is stable at +1 if the
-    lower bound reaches T, and at -1 if the upper bound stays strictly below. Many parts of an
-    attack ask, so that the answer is kept as long as the instance.
+    lower bound reaches T, and at -1 if the upper bound stays strictly below.
+
+    They are computed once an instance, and not to be written to.
     """
-    if instance not in _KEPT:
-        _KEPT[instance] = _interval_bounds(instance)
-    return _KEPT[instance]
+    if instance not in _FOUND:
+        _FOUND[instance] = _interval_bounds(instance)
+    return list(_FOUND[instance])
 
 
-_KEPT: WeakKeyDictionary[AttackInstance, list[LayerBounds]] = WeakKeyDictionary()
+_FOUND: WeakKeyDictionary[AttackInstance, list[LayerBounds]] = WeakKeyDictionary()
 
 
 def _interval_bounds(instance: AttackInstance) -> list[LayerBounds]:

@@ -40,6 +40,9 @@ BoolArray = npt.NDArray[np.bool_]
 MAX_QUADRUPLE_NEURONS = 64
 """Conflicts of four are sought among the neurons hardest to flip; the cost grows as k**4."""
 
+MAX_PAIRED_NEURONS = 4096
+"""Of more neurons than these no conflicts are sought; their tables would take gigabytes."""
+
 MAX_ROWS = 60
 """Most rows that limit the flips of a set to three."""
 
@@ -184,6 +187,8 @@ def flip_limits(
         Positions in `Flips.neurons`, and 1 or 3. The sets with 1 cover every conflicting pair;
         those with 3 cover the conflicts of four without such a pair, up to a number of rows.
     """
+    if len(flips.neurons) > MAX_PAIRED_NEURONS:
+        return []
     pairs = pair_conflicts(flips)
     limits = [(members, 1) for members in _clique_cover(pairs, check)]
     if quadruples and isinstance(flips.weight, np.ndarray):

@@ -19,7 +19,7 @@ from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.milp.decomposition import Decomposition
 from bnnopt.attacks.reachability import Reachability
-from bnnopt.bounds import interval_bounds
+from bnnopt.bounds import interval_bounds, margin_bound
 from bnnopt.flips import logits_of_pattern
 from bnnopt.formulations.attack import attack_model, model_size
 from bnnopt.formulations.claims import claimed_margin, claimed_signs, forbid_signs
@@ -116,6 +116,7 @@ class MilpAttack(Attack):
 
     def _solve_stages(self, findings: Findings, instance: AttackInstance, limits: Limits) -> None:
         deadline, goal = Deadline(limits), instance.sought
+        findings.bound = max(margin_bound(instance, c) for c in instance.targets)
         model = attack_model(instance, self.formulation, self._strengthen, limits=deadline)
         findings.bound = float(model.largest_margin) * instance.of_margins.unit
         closed = _Closed(instance, model)
