@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,18 @@ def interval_bounds(instance: AttackInstance) -> list[LayerBounds]:
 
     A neuron is +1 iff its pre-activation reaches the threshold T, so it is stable at +1 if the
     lower bound reaches T, and at -1 if the upper bound stays strictly below.
+
+    They are computed once an instance, and not to be written to.
     """
+    if instance not in _FOUND:
+        _FOUND[instance] = _interval_bounds(instance)
+    return list(_FOUND[instance])
+
+
+_FOUND: WeakKeyDictionary[AttackInstance, list[LayerBounds]] = WeakKeyDictionary()
+
+
+def _interval_bounds(instance: AttackInstance) -> list[LayerBounds]:
     _, *deeper = instance.network.hidden
     layers = [_first_bounds(instance)]
     for layer in deeper:

@@ -40,6 +40,9 @@ BoolArray = npt.NDArray[np.bool_]
 MAX_QUADRUPLE_NEURONS = 64
 """Conflicts of four are sought among the neurons hardest to flip; the cost grows as k**4."""
 
+MAX_PAIRED_NEURONS = 4096
+"""Of more neurons than these no conflicts are sought; their tables would take gigabytes."""
+
 MAX_ROWS = 60
 """Most rows that limit the flips of a set to three."""
 
@@ -184,6 +187,8 @@ def flip_limits(
         Positions in `Flips.neurons`, and 1 or 3. The sets with 1 cover every conflicting pair;
         those with 3 cover the conflicts of four without such a pair, up to a number of rows.
     """
+    if len(flips.neurons) > MAX_PAIRED_NEURONS:
+        return []
     pairs = pair_conflicts(flips)
     limits = [(members, 1) for members in _clique_cover(pairs, check)]
     if quadruples and isinstance(flips.weight, np.ndarray):
@@ -231,18 +236,19 @@ def _shared(some: csr_array, others: csr_array, radius: FloatArray) -> FloatArra
 def _clique_cover(adjacent: BoolArray, check: Callable[[], None]) -> list[list[int]]:
     """Greedy cliques that cover every edge."""
     left = np.triu(adjacent)
-    links = adjacent.astype(np.float32)  # a product counts faster than a sum of booleans
-    degree = links.sum(axis=1)
-    score = degree[:, None] + degree
+    first, second = np.nonzero(left)
+    degree = adjacent.sum(axis=1)
+    order = np.argsort(-(degree[first] + degree[second]), kind="stable")
     cliques = []
-    while left.any():
+    for i, j in zip(first[order].tolist(), second[order].tolist(), strict=True):
+        if not left[i, j]:
+            continue
         check()
-        i, j = divmod(int(np.argmax(np.where(left, score, -1))), len(score))
-        members, candidates = [i, j], adjacent[i] & adjacent[j]
-        while candidates.any():
-            new = int(np.argmax(np.where(candidates, links @ candidates.astype(np.float32), -1)))
-            members.append(new)
-            candidates &= adjacent[new]
+        members, candidates = [i, j], np.flatnonzero(adjacent[i] & adjacent[j])
+        while len(candidates):
+            common = adjacent[np.ix_(candidates, candidates)].sum(axis=1)
+            members.append(int(candidates[np.argmax(common)]))
+            candidates = candidates[adjacent[members[-1], candidates]]
         cliques.append(sorted(members))
         left[np.ix_(members, members)] = False
     return cliques

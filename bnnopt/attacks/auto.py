@@ -19,6 +19,7 @@ from bnnopt.attacks.findings import Findings, judge, keep_going
 from bnnopt.attacks.flips import BranchAndBound
 from bnnopt.attacks.flips.flip_search import is_searchable
 from bnnopt.attacks.limits import Limits
+from bnnopt.errors import InputError
 from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
 from bnnopt.result import Status
@@ -66,6 +67,10 @@ class AutoAttack(Attack):
             attack_class(MILP)
             ensure_available(self._adapter)
 
+    def searches(self, instance: AttackInstance) -> bool:
+        """Whether all targets of an instance are one search, which tells them apart."""
+        return is_searchable(instance)
+
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Choose, and say what ran in `Findings.ran`."""
         if is_searchable(instance):
@@ -92,8 +97,13 @@ class AutoAttack(Attack):
             return
         # What branch and bound failed at, the MILP may decide.
         findings.notes, findings.message = [*first.notes, *filter(None, [first.message])], ""
-        findings.ran = MILP
         milp = attack_class(MILP)(self.solver, self.formulation)
+        try:
+            milp.prepare(instance)
+        except InputError as error:
+            findings.notes.append(f"no MILP: {error}")
+            return
+        findings.ran = MILP
         found: Findings = milp.run(instance, deadline.share(), first.points)
         found.points = np.vstack([first.points, found.points])
         found.tighten(first)

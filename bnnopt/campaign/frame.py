@@ -16,6 +16,7 @@ from bnnopt.goal import DISTANCES
 from bnnopt.margins import Margins
 from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult
+from bnnopt.shapes import layers_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
         "network": names[cell.network],
         "depth": network.depth,
         "width": max(network.widths),
+        "hidden": layers_text(network),
         "dataset": cell.dataset,
         "image": cell.image,
         "epsilon": cell.epsilon,

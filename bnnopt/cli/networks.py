@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from bnnopt import zoo
 from bnnopt.network import BinarizedNetwork
+from bnnopt.shapes import layers_text, shape_text
 
 __all__ = ["networks", "networks_table"]
 
@@ -41,7 +42,8 @@ def _record(network: BinarizedNetwork) -> dict[str, object]:
     recipe = network.recipe
     return {
         "name": network.name,
-        "hidden": "x".join(map(str, network.widths)),
+        "input": shape_text(network.input_shape),
+        "hidden": layers_text(network),
         "accuracy_float": recipe.get("accuracy_float"),
         "accuracy": network.accuracy,
         "head": network.head,

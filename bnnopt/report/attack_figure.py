@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from bnnopt.errors import InputError
+from bnnopt.report.pictures import picture, plot, show
 from bnnopt.report.saving import save
 from bnnopt.result import AttackResult
 
 __all__ = ["save_figure"]
 
-FloatArray = npt.NDArray[np.float64]
-
 MAX_ROWS = 50
 COLUMNS = 3
-GAP = 1
-"""Pixels between the channels of an image that is no colour image."""
 
 
 def save_figure(
@@ -87,68 +80,19 @@ def _name(number: int, class_names: Sequence[str]) -> str:
 
 
 def _draw(row: Sequence[Axes], result: AttackResult) -> None:
-    original, adversarial = _picture(result.original), _picture(result.adversarial)
+    original, adversarial = picture(result.original), picture(result.adversarial)
     change = adversarial - original
     # Of the change itself: of a budget that is hardly used nothing would be seen.
     reach = _largest(result) or 1.0
     if original.ndim == 1:
-        _plot(row[0], original, 0.0, 1.0)
-        _plot(row[1], change, -reach, reach)
-        _plot(row[2], adversarial, 0.0, 1.0)
+        plot(row[0], original, 0.0, 1.0)
+        plot(row[1], change, -reach, reach)
+        plot(row[2], adversarial, 0.0, 1.0)
     elif original.ndim == 3:
-        _show(row[0], original)
-        _show(row[1], np.clip(0.5 + change / (2.0 * reach), 0.0, 1.0))
-        _show(row[2], adversarial)
+        show(row[0], original)
+        show(row[1], np.clip(0.5 + change / (2.0 * reach), 0.0, 1.0))
+        show(row[2], adversarial)
     else:
-        _show(row[0], original, cmap="gray", vmin=0, vmax=1)
-        _show(row[1], change, cmap="RdBu_r", vmin=-reach, vmax=reach)
-        _show(row[2], adversarial, cmap="gray", vmin=0, vmax=1)
-
-
-def _picture(image: FloatArray) -> FloatArray:
-    """A signal (n,), a grey image (h, w) or a colour image (h, w, 3), of an image of any shape."""
-    image = np.squeeze(image)
-    if image.ndim < 3:
-        return np.atleast_1d(image)
-    if image.ndim == 3 and 3 in (image.shape[0], image.shape[-1]):
-        return np.moveaxis(image, 0, -1) if image.shape[0] == 3 else image
-    if image.ndim == 3 and image.shape[-1] < min(image.shape[:2]):
-        image = np.moveaxis(image, -1, 0)
-    return _tiled(image.reshape(-1, *image.shape[-2:]))
-
-
-def _tiled(channels: FloatArray) -> FloatArray:
-    """Grey images, shape (count, h, w), in one, row by row with nothing between them."""
-    columns = math.ceil(math.sqrt(len(channels)))
-    height, width = channels.shape[1] + GAP, channels.shape[2] + GAP
-    rows = math.ceil(len(channels) / columns)
-    sheet = np.full((rows * height - GAP, columns * width - GAP), np.nan)
-    for number, channel in enumerate(channels):
-        top, left = (number // columns) * height, (number % columns) * width
-        sheet[top : top + height - GAP, left : left + width - GAP] = channel
-    return sheet
-
-
-def _show(axis: Axes, picture: FloatArray, **how: Any) -> None:
-    height, width = picture.shape[:2]
-    slim = max(height, width) > 5 * min(height, width)
-    axis.set_facecolor("lightsteelblue")  # of gaps between channels, as no grey is
-    axis.imshow(picture, aspect="auto" if slim else "equal", interpolation="nearest", **how)
-    axis.set_xticks([])
-    axis.set_yticks([])
-
-
-def _plot(axis: Axes, signal: FloatArray, low: float, high: float) -> None:
-    """A signal as steps; a change, whose `low` is negative, as bars from 0."""
-    is_change = low < 0.0
-    edges = np.arange(len(signal) + 1) - 0.5
-    axis.stairs(signal, edges, fill=is_change, baseline=0.0 if is_change else None, color="0.2")
-    if is_change:
-        axis.axhline(0.0, color="0.2", linewidth=0.6)
-    slack = 0.05 * (high - low)
-    axis.set_ylim(low - slack, high + slack)
-    axis.set_yticks([low, (low + high) / 2.0, high])
-    axis.set_yticklabels([f"{tick:.3g}" for tick in (low, (low + high) / 2.0, high)])
-    axis.set_xlim(-0.5, len(signal) - 0.5)
-    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
-    axis.tick_params(labelsize=7)
+        show(row[0], original, cmap="gray", vmin=0, vmax=1)
+        show(row[1], change, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        show(row[2], adversarial, cmap="gray", vmin=0, vmax=1)

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.store import Row, Store
 from bnnopt.campaign.task import decode_levels
 from bnnopt.datasets.catalog import spec as dataset_spec
+from bnnopt.report.pictures import picture, plot
 
 __all__ = ["Exhibit", "data_uri", "exhibits"]
+
+FloatArray = npt.NDArray[np.float64]
 
 MOST = 12
 
@@ -58,32 +62,25 @@ def exhibits(store: Store, frame: pd.DataFrame) -> list[Exhibit]:
     chosen = order.drop_duplicates(["dataset", "image"]).head(MOST)
     rows = {row.key: row for row in store.rows() if row.key in set(chosen["key"])}
     networks = chosen.set_index("key")["network"]
-    made = [_exhibit(store, rows[key], str(networks[key])) for key in chosen["key"]]
-    return [exhibit for exhibit in made if exhibit is not None]
+    return [_exhibit(store, rows[key], str(networks[key])) for key in chosen["key"]]
 
 
-def _exhibit(store: Store, row: Row, name: str) -> Exhibit | None:
-    """None where images are not two-dimensional."""
+def _exhibit(store: Store, row: Row, name: str) -> Exhibit:
     cell = Cell.from_definition(row.definition)
     network = store.network(cell.network)
-    if len(network.input_shape) != 2:
-        return None
     pixels, _ = store.image(cell)
-    original = pixels / 255.0
+    original = pixels.ravel() / 255.0
     adversarial = decode_levels(row.levels or b"") / network.levels
-    change = (adversarial - original).reshape(network.input_shape)
     reach = max(cell.epsilon, 1e-12)
     names = network.class_names or dataset_spec(cell.dataset).class_names
     before, after = network.logits(original), network.logits(adversarial)
-    gray = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0}
-    colored = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
-    shape = network.input_shape
+    first, last = (picture(x.reshape(network.input_shape)) for x in (original, adversarial))
     return Exhibit(
         f"{name}, image {cell.image}, ε = {cell.epsilon:g}, {row.attack}",
         [
-            ("original", _png(original.reshape(shape), **gray)),
-            (f"change, {0.5 / reach:.0f} times", _png(change, **colored)),
-            ("adversarial", _png(adversarial.reshape(shape), **gray)),
+            ("original", _image(first)),
+            (f"change, {0.5 / reach:.0f} times", _change(last - first, reach)),
+            ("adversarial", _image(last)),
         ],
         [(label, float(a), float(b)) for label, a, b in zip(names, before, after, strict=False)],
         names[int(np.argmax(before))],
@@ -91,7 +88,31 @@ def _exhibit(store: Store, row: Row, name: str) -> Exhibit | None:
     )
 
 
-def _png(image: npt.NDArray[np.float64], **how: object) -> str:
+def _image(drawn: FloatArray) -> str:
+    """A signal, a grey or a colour image; of values in [0, 1]."""
+    if drawn.ndim == 1:
+        return _signal(drawn, 0.0, 1.0)
+    return _png(np.clip(drawn, 0.0, 1.0), cmap="gray", vmin=0.0, vmax=1.0)
+
+
+def _change(drawn: FloatArray, reach: float) -> str:
+    """Likewise what changed, by up to `reach`; where nothing did a colour image is grey."""
+    if drawn.ndim == 1:
+        return _signal(drawn, -reach, reach)
+    if drawn.ndim == 3:
+        return _png(np.clip(0.5 + drawn / (2.0 * reach), 0.0, 1.0))
+    return _png(drawn, cmap="RdBu_r", vmin=-reach, vmax=reach)
+
+
+def _signal(drawn: FloatArray, low: float, high: float) -> str:
+    figure = Figure(figsize=(2.4, 1.6), layout="constrained")
+    plot(figure.subplots(), drawn, low, high)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=100)
+    return data_uri(stream.getvalue())
+
+
+def _png(image: FloatArray, **how: object) -> str:
     stream = io.BytesIO()
     imsave(stream, image, format="png", **how)  # type: ignore[arg-type]
     return data_uri(stream.getvalue())

@@ -14,6 +14,7 @@ from bnnopt.network import BinarizedNetwork
 from bnnopt.report.bootstrap import mean_interval
 from bnnopt.report.panels import Look, panels
 from bnnopt.report.results import incumbents
+from bnnopt.row_units import layer_scales, layer_units
 
 __all__ = ["cactus", "logits_along_a_pixel", "over_time", "surrogate_logits"]
 
@@ -21,6 +22,9 @@ FloatArray = npt.NDArray[np.float64]
 
 STEPS = 201
 PIXELS = 100
+WORK = 2**26
+"""Neurons that are evaluated to choose a pixel, at most."""
+
 TIMES = 120
 SOONEST = 0.01
 
@@ -29,8 +33,7 @@ def surrogate_logits(network: BinarizedNetwork, levels: FloatArray) -> FloatArra
     """Logits of the differentiable network that gradient attacks see instead.
 
     The sign of each neuron is replaced by the pre-activation less its threshold, over about the
-    spread of pre-activations, clipped to [-1, 1]. The spread is the square root of the fan-in, and
-    for pixels half the number of levels times that.
+    spread of pre-activations (`bnnopt.row_units.layer_scales`), clipped to [-1, 1].
 
     Parameters
     ----------
@@ -41,19 +44,18 @@ def surrogate_logits(network: BinarizedNetwork, levels: FloatArray) -> FloatArra
     -------
     array of float64, shape (batch, C)
     """
-    values, unit = levels, network.levels / 2.0
-    for layer in network.hidden:
-        spread = unit * np.sqrt(layer.weight.shape[1])
-        values = np.clip((layer.pre_activation(values) - layer.threshold) / spread, -1.0, 1.0)
-        unit = 1.0
+    values = levels
+    for layer, scale in zip(network.hidden, layer_scales(network), strict=True):
+        distances = (layer.pre_activation(values) - layer.threshold) / layer_units(layer)
+        values = np.clip(distances / scale, -1.0, 1.0)
     return network.output(values)
 
 
 def logits_along_a_pixel(network: BinarizedNetwork, image: FloatArray) -> Figure:
     """Figure 1: logits of the network and of its surrogate as one pixel goes from 0 to 1.
 
-    The two classes are the prediction and the runner-up; of up to 100 pixels, the one along
-    which the true logits change most often.
+    The two classes are the prediction and the runner-up; of up to 100 pixels, fewer where the
+    network is large, the one along which the true logits change most often.
 
     Parameters
     ----------
@@ -64,7 +66,8 @@ def logits_along_a_pixel(network: BinarizedNetwork, image: FloatArray) -> Figure
     values = np.linspace(0.0, 1.0, STEPS)
     start = network.levels_of(image)[0]
     classes = np.argsort(-network.logits(image), kind="stable")[:2]
-    candidates = np.unique(np.linspace(0, len(start) - 1, PIXELS).astype(int))
+    count = int(np.clip(WORK // (STEPS * sum(network.widths)), 3, PIXELS))
+    candidates = np.unique(np.linspace(0, len(start) - 1, count).astype(int))
     lines = {int(pixel): _line(start, int(pixel), values, network.levels) for pixel in candidates}
     pixel = max(lines, key=lambda at: _changes(network.logits_of_levels(lines[at])[:, classes]))
     figure = Figure(figsize=(6.4, 2.6))

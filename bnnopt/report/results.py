@@ -48,10 +48,14 @@ def finished(store: Store) -> pd.DataFrame:
 
 
 def _architectures(frame: pd.DataFrame) -> pd.Series[str]:
-    """Depth x width, or the network's name where that is not enough."""
-    short = frame["depth"].astype(str) + "x" + frame["width"].astype(str)
+    """Depth x width, or the network's name where that is not enough, or says too much."""
+    width = frame["width"].astype(str)
+    short = frame["depth"].astype(str) + "x" + width
+    alike = pd.Series(
+        ["x".join([w] * d) for w, d in zip(width, frame["depth"], strict=True)], frame.index
+    )
     names = frame.assign(short=short).groupby(["dataset", "short"])["network"].transform("nunique")
-    return short.where(names == 1, frame["network"])
+    return short.where((names == 1) & (frame["hidden"] == alike), frame["network"])
 
 
 def incumbents(

@@ -22,21 +22,19 @@ DENSE_SIZE, LARGEST_DENSE, DENSE_SHARE = 2**22, 2**26, 1 / 8
 """Matrices of at most so many entries are dense, or of at most so many with this share of them."""
 
 COARSE_GRID = 16
-"""Of a level: what single precision keeps of the sums of a convolved image."""
+"""Parts of a level, or of a step of a deeper sum, that single precision keeps of convolutions."""
 
 
-def distances_of(layer: HiddenLayer, dtype: torch.dtype, *, is_first: bool) -> nn.Module:
+def distances_of(layer: HiddenLayer, dtype: torch.dtype) -> nn.Module:
     """A module of a layer: inputs, shape (batch, in), to sums less thresholds, in `row_units`.
 
     Parameters
     ----------
     layer : HiddenLayer
     dtype : torch.dtype
-    is_first : bool
-        Whether its inputs are levels.
     """
     if layer.convolution is not None:
-        return _Convolved(layer, layer.convolution, dtype, is_first=is_first)
+        return _Convolved(layer, layer.convolution, dtype)
     weight = layer.weight
     if isinstance(weight, np.ndarray) or _is_small(weight):
         return _Dense(layer, dtype)
@@ -109,14 +107,10 @@ class _Multiply(torch.autograd.Function):
 
 
 class _Convolved(_Distances):
-    def __init__(
-        self, layer: HiddenLayer, convolution: Convolution, dtype: torch.dtype, *, is_first: bool
-    ) -> None:
+    def __init__(self, layer: HiddenLayer, convolution: Convolution, dtype: torch.dtype) -> None:
         super().__init__(layer, dtype)
         self._convolution = convolution
-        self._grid = 1.0
-        if is_first:
-            self._grid = GRID if dtype == torch.float64 else COARSE_GRID
+        self._grid = GRID if dtype == torch.float64 else COARSE_GRID
         self.keep("kernel", convolution.kernel)
         self.keep("inverse", 1.0 / self._units)
 
@@ -132,7 +126,8 @@ class _Convolved(_Distances):
 class _Convolve(torch.autograd.Function):
     """A convolution and its derivative by the images, in full precision and repeatable.
 
-    Sums are rounded to the grid that they are on, since quick algorithms are a little off.
+    Sums are rounded to a grid that has all sums of signs, and of levels in double precision, since
+    quick algorithms are a little off.
     """
 
     @staticmethod

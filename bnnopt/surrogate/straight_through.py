@@ -43,10 +43,7 @@ class StraightThroughNetwork(nn.Module):
         super().__init__()
         self.levels = network.levels
         self.activation = activation or ClippedSign(layer_scales(network))
-        self.distances = nn.ModuleList(
-            distances_of(layer, dtype, is_first=number == 0)
-            for number, layer in enumerate(network.hidden)
-        )
+        self.distances = nn.ModuleList(distances_of(layer, dtype) for layer in network.hidden)
         output = network.output
         for name, values in (
             ("output_weight", output.weight),

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 import solvers
-from bnnopt import AttackInstance
+from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.attacks.exact_cell import ExactCell, _solve
 from bnnopt.attacks.reachability import Reachability
 from tests.helpers import random_image, random_network
+from tests.kinds import admissible, instance_of, networks
 
 seeds = st.integers(0, 10**6)
 limits = st.sampled_from([None, 0.2, 0.5, 1.0])
@@ -136,6 +137,53 @@ def test_a_point_that_is_known_to_be_near_is_found_within_the_budget(
         assert np.abs(found - instance.levels).sum() <= instance.l1_point_levels
         assert np.abs(found - z - away).max() <= 5.5 / 2**20
         assert not still or (found[~moves] == instance.levels[~moves]).all()
+
+
+@settings(max_examples=150)
+@given(
+    network=networks,
+    seed=seeds,
+    domain=st.sampled_from(["continuous", "pixels"]),
+    max_l1=st.sampled_from([None, "3/7"]),
+)
+def test_cells_of_every_kind_are_refuted_only_where_they_have_no_image(
+    network: BinarizedNetwork, seed: int, domain: Any, max_l1: Any
+) -> None:
+    instance = instance_of(network, seed, domain=domain, max_l1=max_l1)
+    rng, layer = np.random.default_rng(seed), network.hidden[0]
+    neurons = np.sort(rng.permutation(len(layer.threshold))[:3])
+    signs = rng.choice([-1, 1], len(neurons)).astype(np.int8)
+    cell, points = ExactCell(instance, neurons, signs), admissible(instance)
+    expected = (layer(points)[:, neurons] == signs).all(axis=1)
+    assert [cell.has_levels(z) for z in points] == expected.tolist()
+    with Reachability(instance, neurons, max_l1=instance.l1_levels) as reachability:
+        reached = reachability.test(signs)
+    assert reached.slack is not None
+    refuted = cell.is_refuted_by(reached.multipliers)
+    assert not (refuted and expected.any())
+    assert refuted >= (reached.slack < -1e-3)
+    if reached.slack > 1e-3 and domain == "continuous":
+        assert reached.point is not None
+        z = cell.point_near(reached.point, None)
+        assert z is not None
+        assert cell.has_levels(z)
+
+
+@pytest.mark.parametrize("size", [1, 2**15 - 1])
+def test_multipliers_of_large_weights_and_of_many_rows_do_not_overflow(size: int) -> None:
+    count = 3000
+    weight = np.zeros((count, 2), dtype=int)
+    weight[:, 0], weight[::2, 1] = size, 1
+    layer = HiddenLayer(weight, np.full(count, 3 * size))
+    output = OutputLayer(np.ones((2, count)), np.ones(2), np.zeros(2))
+    network = BinarizedNetwork((layer,), output, levels=255)
+    instance = AttackInstance(network, np.zeros(2), "2/255", domain="pixels")
+    cell = ExactCell(instance, np.arange(count), np.ones(count, dtype=np.int8))
+    # Each row of one weight needs three levels, and two are there.
+    assert cell.is_refuted_by(np.ones(count)) == (size > 2)
+    assert cell.is_refuted_by(np.arange(count) % 2.0)
+    assert cell.has(np.array([3, 0]))
+    assert not cell.has(np.array([2, 2**20])) or size == 1
 
 
 def test_what_a_solver_finds_nearly_whole_is_taken_as_whole() -> None:

@@ -5,11 +5,11 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import solvers
-from bnnopt import AttackInstance, HiddenLayer
+from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.iprop.enumeration import EnumeratedProblem
 from bnnopt.attacks.iprop.layer import LayerProblem
@@ -20,6 +20,7 @@ from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.bounds import interval_bounds
 from bnnopt.flips import Flips, first_layer_flips, pair_conflicts
 from tests.helpers import deepest_slack, random_image, random_network
+from tests.kinds import instance_of, networks
 
 NO_ONE = np.zeros(0, dtype=np.int64)
 
@@ -115,6 +116,34 @@ def test_problem_9_loaded_or_enumerated_has_the_optimum(
                 assert found is not None
                 assert _score(layer, found, present, asked) == best
                 assert any(np.array_equal(found, p) for p in points)
+
+
+@settings(max_examples=80)
+@given(network=networks, seed=st.integers(0, 10**6))
+def test_9_of_every_kind_of_layer_is_solved_as_enumeration_does(
+    network: BinarizedNetwork, seed: int
+) -> None:
+    instance, rng = instance_of(network, seed), np.random.default_rng(seed)
+    number = int(rng.integers(1, max(network.depth, 2)))
+    assume(network.depth > 1 and network.widths[number - 1] <= 8)
+    layers, layer = interval_bounds(instance), network.hidden[number]
+    before, after = layers[number - 1], layers[number]
+    movable, width = rng.permutation(before.unstable)[:6], network.widths[number - 1]
+    present = np.where(before.sign == 0, rng.choice([-1, 1], width), before.sign).astype(np.int8)
+    points = np.array(list(product((-1, 1), repeat=width)))
+    points = points[((points == present) | np.isin(np.arange(width), movable)).all(axis=1)]
+    sides = np.array([(j, s) for j in after.unstable for s in (1, -1)], dtype=int).reshape(-1, 2)
+    subsolver = Subsolver(solvers.get("highs"), Limits(), 10.0)
+    enumerated = EnumeratedProblem(layer, sides)
+    with LayerProblem(layer, number, before, sides, subsolver) as loaded:
+        for _ in range(2):
+            target = rng.integers(-1, 2, network.widths[number]).astype(np.int8)
+            asked = np.where(after.sign == 0, target, 0)
+            best = max(_score(layer, p, present, asked) for p in points)
+            for problem in (loaded, enumerated):
+                found = problem.solve(target, present, movable)
+                assert found is not None
+                assert _score(layer, found, present, asked) == best
 
 
 def _admissible(point: tuple[int, ...], stable: np.ndarray, flips: Flips) -> bool:

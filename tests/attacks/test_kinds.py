@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,18 @@ from hypothesis import strategies as st
 
 import solvers
 from bnnopt import AttackInstance, BinarizedNetwork, Status
+from bnnopt.attacks import attack_class
+from bnnopt.attacks.auto import AutoAttack
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.iprop import IProp
 from bnnopt.attacks.milp import MilpAttack
+from bnnopt.errors import InputError
+from bnnopt.formulations import size
+from bnnopt.formulations.paper import paper_model
+from bnnopt.formulations.size import model_terms
+from bnnopt.formulations.tight import tight_model
 from tests.helpers import best_continuous_margins
-from tests.kinds import admissible, instance_of, networks, padded
+from tests.kinds import FIRST, admissible, instance_of, network_of, networks, padded
 
 seeds = st.integers(0, 10**6)
 targets = st.sampled_from(["runner-up", "untargeted"])
@@ -25,7 +33,7 @@ OTHERS = [info.name for info in solvers.available() if info.available and info.n
 FORMULATIONS = [("tight", True), ("tight", False), ("paper", False)]
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(
     network=networks,
     seed=seeds,
@@ -89,7 +97,7 @@ def test_every_solver_finds_it(
     assert result.objective == float(instance.margins(admissible(instance)).max())
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(network=networks, seed=seeds, how=st.sampled_from(FORMULATIONS), target=targets)
 def test_a_milp_finds_the_largest_margin_of_real_pixels(
     network: BinarizedNetwork, seed: int, how: Any, target: str
@@ -105,7 +113,7 @@ def test_a_milp_finds_the_largest_margin_of_real_pixels(
     assert result.bound is not None and result.bound >= inside - 1e-9
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(network=networks, seed=seeds)
 def test_inputs_and_neurons_that_nothing_reads_change_no_optimum(
     network: BinarizedNetwork, seed: int
@@ -119,7 +127,7 @@ def test_inputs_and_neurons_that_nothing_reads_change_no_optimum(
         assert attack(same).objective == attack(instance).objective
 
 
-@settings(max_examples=60)
+@settings(max_examples=36)
 @given(
     network=networks,
     seed=seeds,
@@ -137,3 +145,63 @@ def test_what_iprop_finds_is_replayed_and_no_better_than_the_best(
     assert result.objective >= float(instance.margins(instance.levels[None])[0])
     if domain == "pixels":
         assert result.objective <= float(instance.margins(admissible(instance)).max())
+
+
+@settings(max_examples=40)
+@given(
+    network=networks,
+    seed=seeds,
+    name=st.sampled_from(["pgd", "fgsm", "ifgsm"]),
+    budget=st.sampled_from(BUDGETS),
+    domain=st.sampled_from(["continuous", "pixels"]),
+)
+def test_what_a_gradient_finds_is_replayed_and_no_better_than_the_best(
+    network: BinarizedNetwork, seed: int, name: str, budget: dict[str, Any], domain: Any
+) -> None:
+    pytest.importorskip("torch")
+    instance = instance_of(network, seed, domain=domain, target="untargeted", **budget)
+    result = attack_class(name)(device="cpu")(instance, Limits(effort=20))
+    assert result.message == ""
+    assert result.verified
+    assert result.objective >= float(instance.margins(instance.levels[None])[0])
+    if domain == "pixels":
+        assert result.objective <= float(instance.margins(admissible(instance)).max())
+
+
+@pytest.mark.parametrize(
+    ("attack", "options", "said"),
+    [
+        (MilpAttack(formulation="paper"), {}, r"the paper model .* terms.*'auto' or formulation"),
+        (MilpAttack(), {}, "the tight model .* take method 'auto' or a smaller epsilon"),
+        (IProp.paper(), {}, "the largest subproblem .* or preset 'aware'"),
+        (IProp(), {"max_pixels": 2}, "the largest subproblem .* or method 'pgd'"),
+    ],
+)
+def test_models_that_would_not_fit_are_refused_before_any_work(
+    attack: Any, options: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(size, "MAX_TERMS", 5)
+    network = network_of(1, "dense", ("ternary", "dense"))
+    instance = AttackInstance(network, np.full(network.num_inputs, 0.5), 1.0, **options)
+    with pytest.raises(InputError, match=said):
+        attack.prepare(instance)
+    IProp().prepare(replace(instance, max_pixels=None))  # which needs no model of that size
+    found = AutoAttack()(replace(instance, goal="l0"), Limits(effort=50))
+    assert found.verified
+    assert found.ran != "milp"
+
+
+def test_the_size_of_a_model_is_foreseen() -> None:
+    for seed, first in enumerate(FIRST):
+        for deeper in ((), ("ternary",), ("convolution", "dense")):
+            instance = instance_of(network_of(seed, first, deeper), seed)
+            paper, tight = paper_model(instance), tight_model(instance, ())
+            stated = list(paper.sums.values())[: sum(instance.network.widths)]
+            # Of each row, all but the neuron's own variable.
+            assert model_terms(instance, "paper") == sum(
+                len(row.body.linear_vars) - 1 for row in stated
+            )
+            sides = [*tight.on.values(), *tight.off.values()]
+            assert model_terms(instance, "tight") >= sum(
+                len(row.body.linear_vars) - 1 for row in sides
+            )

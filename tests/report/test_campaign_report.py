@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -17,16 +19,22 @@ from bnnopt.campaign.spec import parse_spec
 from bnnopt.campaign.store import Store
 from bnnopt.errors import InputError
 from bnnopt.network import GRID
+from bnnopt.shapes import layers_text, shape_text
 from tests.helpers import random_image, random_network
+from tests.kinds import FIRST, admissible, instance_of, network_of
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("pandas")
 pytest.importorskip("jinja2")
 
+from matplotlib.image import imread
+
 from bnnopt.report.bootstrap import mean_interval
 from bnnopt.report.campaign_report import write_report
 from bnnopt.report.figures import drawings
+from bnnopt.report.gallery import _change, _image
 from bnnopt.report.lines import surrogate_logits
+from bnnopt.report.pictures import picture
 from bnnopt.report.results import finished, incumbents
 
 HOSTILE = "<img src=x onerror='window.hacked = 1'>"
@@ -225,3 +233,37 @@ def test_a_saturated_surrogate_is_the_network_itself() -> None:
     levels = network.levels_of(random_image(network, 0))
     far = levels * GRID
     assert np.array_equal(surrogate_logits(network, far), network.logits_of_levels(far))
+
+
+def test_a_surrogate_of_whole_and_sparse_weights_is_the_torch_module_s() -> None:
+    torch = pytest.importorskip("torch")
+    from bnnopt.surrogate import HardTanh, StraightThroughNetwork, layer_scales
+
+    for seed, first in enumerate(FIRST):
+        network = network_of(seed, first, ("convolution", "ternary"), "real")
+        points = admissible(instance_of(network, seed, domain="pixels"))
+        module = StraightThroughNetwork(network, HardTanh(layer_scales(network)))
+        expected = module.logits_of_levels(torch.from_numpy(points)).numpy()
+        assert np.allclose(surrogate_logits(network, points), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(12,), (8, 6), (3, 8, 8), (8, 8, 3), (2, 5, 5), (2, 2, 3, 4)])
+def test_images_of_any_shape_are_exhibited(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).random(shape)
+    for uri in (_image(picture(image)), _change(picture(image - 0.5), 0.5)):
+        head, _, content = uri.partition(",")
+        drawn = imread(io.BytesIO(base64.b64decode(content)), format="png")
+        assert head == "data:image/png;base64"
+        assert drawn.size > 0
+        if len(shape) == 3 and 3 in shape:
+            assert drawn.shape[:2] == (8, 8)
+
+
+def test_networks_are_told_apart_by_their_shapes() -> None:
+    plain = random_network(0, widths=(5, 5))
+    image = network_of(0, "convolution", ("dense",))
+    _, rows, columns = image.hidden[0].output_shape
+    channels = image.widths[0] // (rows * columns)
+    assert layers_text(plain) == "5x5"
+    assert layers_text(image) == f"{channels}x{rows}x{columns}-{image.widths[1]}"
+    assert shape_text((28, 28)) == "28x28"

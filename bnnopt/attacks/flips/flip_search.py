@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +24,13 @@ from bnnopt.search.space import Space, has_cuts_only, space_of
 from bnnopt.search.terms import margin_terms
 from bnnopt.tolerances import LATTICE_SLACK, MARGIN_STEP
 
-__all__ = ["FlipSearch", "check_searchable", "is_searchable"]
+__all__ = ["FlipSearch", "check_searchable", "is_searchable", "space_and_terms"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 SignArray = npt.NDArray[np.int8]
+
+AnySpace = TypeVar("AnySpace", bound=Space)
 
 MOST_FLIPS = 2048
 """Flips that are searched at most."""
@@ -84,7 +87,7 @@ class FlipSearch:
         self.instance, self.limits = instance, limits
         self.deadline = Deadline(limits)
         self.margins = instance.of_margins
-        self.space, self.terms = _space_and_terms(instance)
+        self.space, self.terms = space_and_terms(instance, space_of)
         self.region = self.space.region
         self.findings = Findings(np.zeros((0, instance.network.num_inputs)))
         self.best = -np.inf
@@ -151,6 +154,14 @@ class FlipSearch:
         terms = self.terms[target]
         most = terms.constant + float(np.maximum(terms.gain, 0.0).sum())
         return most * self.margins.unit
+
+    def no_flip_to(self, target: int) -> bool:
+        """Whether no set of a target that has been visited is a flip, or stayed open as one.
+
+        A search for the best margin leaves out flips that are worse than the best point.
+        """
+        is_sought = self.instance.sought.needs_flip or self.best < self.margins.least_flip(target)
+        return is_sought and self.closed[target] < self.margins.least_flip(target)
 
     def is_wanted(self, target: int, margin: float) -> bool:
         """Whether a set of this margin is better than the best point, or is to be ruled out."""
@@ -256,11 +267,13 @@ class FlipSearch:
         return bound is not None and bound <= -0.5  # slacks are whole there
 
 
-def _space_and_terms(instance: AttackInstance) -> tuple[Space, dict[int, MarginTerms]]:
-    """With as many flips as there is memory for."""
+def space_and_terms(
+    instance: AttackInstance, make: Callable[[AttackInstance, int], AnySpace]
+) -> tuple[AnySpace, dict[int, MarginTerms]]:
+    """With as many flips as there is memory for; `make` is given the most of them."""
     most = MOST_FLIPS
     while True:
-        space = space_of(instance, most)
+        space = make(instance, most)
         terms = margin_terms(instance, space.origin, space.shift)
         if terms is not None:
             return space, terms

@@ -21,6 +21,7 @@ from bnnopt.attacks.iprop.steps import Sampler, StepSize, easy_first, uniform
 from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.limits import Limits
 from bnnopt.errors import UnknownNameError
+from bnnopt.formulations.size import check_terms, first_layer_terms, layer_terms
 from bnnopt.instance import AttackInstance
 from bnnopt.search.warm_up import warm_up
 
@@ -108,11 +109,21 @@ class IProp(Attack):
         return (*super().packages(), "pyomo", self._adapter.package, *kernel)
 
     def prepare(self, instance: AttackInstance) -> None:
-        """Find the solver; compile the kernel where it is used."""
+        """Find the solver; refuse models that would not fit; compile the kernel if it is used."""
         ensure_available(self._adapter)
+        self._check_size(instance)
         if self._is_compiled:
             warm_up()
             warm_up_most_met()
+
+    def _check_size(self, instance: AttackInstance) -> None:
+        counts = [first_layer_terms(instance)]
+        if not self._is_compiled:
+            counts += [layer_terms(layer) for layer in instance.network.hidden[1:]]
+        elif instance.max_pixels is None:
+            return
+        other = "method 'pgd'" if self._is_compiled else "preset 'aware'"
+        check_terms(max(counts), "the largest subproblem", f"take method 'auto' or {other}")
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Search from the best of the starts and the image itself."""

@@ -102,7 +102,7 @@ class AwarePropagation(Resources):
 
         Those whose move brings the missing targets nearer have a higher probability.
         """
-        free = self._layers[number - 1].unstable
+        free = self._free(number)
         if len(free) <= self._moving:
             return free
         present = state.activations[number - 1][free]
@@ -111,6 +111,12 @@ class AwarePropagation(Resources):
         rows = self._instance.network.hidden[number].weight[np.flatnonzero(missing)]
         help_ = -present * (target[missing].astype(np.int64) @ rows)[free]
         return weighted(self._rng, free, 1.4 * help_ / _usual(rows), self._moving)
+
+    def _free(self, number: int) -> IntArray:
+        """Neurons of layer `number` that may move at all."""
+        if number == 1:  # of very many, the easiest ones
+            return np.sort(self._patterns.flips.neurons)
+        return self._layers[number - 1].unstable
 
     def _problem(self, number: int) -> LayerProblem | EnumeratedProblem:
         """Problem (9) for layer `number`; built when it is first needed."""

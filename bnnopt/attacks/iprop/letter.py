@@ -11,6 +11,7 @@ from bnnopt.attacks.reachability import Reachability
 from bnnopt.attacks.resources import Resources
 from bnnopt.bounds import interval_bounds
 from bnnopt.formulations.perturbation import perturbation_model
+from bnnopt.formulations.size import layer_terms
 from bnnopt.formulations.target import target_model
 from bnnopt.instance import AttackInstance
 
@@ -18,6 +19,9 @@ __all__ = ["LetterPropagation", "perturb"]
 
 FloatArray = npt.NDArray[np.float64]
 SignArray = npt.NDArray[np.int8]
+
+MANY_TERMS = 2**20
+"""Of a first layer: then its model takes a second to build."""
 
 
 class LetterPropagation(Resources):
@@ -56,7 +60,13 @@ class LetterPropagation(Resources):
 
 
 def perturb(instance: AttackInstance, subsolver: Subsolver, target: SignArray) -> FloatArray:
-    """Solve (10); where the replay contradicts the solver, add the deepest point of its pattern."""
+    """Solve (10); where the replay contradicts the solver, add the deepest point of its pattern.
+
+    Neurons that the box cannot flip have no say, and have no rows where those would be many.
+    """
+    neurons = interval_bounds(instance)[0].unstable
+    if layer_terms(instance.network.hidden[0]) > MANY_TERMS:
+        target = np.where(np.isin(np.arange(len(target)), neurons), target, 0).astype(np.int8)
     model = perturbation_model(instance, target)
     if subsolver.solve_model(model) is None:
         return np.zeros((0, instance.network.num_inputs))
@@ -66,7 +76,6 @@ def perturb(instance: AttackInstance, subsolver: Subsolver, target: SignArray) -
     if np.array_equal(signs[claimed], target[claimed]):
         return z[None]
     signs[claimed] = target[claimed]
-    neurons = interval_bounds(instance)[0].unstable
     solver, max_l1 = subsolver.adapter.name, instance.l1_point_levels
     with Reachability(instance, neurons, solver, max_l1=max_l1) as cell:
         deepest = cell.test(signs[neurons], subsolver.seconds)

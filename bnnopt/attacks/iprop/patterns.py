@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.attacks.flips.flip_search import space_and_terms
 from bnnopt.attacks.flips.near_patterns import NearPatterns
 from bnnopt.attacks.iprop.state import State
 from bnnopt.attacks.iprop.subsolver import Subsolver
@@ -15,7 +16,6 @@ from bnnopt.attacks.resources import Resources
 from bnnopt.instance import AttackInstance
 from bnnopt.search.reach import OPEN, REACHED
 from bnnopt.search.space import neuron_space
-from bnnopt.search.terms import margin_terms
 
 __all__ = ["Patterns"]
 
@@ -48,11 +48,10 @@ class Patterns(Resources):
     ) -> None:
         super().__init__()
         self._instance, self._subsolver, self._count = instance, subsolver, neighbours
-        self._settles, self._space = kernel, neuron_space(instance)
+        self._settles = kernel
+        self._space, terms = space_and_terms(instance, neuron_space)
         self.flips = self._space.flips
         self._always = np.ones(self._space.region.always, dtype=bool)
-        terms = margin_terms(instance, self._space.origin, self._space.shift)
-        assert terms is not None  # else `prepare` has refused it
         self._near = NearPatterns(self._space, list(terms.values()))
 
     @cached_property

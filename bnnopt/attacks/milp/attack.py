@@ -19,12 +19,13 @@ from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.milp.decomposition import Decomposition
 from bnnopt.attacks.reachability import Reachability
-from bnnopt.bounds import interval_bounds
+from bnnopt.bounds import interval_bounds, margin_bound
 from bnnopt.flips import logits_of_pattern
 from bnnopt.formulations.attack import attack_model, model_size
 from bnnopt.formulations.claims import claimed_margin, claimed_signs, forbid_signs
 from bnnopt.formulations.goals import hold_stage, set_stage
 from bnnopt.formulations.names import STRENGTHENINGS, check_names
+from bnnopt.formulations.size import check_terms, model_terms
 from bnnopt.instance import AttackInstance
 from bnnopt.tolerances import SOLVER_GAP
 
@@ -92,8 +93,11 @@ class MilpAttack(Attack):
         return (*super().packages(), "pyomo", self._adapter.package)
 
     def prepare(self, instance: AttackInstance) -> None:
-        """Find the solver."""
+        """Find the solver; refuse a model that would not fit."""
         ensure_available(self._adapter)
+        other = "formulation 'tight'" if self.formulation == "paper" else "a smaller epsilon"
+        count, what = model_terms(instance, self.formulation), f"the {self.formulation} model"
+        check_terms(count, what, f"take method 'auto' or {other}")
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Build the model, solve it, and turn its point into one that the network confirms."""
@@ -112,6 +116,7 @@ class MilpAttack(Attack):
 
     def _solve_stages(self, findings: Findings, instance: AttackInstance, limits: Limits) -> None:
         deadline, goal = Deadline(limits), instance.sought
+        findings.bound = max(margin_bound(instance, c) for c in instance.targets)
         model = attack_model(instance, self.formulation, self._strengthen, limits=deadline)
         findings.bound = float(model.largest_margin) * instance.of_margins.unit
         closed = _Closed(instance, model)

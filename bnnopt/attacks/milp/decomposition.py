@@ -24,6 +24,7 @@ from bnnopt.attacks.exact_cell import settle_cell
 from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.limits import Limits
 from bnnopt.attacks.reachability import Reach, Reachability
+from bnnopt.bounds import margin_bound
 from bnnopt.flips import Flips, first_layer_flips, logits_of_pattern
 from bnnopt.formulations.attack import attack_model, model_size
 from bnnopt.formulations.tight import forbid_pattern, limit_flips, minimise_demand
@@ -99,6 +100,7 @@ class Decomposition:
 
     def _run(self) -> None:
         instance = self._instance
+        self._bound = max(margin_bound(instance, c) for c in instance.targets)
         model = attack_model(
             instance, "tight", self._strengthen, with_pixels=False, limits=self._deadline
         )
