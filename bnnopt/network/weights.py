@@ -268,8 +268,7 @@ def _read_sparse(given: Any) -> LinearMap:
     if not own.has_canonical_format:  # sums of small types would overflow
         own = own.astype(np.int64)
         own.sum_duplicates()
-    if np.any(own.data == 0):
-        own.eliminate_zeros()
+    own.eliminate_zeros()
     return of_rows(own.data, own.indices, own.indptr, (int(own.shape[0]), int(own.shape[1])))
 
 

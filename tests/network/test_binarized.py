@@ -56,12 +56,13 @@ def test_a_step_of_the_grid_below_the_threshold_is_minus_one() -> None:
     head = OutputLayer(np.ones((2, 4)), [1, 1], [0, 0])
     weight, step = [[1, 1, 1], [0, 1, 1], [1, 0, 0], [1, 1, 0]], 2.0**-20
     network = BinarizedNetwork(HiddenLayer(weight, [700, 450, 250, 500]), head)
-    z = np.array(
-        [[250.0, 250.0, 200.0], [250.0, 250.0, 200.0 - step], [250.0 - step, 250.0, 200.0]]
-    )
-    found = network.activations_of_levels(z)[0].tolist()
-    assert found == [[1, 1, 1, 1], [-1, -1, 1, 1], [-1, 1, -1, -1]]
-    assert network.logits_of_levels(z).tolist() == [[4, 4], [0, 0], [-2, -2]]
+    z = np.array([[250.0, 250.0, 200.0], [250.0, 250.0, 200.0 - step]])
+    assert network.activations_of_levels(z)[0].tolist() == [[1, 1, 1, 1], [-1, -1, 1, 1]]
+    assert network.logits_of_levels(z).tolist() == [[4, 4], [0, 0]]
+    for less in ([0, 0, step], [step, 0, 0], [step, step, step]):
+        below = z[0] - less
+        expected = np.where(np.array(weight) @ less > 0, -1, 1)
+        assert network.activations_of_levels(below[None])[0].tolist() == [expected.tolist()]
     large = [[32767, 32767, 32767], [32767, 32767, 32766], [1, 0, 0], [32767, 1, 32767]]
     whole = np.array([255.0, 254.0, 255.0])
     sums = np.array(large) @ whole.astype(int)
