@@ -291,7 +291,8 @@ def binary(arguments: argparse.Namespace) -> None:
         network = binary_network(path)
         for epsilon in ("0.1", "0.2"):
             rows = [
-                _settled(network, data, image, epsilon, arguments) for image in _images(arguments)
+                _settled(network, data, image, epsilon, arguments.limit)
+                for image in range(arguments.images)
             ]
             records += rows
             seconds = [row["seconds"] for row in rows]
@@ -320,7 +321,7 @@ def _settled(
         epsilon,
         target="untargeted",
         goal="flip",
-        time_limit=arguments.limit,
+        time_limit=limit,
     )
     return {
         "network": network.name,

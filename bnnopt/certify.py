@@ -17,7 +17,7 @@ from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.limits import Limits
 from bnnopt.instance import AttackInstance, Domain
 from bnnopt.network import BinarizedNetwork
-from bnnopt.result import RECORD_VERSION, AttackResult, Status
+from bnnopt.result import RECORD_VERSION, AttackResult
 
 __all__ = ["Certificate", "EpsilonBracket", "Robustness", "bracket_epsilon", "certify"]
 
@@ -121,8 +121,9 @@ def certify(
 ) -> Certificate:
     """Decide whether the network gives any image within `epsilon` another class.
 
-    Each other class is asked for "any flip at all", most likely first, until one flips or all are
-    ruled out. At a tie of two logits the network's own rule decides, unless `ties` says otherwise.
+    Each other class is asked for "any flip at all": all of them together where one search serves
+    them, else one after the other, most likely first, until one flips or all are ruled out. At a
+    tie of two logits the network's own rule decides, unless `ties` says otherwise.
 
     Parameters
     ----------
@@ -161,13 +162,14 @@ def certify(
     )
     index, label = read_index(index), read_label(label, loaded)
     with solver_errors():
-        attack_class("auto")(solver=solver).prepare(instance)
+        attacker = attack_class("auto")(solver=solver)
+        attacker.prepare(instance)
     deadline = Deadline(limits)
-    results: dict[int, AttackResult] = {}
+    results: list[AttackResult] = []
     interrupted = False
     try:
-        for target in sorted(instance.targets, key=lambda c: -instance.logits[c]):
-            results[target] = last = attack(
+        for target in _questions(instance, attacker.searches(instance)):
+            last = attack(
                 loaded,
                 image,
                 epsilon,
@@ -181,14 +183,15 @@ def certify(
                 seed=seed,
                 **question,
             )
+            results.append(last)
             deadline.spend(last.iterations)
             if last.flipped or last.interrupted:
                 break
     except KeyboardInterrupt:
         interrupted = True
-    interrupted |= any(result.interrupted for result in results.values())
-    classes = {target: _verdict(result) for target, result in results.items()}
-    flip = next((result for result in results.values() if result.flipped), None)
+    interrupted |= any(result.interrupted for result in results)
+    flip = next((result for result in results if result.flipped), None)
+    classes = _classes(instance.targets, results, flip)
     return Certificate(
         network=loaded.name,
         image=index,
@@ -203,18 +206,28 @@ def certify(
         verdict=_overall(classes, instance.targets),
         classes=classes,
         wall_time=deadline.elapsed,
-        notes=[note for result in results.values() for note in result.notes],
+        notes=[note for result in results for note in result.notes],
         interrupted=interrupted,
-        message=next((r.message for r in reversed(results.values()) if r.message), ""),
+        message=next((r.message for r in reversed(results) if r.message), ""),
         adversarial=None if flip is None else flip.adversarial,
     )
 
 
-def _verdict(result: AttackResult) -> Robustness:
-    if result.flipped:
-        return Robustness.VULNERABLE
-    is_ruled_out = result.status is Status.INFEASIBLE
-    return Robustness.ROBUST if is_ruled_out else Robustness.UNKNOWN
+def _questions(instance: AttackInstance, together: bool) -> list[int] | list[str]:
+    """The targets to ask for."""
+    if together:
+        return ["untargeted"]
+    return sorted(instance.targets, key=lambda c: -instance.logits[c])
+
+
+def _classes(
+    targets: tuple[int, ...], results: list[AttackResult], flip: AttackResult | None
+) -> dict[int, Robustness]:
+    """What is known of each class; of a vulnerable image only what was decided."""
+    classes = {c: Robustness.ROBUST for result in results for c in result.ruled_out}
+    if flip is not None:
+        return classes | {flip.target: Robustness.VULNERABLE}
+    return {c: classes.get(c, Robustness.UNKNOWN) for c in targets}
 
 
 def _overall(classes: dict[int, Robustness], targets: tuple[int, ...]) -> Robustness:

@@ -109,6 +109,8 @@ class AttackResult:
         where no point was found.
     effort : int or None
         The limit on the method's own steps.
+    ruled_out : tuple of int
+        Targets of which it is proved that no admissible image flips to them.
     notes : list of str
         What stayed open though time was left, and why.
     interrupted : bool
@@ -153,6 +155,7 @@ class AttackResult:
     adversarial_logits: FloatArray = field(repr=False)
     steps: list[dict[str, Any]] = field(default_factory=list)
     effort: int | None = None
+    ruled_out: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     message: str = ""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt import BinarizedNetwork, HiddenLayer, OutputLayer, Robustness, Status
+from bnnopt import BinarizedNetwork, HiddenLayer, OutputLayer, Robustness
 
 module: Any = importlib.import_module("bnnopt.certify")
 NETWORK = BinarizedNetwork(
@@ -90,21 +90,23 @@ def test_a_bracket_contains_the_distance_and_is_as_narrow_as_asked(
             assert found.broken - found.certified <= 0.004
 
 
-@pytest.mark.parametrize(
-    ("flipped", "status", "verdict"),
-    [
-        (True, Status.OPTIMAL, "vulnerable"),
-        (True, Status.FEASIBLE, "vulnerable"),
-        (True, Status.ERROR, "vulnerable"),
-        (False, Status.INFEASIBLE, "robust"),
-        (False, Status.UNKNOWN, "unknown"),
-        (False, Status.ERROR, "unknown"),
-        (False, Status.OPTIMAL, "unknown"),
-        (False, Status.FEASIBLE, "unknown"),
-    ],
-)
-def test_a_class_is_ruled_out_by_a_proof_only(flipped: bool, status: Status, verdict: str) -> None:
-    assert module._verdict(SimpleNamespace(flipped=flipped, status=status)) == verdict
+def test_a_class_is_ruled_out_by_a_proof_only() -> None:
+    def result(ruled_out: tuple[int, ...], flips_to: int | None = None) -> Any:
+        return SimpleNamespace(ruled_out=ruled_out, target=flips_to)
+
+    assert module._classes((1, 2), [result((1,)), result((2,))], None) == dict.fromkeys(
+        (1, 2), Robustness.ROBUST
+    )
+    assert module._classes((1, 2), [result((2,))], None) == {
+        1: Robustness.UNKNOWN,
+        2: Robustness.ROBUST,
+    }
+    assert module._classes((1, 2), [], None) == dict.fromkeys((1, 2), Robustness.UNKNOWN)
+    flip = result((1,), 2)  # of a vulnerable image, the others are not spoken of
+    assert module._classes((1, 2, 3), [flip], flip) == {
+        1: Robustness.ROBUST,
+        2: Robustness.VULNERABLE,
+    }
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,10 @@ class AutoAttack(Attack):
             attack_class(MILP)
             ensure_available(self._adapter)
 
+    def searches(self, instance: AttackInstance) -> bool:
+        """Whether all targets of an instance are one search, which tells them apart."""
+        return is_searchable(instance)
+
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Choose, and say what ran in `Findings.ran`."""
         if is_searchable(instance):

@@ -16,7 +16,7 @@ from bnnopt.attacks import attack_class
 from bnnopt.attacks.findings import Findings, judge, keep_going
 from bnnopt.attacks.limits import Limits
 from bnnopt.instance import AttackInstance
-from bnnopt.result import AttackResult
+from bnnopt.result import AttackResult, Status
 
 __all__ = ["Attack", "Findings", "Limits", "best_point"]
 
@@ -167,6 +167,7 @@ class Attack(ABC):
             prediction=int(np.argmax(logits)),
             effort=limits.effort,
             notes=findings.notes,
+            ruled_out=_ruled_out(instance, findings, verdict.status),
             original=np.asarray(instance.image),
             adversarial=adversarial.reshape(network.input_shape),
             logits=instance.logits,
@@ -193,6 +194,10 @@ def _version(package: str) -> str:
 def best_point(instance: AttackInstance, points: FloatArray) -> FloatArray:
     """The candidate that serves the goal best in the replay; the original image wins ties."""
     return max([instance.levels, *(instance.snap(z) for z in points)], key=instance.rank)
+
+
+def _ruled_out(instance: AttackInstance, findings: Findings, status: Status) -> tuple[int, ...]:
+    return instance.targets if status is Status.INFEASIBLE else findings.ruled_out
 
 
 def _verified(instance: AttackInstance, adversarial: FloatArray, logits: FloatArray) -> bool:

@@ -32,6 +32,8 @@ class Findings:
         A proved upper bound on the margin of every point of the box.
     no_flip : bool
         Whether it is proved that no admissible point is a flip.
+    ruled_out : tuple of int
+        Targets of which it is proved that no admissible point flips to them.
     goal_bounds : list of (float or None)
         A proved bound on the value of each stage of a goal other than the margin, up to the
         stage that was worked on last.
@@ -56,6 +58,7 @@ class Findings:
     points: FloatArray
     bound: float | None = None
     no_flip: bool = False
+    ruled_out: tuple[int, ...] = ()
     goal_bounds: list[float | None] = field(default_factory=list)
     iterations: int | None = None
     trace: list[tuple[float, float]] = field(default_factory=list)

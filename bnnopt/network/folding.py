@@ -19,6 +19,7 @@ that the border of a zero-padded convolution gets only its share of the mean. Th
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -99,8 +100,8 @@ def fold(
     factors, unit, _ = whole_factors(deviations, _largest_factor(linear, levels))
     scaled = _scaled(linear, np.where(scale < 0, -1, 1), factors)
     bounds = [_bound(values, unit) for values in zip(scale, *others, strict=True)]
-    shares, means = _shares(scaled, _read(mean, "mean", channels))
-    return HiddenLayer(scaled, _thresholds(scaled, bounds, shares, means, levels))
+    shares = _shares(scaled, _read(mean, "mean", channels))
+    return HiddenLayer(scaled, _thresholds(scaled, bounds, shares, levels))
 
 
 def whole_factors(std: npt.ArrayLike, largest: int) -> tuple[IntArray, Fraction, float]:
@@ -183,35 +184,40 @@ def _bound(values: Iterable[float], unit: Fraction) -> Fraction | bool:
     return -tau if gamma < 0 else tau
 
 
-def _shares(linear: LinearMap, means: FloatArray) -> tuple[IntArray, list[Fraction]]:
-    """The sum of each output's weights for the inputs of each mean: shape (out, means)."""
+def _shares(linear: LinearMap, means: FloatArray) -> list[Fraction]:
+    """What the inputs' means add to each output's sum, exactly."""
     each = np.repeat(means, linear.shape[1] // len(means))
     values = np.unique(means[means != 0.0])
-    inputs = (each == values[:, None]).astype(np.float64)
-    shares = linear.sums(inputs).T.astype(np.int64)
-    return shares, [Fraction(float(value)) for value in values]
+    exact = [Fraction(float(value)) for value in values]
+    unit = max((value.denominator for value in exact), default=1)  # all are powers of 2
+    whole = [int(value * unit) for value in exact]
+    sums = linear.sums((each == values[:, None]).astype(np.float64)).T.astype(np.int64)
+
+    @cache  # away from their border, the outputs of a convolution have few shares
+    def total(weights: tuple[int, ...]) -> Fraction:
+        return Fraction(sum(map(operator.mul, whole, weights)), unit)
+
+    return [total(tuple(weights)) for weights in sums.tolist()]
 
 
 def _thresholds(
     linear: LinearMap,
     bounds: Sequence[Fraction | bool],
-    shares: IntArray,
-    means: Sequence[Fraction],
+    shares: Sequence[Fraction],
     levels: int | None,
 ) -> IntArray:
     places = linear.shape[0] // len(bounds)
     sizes = linear.spread(np.ones(linear.shape[1])).astype(np.int64).tolist()
 
     @cache  # away from their border, the neurons of a channel have one threshold
-    def threshold(channel: int, share: tuple[int, ...], size: int) -> int:
+    def threshold(channel: int, share: Fraction, size: int) -> int:
         bound, largest, step = bounds[channel], size * (levels or 1), 1 if levels else 2
         if isinstance(bound, bool):
             return -largest if bound else largest + step
-        bound += sum(mean * weight for mean, weight in zip(means, share, strict=True))
         # The integers that a sum can be are -largest, -largest + step, ..., largest.
-        rank = ceil((bound * (levels or 1) + largest) / step)
+        rank = ceil(((bound + share) * (levels or 1) + largest) / step)
         return -largest + step * min(max(rank, 0), 2 * largest // step + 1)
 
-    rows = enumerate(zip(shares.tolist(), sizes, strict=True))
-    found = [threshold(row // places, tuple(share), size) for row, (share, size) in rows]
+    rows = enumerate(zip(shares, sizes, strict=True))
+    found = [threshold(row // places, share, size) for row, (share, size) in rows]
     return np.array(found, dtype=np.int64)

@@ -285,7 +285,7 @@ class OutputLayer:
             sums = np.abs(scale) * np.abs(weight).sum(axis=1, dtype=np.float64)
             largest = float((sums + np.abs(bias)).max())
             wanted = 2.0 ** (np.frexp(largest)[1] - EXACT_BITS)
-            if largest == 0.0 or wanted <= step:
+            if wanted <= step:
                 return OutputLayer(weight, scale, bias)
             step = wanted
             bias = np.round(bias / step) * step

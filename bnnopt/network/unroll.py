@@ -188,8 +188,8 @@ def pool_before_norm(
         If the parts do not fit.
     """
     sums = sum_pool2d(input_shape, size, 0, stride=stride, padding=padding)
-    falls = np.sign(numbers(gamma, "gamma")) < 0
-    by_channel = np.reshape(sums.magnitude, (sums.output_shape[0], -1))
+    falls = numbers(gamma, "gamma") < 0
+    by_channel = sums.magnitude.reshape(sums.output_shape[0], math.prod(sums.output_shape[1:]))
     if falls.shape != by_channel.shape[:1]:
         raise NetworkFormatError(f"gamma must have one number a channel, not shape {falls.shape}")
     threshold = np.where(falls[:, None], by_channel, 2 - by_channel)

@@ -187,11 +187,12 @@ def descend(
     gain, last = terms.gain_above, start[-2]
     depth, nodes, is_found = descent.depth[0], 0, False
     if count == 0 and depth == 0:  # one set only
-        if choice[0] == 2:
-            descent.depth[0] = -1
-            return False
+        is_new = choice[0] == 0
         choice[0] = 2
-        return _keep_alive(gain, unit, constant, low[0], high[0], last, wanted, alive[0])
+        if is_new and _keep_alive(gain, unit, constant, low[0], high[0], last, wanted, alive[0]):
+            return True
+        descent.depth[0] = -1
+        return False
     while depth >= 0 and nodes < budget and not is_found:
         i, made = order[depth], choice[depth] == 1
         if choice[depth] == 2:

@@ -28,7 +28,8 @@ def sorted_flips(instance: AttackInstance, most: int | None = None) -> Flips:
     flips = first_layer_flips(instance)
     low, high = instance.box
     at_origin = flips.demand + flips.weight @ (flip_origin(instance) - (low + high) / 2.0)
-    order = np.argsort(-at_origin, kind="stable")[-most if most else 0 :]
+    first = 0 if most is None else max(len(at_origin) - most, 0)
+    order = np.argsort(-at_origin, kind="stable")[first:]
     return Flips(
         flips.neurons[order],
         flips.signs[order],

@@ -146,7 +146,7 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         u=np.zeros(m),
     )
     tree.surplus[root] = terms.surplus
-    tree.conflict[min(root, levels - 1)] = region.excludes
+    tree.conflict[max(root - 1, 0)] = region.excludes
     tree.flipped[1 : root + 1] = np.arange(k - root, k)
     tree.order[root, : k - root] = np.arange(k - root)
     tree.count[root] = k - root

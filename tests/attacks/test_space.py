@@ -15,11 +15,12 @@ from bnnopt.attacks.base import Limits
 from bnnopt.attacks.flips import BranchAndBound, PatternAttack
 from bnnopt.attacks.milp import MilpAttack
 from bnnopt.search.bound import margin_of
-from bnnopt.search.problem import margin_terms, sorted_flips
-from bnnopt.search.reach import REACHED, REFUTED, settle_pattern
-from bnnopt.search.space import BoxSpace, BudgetSpace, space_of
+from bnnopt.search.reach import REACHED, REFUTED, decide_pattern
+from bnnopt.search.space import BoxSpace, BudgetSpace, neuron_space, space_of
+from bnnopt.search.terms import margin_terms
 from bnnopt.search.tree import advance
 from bnnopt.search.tree_state import new_tree
+from bnnopt.search.workspace import new_workspace
 from tests.helpers import best_rank, random_image, random_network
 
 seeds = st.integers(0, 10**6)
@@ -114,17 +115,18 @@ def test_points_are_within_the_budget_and_certificates_hold_for_all_of_it(
     seed: int, max_l1: float, direction: Any
 ) -> None:
     instance = instance_of(seed, (6, 3), max_l1=max_l1, direction=direction)
-    flips = sorted_flips(instance)
-    space = space_of(instance, flips)
-    region, k = space.region, len(flips.neurons)
-    terms = margin_terms(instance, flips, instance.targets[0], region.always)
+    space = neuron_space(instance)
+    flips, region = space.flips, space.region
+    k, of_targets = len(flips.neurons), margin_terms(instance, space.origin, space.shift)
+    assert of_targets is not None
+    terms = of_targets[instance.targets[0]]
     reachable = set()
     for members in [s for size in range(k + 1) for s in combinations(range(k), size)]:
         flipped = np.zeros(len(region.demand), dtype=bool)
         flipped[list(members)] = True
         flipped[k:] = True
         u, multipliers = np.zeros(len(region.radius)), np.zeros(len(region.demand))
-        verdict = settle_pattern(region, flipped, 0.5, 0.05, u, multipliers)
+        verdict = decide_pattern(region, flipped, 0.5, 0.05, u, multipliers)
         signs = np.where(flipped[:k], -flips.signs, flips.signs)
         slack = slack_within(instance, flips.neurons, signs)
         if verdict == REACHED:
@@ -135,9 +137,10 @@ def test_points_are_within_the_budget_and_certificates_hold_for_all_of_it(
             reachable.add(tuple(np.flatnonzero(flipped).tolist()))
         if verdict == REFUTED:
             assert slack < 1e-6
-            assert space.refutes(flipped[:k], multipliers[:k])
+            assert space.refutes(signs, multipliers[:k])
     tree, found = new_tree(region, terms), {tuple(range(k, k + region.always))}
-    while advance(region, terms, tree, -np.inf, 10**6) != 0:
+    work = new_workspace(region, terms)
+    while advance(region, terms, tree, work, -np.inf, 10**6) != 0:
         found.add(tuple(np.flatnonzero(tree.found).tolist()))
     assert reachable <= found
     assert margin_of(terms, terms.surplus) * instance.of_margins.unit == pytest.approx(
@@ -151,18 +154,18 @@ def test_units_and_levels_are_one_to_one_inside_the_budget(
     seed: int, max_l1: float, direction: Any
 ) -> None:
     instance = instance_of(seed, max_l1=max_l1, direction=direction)
-    space = space_of(instance, sorted_flips(instance))
+    space = neuron_space(instance)
     low, high = instance.box
     z = np.random.default_rng(seed).uniform(low, high)
     assert space.point(space.unit(z)) == pytest.approx(z)
-    inside = instance.snap(space.point(space.inside(space.unit(z))))
+    inside = instance.snap(space.point(space._inside(space.unit(z))))
     assert instance.admits(inside / instance.network.levels)
 
 
 def test_a_budget_that_all_of_the_box_is_within_is_no_budget() -> None:
     for max_l1, kind in ((0.4, BudgetSpace), (4.0, BoxSpace)):
         instance = instance_of(1, max_l1=max_l1)
-        assert isinstance(space_of(instance, sorted_flips(instance)), kind)
+        assert isinstance(space_of(instance), kind)
 
 
 def test_the_smallest_l1_distance_of_a_real_image_is_proved() -> None:

@@ -16,7 +16,8 @@ from bnnopt.attacks.flips.branch_and_bound import BranchAndBound, _Run
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.milp import MilpAttack
 from bnnopt.attacks.reachability import Reach
-from bnnopt.search import above
+from bnnopt.search import quadratic
+from bnnopt.search.space import BoxSpace, BudgetSpace
 from tests.helpers import best_continuous_margins, random_image, random_network
 
 seeds = st.integers(0, 10**6)
@@ -30,7 +31,7 @@ attacks = st.sampled_from(["bab", "decomposed", "whole"])
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not compiled, as many steps as in a search would take long."""
-    monkeypatch.setattr(above, "LINEAR_STEPS", 4)
+    monkeypatch.setattr(quadratic, "LINEAR_STEPS", 4)
 
 
 def attack_of(name: str) -> Attack:
@@ -114,7 +115,7 @@ def test_a_set_is_closed_only_where_nothing_settles_it() -> None:
     instance = AttackInstance(network, random_image(network, 3), 0.4)
     search = FlipSearch(instance, Limits(), np.zeros((0, 4)))
     (target,) = instance.targets
-    k = len(search.flips.neurons)
+    k = search.num_flips
     assert k > 1
     for settles in (True, False):
         search.best = -100.0
@@ -154,7 +155,7 @@ def test_what_is_sought_is_the_next_margin_that_counts(
     search = FlipSearch(instance, Limits(), np.zeros((0, 3)))
     (target,) = instance.targets
     margins, unit = instance.of_margins, instance.of_margins.unit
-    k = len(search.flips.neurons)
+    k = search.num_flips
     sets = [s for size in range(k + 1) for s in map(list, combinations(range(k), size))]
     values = sorted({search.margin(target, s) for s in sets})
     search.has_flip = False
@@ -203,7 +204,7 @@ def test_the_bound_covers_best_closed_and_open_sets(
     instance = instance_of(seed, widths, "integer", "continuous", target=target)
     search = FlipSearch(instance, Limits(), np.zeros((0, 3)))
     run = _Run(search)
-    k = len(search.flips.neurons)
+    k = search.num_flips
     sets = [list(s) for size in range(k + 1) for s in combinations(range(k), size)]
     every = max(search.margin(c, s) for c in instance.targets for s in sets)
     assert k == 0 or run.bound() >= every
@@ -239,12 +240,12 @@ def test_what_no_program_has_said_is_not_settled() -> None:
     for domain in ("continuous", "pixels"):
         instance = AttackInstance(network, random_image(network, 3), "2/5", domain=domain)  # type: ignore[arg-type]
         search = FlipSearch(instance, Limits(), np.zeros((0, 4)))
-        k = len(search.flips.neurons)
-        flipped = np.ones(k, dtype=bool)
+        k = search.num_flips
+        signs = search.space.signs(np.ones(k, dtype=bool))
         claim = Reach(-1.0, instance.levels, np.zeros(k))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(search, "_reach", lambda *_, answer=claim, **__: answer)
-            assert not search._settle_by_program(flipped)  # its multipliers prove nothing
+            assert not search._settle_by_program(signs)  # its multipliers prove nothing
         for reached, settled in (
             (Reach(None, None, np.zeros(k), None), False),
             (Reach(None, None, np.zeros(k), -0.4), False),
@@ -253,8 +254,8 @@ def test_what_no_program_has_said_is_not_settled() -> None:
         ):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(search, "_reach", lambda *_, answer=reached, **__: answer)
-                assert not search._settle_by_program(flipped)
-                assert search._settle_whole(flipped) == (settled and domain == "pixels")
+                assert not search._settle_by_program(signs)
+                assert search._settle_whole(signs) == (settled and domain == "pixels")
 
 
 def test_a_set_that_was_found_and_not_settled_is_in_the_bound() -> None:
@@ -266,7 +267,7 @@ def test_a_set_that_was_found_and_not_settled_is_in_the_bound() -> None:
         run, (target,) = _Run(search), instance.targets
         (tree,) = run._trees[target]
         tree.reach[:] = -np.inf
-        k = len(search.flips.neurons)
+        k = search.num_flips
         for size in range(1, k + 1):
             for members in combinations(range(k), size):
                 tree.found[:] = False
@@ -283,11 +284,13 @@ def test_distances_from_thresholds_are_those_of_the_sums() -> None:
     for max_l1 in (None, 0.5):
         instance = AttackInstance(network, random_image(network, 3), 0.4, max_l1=max_l1)
         search = FlipSearch(instance, Limits(), np.zeros((0, 4)))
-        layer, neurons = network.hidden[0], search.flips.neurons
+        space = search.space
+        layer, neurons = network.hidden[0], space.neurons
+        assert isinstance(space, BoxSpace | BudgetSpace)
         for u in np.random.default_rng(0).uniform(-1.0, 1.0, (5, len(search.region.radius))):
-            z = search.space.point(u)
+            z = space.point(u)
             sums = layer.weight[neurons] @ z - layer.threshold[neurons]
-            assert search.distance(u) == pytest.approx(np.abs(sums))
-            flipped = layer(z[None])[0][neurons] != search.flips.signs
+            assert space.distance(u) == pytest.approx(np.abs(sums))
+            flipped = layer(z[None])[0][neurons] != space.flips.signs
             rows = [*flipped.tolist(), *[True] * search.region.always]
-            assert search.pattern(u).tolist() == rows
+            assert space.pattern(u).tolist() == rows

@@ -105,12 +105,15 @@ def test_average_pooling_before_a_linear_layer_is_one_layer(seed: int, kind: str
     behind = following(kind, rng, pool.shape[0])
     sums = torch.nn.functional.avg_pool2d(torch.tensor(x), 3, stride, divisor_override=1)
     sums = sums.numpy().reshape(6, -1)
+    flat = x.reshape(6, -1)
+    for merged in (after_sums(pool, behind), behind.behind(pool.weight)):
+        assert applied(merged, flat) == pytest.approx(applied(behind, sums), abs=1e-9)
     merged = after_sums(pool, behind, 9)
     expected = applied(behind, sums / 9)
     if isinstance(behind, HiddenLayer):
         whole = sums.astype(int) @ dense(behind).T >= 9 * behind.threshold
         expected = np.where(whole, 1.0, -1.0)
-    assert applied(merged, x.reshape(6, -1)) == pytest.approx(expected, abs=1e-9)
+    assert applied(merged, flat) == pytest.approx(expected, abs=1e-9)
 
 
 def test_sums_must_fit_the_layer_behind() -> None:

@@ -6,6 +6,7 @@ import copy
 import pickle
 from contextlib import suppress
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -246,8 +247,11 @@ def test_a_real_head_on_its_grid_is_exact_in_any_order(seed: int, exponent: int)
     grid = head.on_grid()
     again = grid.on_grid()
     assert np.array_equal(again.weight, grid.weight) and np.array_equal(again.bias, grid.bias)
-    close = float(np.abs(head.weight).sum() + np.abs(head.bias).sum()) * 2.0**-48
-    assert grid.weight == pytest.approx(head.scale[:, None] * head.weight, rel=0, abs=close)
+    largest = (np.abs(grid.weight).sum(axis=1) + np.abs(grid.bias)).max()
+    step = 2.0 ** (np.frexp(largest)[1] - 50)
+    # Half a step, and half of one half as large where a first rounding reached a power of two.
+    assert np.abs(grid.weight - head.scale[:, None] * head.weight).max() <= 0.75 * step
+    assert np.abs(grid.bias - head.bias).max() <= 0.75 * step
     h = signs(rng, 4, 9)
     exact = [
         [
@@ -257,7 +261,7 @@ def test_a_real_head_on_its_grid_is_exact_in_any_order(seed: int, exponent: int)
         ]
         for signs_of in h
     ]
-    assert grid(h).tolist() == exact
+    assert grid(h).tolist() == grid(h.astype(np.float32)).tolist() == exact
     order = rng.permutation(9)
     shuffled = OutputLayer(grid.weight[:, order], grid.scale, grid.bias)
     assert np.array_equal(shuffled(h[:, order]), grid(h))
@@ -277,6 +281,47 @@ def test_single_precision_decides_the_largest_sums_that_are_allowed(total: int) 
         ]
         assert layer.signs(inputs.astype(np.float32)).ravel().tolist() == exact
         assert layer(inputs).ravel().tolist() == exact
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        [[2**24, 1, 1], [1, 0, 1]],
+        [[1, 0, 1], [-(2**24), -1, -1]],
+        [[0.1, 1, 1], [1, 1, 1]],
+        [[1, 1, 1], [0.1, 0.2, 0.3]],
+        [[1, -1, 1], [1, 1, -1]],
+        [[2**23, 2**22, 1], [-1, 2, 0]],
+    ],
+)
+def test_a_head_is_exact_for_activations_in_single_precision(weight: list[list[float]]) -> None:
+    head = OutputLayer(weight, [1.0, 0.1], [0.5, 2**30])
+    for signs_of in product([-1.0, 1.0], repeat=3):
+        h = np.array([signs_of])
+        exact = [
+            s * sum(w * a for w, a in zip(row, signs_of, strict=True)) + b
+            for row, s, b in zip(weight, [1.0, 0.1], [0.5, 2**30], strict=True)
+        ]
+        assert head(h) == pytest.approx(np.array([exact]), rel=1e-15)
+        assert np.array_equal(head(h.astype(np.float32)), head(h))
+
+
+@given(seed=seeds)
+def test_logits_are_those_of_exact_arithmetic_for_every_kind_of_head(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = mixed_network(seed)
+    z = rng.integers(0, 256, (4, network.num_inputs)).astype(float)
+    last = network.activations_of_levels(z)[-1]
+    head = network.output
+    exact = [
+        [
+            Fraction(float(bias))
+            + sum(Fraction(float(w)) * int(a) for w, a in zip(row, h, strict=True))
+            for row, bias in zip(head.weight, head.bias, strict=True)
+        ]
+        for h in last
+    ]
+    assert network.logits_of_levels(z).tolist() == exact
 
 
 def test_sums_that_would_not_be_exact_are_refused() -> None:
@@ -344,6 +389,9 @@ def test_large_matrices_are_multiplied_block_by_block(seed: int) -> None:
             assert np.array_equal(layer(x), expected)
             assert np.array_equal(layer.signs(x.astype(np.float32)), expected)
             assert np.array_equal(layer.spread(np.ones(30)), np.abs(matrix).sum(axis=1))
+            radius = rng.integers(0, 9, (3, 30)).astype(float)
+            assert np.array_equal(layer.spread(radius), radius @ np.abs(matrix).T)
+            assert np.array_equal(layer.spread(radius[0]), np.abs(matrix) @ radius[0])
 
 
 def test_a_canonical_threshold_has_the_parity_of_the_row_s_weights() -> None:

@@ -130,6 +130,17 @@ def test_a_sum_of_a_window_is_torch_s_mean_times_its_size(seed: int) -> None:
     assert np.array_equal(layer(x.reshape(3, -1)), expected.reshape(3, -1))
 
 
+def test_windows_lie_side_by_side_without_padding_where_nothing_is_said() -> None:
+    ones = np.ones((1, 32))
+    for build, sign in ((max_pool2d, 1), (min_pool2d, 1), (max_pool2d, -1), (min_pool2d, -1)):
+        layer = build((2, 4, 4), 2)
+        assert layer.output_shape == (2, 2, 2)
+        assert (layer(sign * ones) == sign).all()
+    assert min_pool2d((2, 4, 4), 2).threshold.tolist() == [4] * 8
+    assert max_pool2d((2, 4, 4), 2).threshold.tolist() == [-2] * 8
+    assert sum_pool2d((2, 4, 4), 2, 0).magnitude.tolist() == [4] * 8
+
+
 def test_windows_of_one_place_copy_their_input() -> None:
     x = signs(np.random.default_rng(0), 4, 18)
     assert np.array_equal(sum_pool2d((2, 3, 3), 1, 0)(x), x)
@@ -179,6 +190,18 @@ def test_half_the_range_lies_between_two_levels() -> None:
     assert network.input_shape == (1, 28, 28)
     ones = network.activations(np.full(784, 127.5 / 255))[0]
     assert (ones == 1).all() and (network.activations(np.full(784, 127.4 / 255))[0] == -1).all()
+
+
+def test_a_cut_that_is_too_fine_is_refused_with_one_that_is_not() -> None:
+    assert pixel_cuts((1,), "1/32767", levels=1).weight.data.tolist() == [32767]
+    with pytest.raises(InputError, match="such as to ") as caught:
+        pixel_cuts((1,), 0.123456789, levels=100)
+    near = str(caught.value).rpartition(" ")[2]
+    assert abs(Fraction(near) - Fraction("0.123456789")) < Fraction(1, 100 * 2**15)
+    assert pixel_cuts((1,), near, levels=100).weight.data[0] <= 32767
+    with pytest.raises(InputError, match="at most 32767"):
+        pixel_cuts((1,), "1/32768", levels=1)
+    assert pixel_cuts((1,), "1/65534", levels=2).weight.data.tolist() == [32767]
 
 
 def test_the_cuts_of_a_channel_are_side_by_side() -> None:

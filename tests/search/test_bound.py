@@ -16,9 +16,13 @@ from bnnopt.search.bound import (
     margin_of,
     second_curves,
 )
+from bnnopt.search.problem import layer_weight
+from bnnopt.search.workspace import Workspace, new_workspace
 from tests.search.cases import (
     Node,
+    layers_of,
     margin_at,
+    one_region,
     random_conflicts,
     random_terms,
     subsets,
@@ -41,23 +45,33 @@ def test_the_margin_of_a_surplus_is_that_of_its_layers(
         assert found == pytest.approx(margin_at(terms, members), rel=1e-12)
 
 
+@settings(max_examples=40)
+@given(seed=seeds)
+def test_each_layer_has_its_matrix(seed: int) -> None:
+    terms = random_terms(np.random.default_rng(seed), 5, 4, 3)
+    for layer, (weight, _) in enumerate(layers_of(terms), 1):
+        assert layer_weight(terms, layer).tolist() == weight.tolist()
+
+
 @settings(max_examples=80)
 @given(seed=seeds, deeper=layers)
 def test_ranges_are_those_of_the_classes_and_then_of_each_layer_by_itself(
     seed: int, deeper: int
 ) -> None:
     node = Node(seed, 8, deeper)
-    room, terms, size = node.room, node.terms, node.size
+    space, terms, size = node.space, node.terms, node.size
     low = high = surplus_at(terms, node.path)
     for c in range(node.groups):
-        change = terms.change[node.kept[room.group[:size] == c]]
+        change = terms.change[node.kept[space.group[:size] == c]]
         low = low + np.minimum(change.min(axis=0), 0.0)
         high = high + np.maximum(change.max(axis=0), 0.0)
+    layers = layers_of(terms)
     for at in range(deeper + 1):
-        assert room.low[at].tolist() == low.tolist()
-        assert room.high[at].tolist() == high.tolist()
+        first, end = terms.start[at : at + 2]
+        assert space.low[first:end].tolist() == low.tolist()
+        assert space.high[first:end].tolist() == high.tolist()
         if at < deeper:
-            weight, needed = terms.weight[at], terms.needed[at]
+            weight, needed = layers[at]
             sure, possible = (low >= 0).astype(float), (high >= 0).astype(float)
             low = np.minimum(weight, 0.0) @ possible + np.maximum(weight, 0.0) @ sure
             high = np.minimum(weight, 0.0) @ sure + np.maximum(weight, 0.0) @ possible
@@ -78,17 +92,17 @@ def test_lines_through_deeper_layers_lie_above_the_margin_whatever_is_expected(
     seed: int, deeper: int, scale: float
 ) -> None:
     node = Node(seed, 8, deeper, scale)
-    rng, room, terms = np.random.default_rng(seed), node.room, node.terms
+    rng, space, terms = np.random.default_rng(seed), node.space, node.terms
     for _ in range(3):
-        activation = rng.random((deeper + 1, 4))
-        gains = np.full((deeper + 1, 4), -77.0)
-        level, size = deeper_lines(terms, room.low, room.high, activation, gains)
+        space.activation[:] = rng.random(len(terms.needed))
+        space.push[:] = -77.0
+        level, size = deeper_lines(terms, space)
         assert size >= abs(level)
         for places in node.sets:
             on = surplus_at(terms, node.members(places)) >= 0
-            assert node.margin(places) <= level + gains[0] @ on + 1e-9 * scale
-        assert activation.min() >= 0.0
-        assert activation.max() <= 1.0
+            assert node.margin(places) <= level + space.push[:4] @ on + 1e-9 * scale
+        assert space.activation.min() >= 0.0
+        assert space.activation.max() <= 1.0
 
 
 @settings(max_examples=60)
@@ -97,18 +111,19 @@ def test_where_ranges_decide_all_deeper_neurons_lines_give_the_margin_itself(
     seed: int, deeper: int
 ) -> None:
     node = Node(seed, 8, deeper)
-    rng, terms = np.random.default_rng(seed), node.terms
+    rng, terms, space = np.random.default_rng(seed), node.terms, node.space
     members = tuple(rng.permutation(8)[:3].tolist())
-    low = np.zeros((deeper + 1, 4), dtype=np.float32)
-    low[0] = surplus_at(terms, members)
-    for at in range(deeper):
-        low[at + 1] = terms.weight[at] @ (low[at] >= 0) - terms.needed[at]
-    activation, gains = rng.random((deeper + 1, 4)), np.zeros((deeper + 1, 4))
-    level, size = deeper_lines(terms, low, low.copy(), activation, gains)
+    low = [surplus_at(terms, members)]
+    for weight, needed in layers_of(terms):
+        low.append(weight @ (low[-1] >= 0) - needed)
+    space.low[:] = space.high[:] = np.concatenate(low)
+    space.activation[:] = rng.random(len(terms.needed))
+    level, size = deeper_lines(terms, space)
     assert size >= abs(level)
     assert level == pytest.approx(margin_at(terms, members))
-    assert not gains[0].any()
-    assert activation[1:].tolist() == (low[1:] >= 0).astype(float).tolist()
+    assert not space.push[:4].any()
+    on = np.concatenate(low[1:]) >= 0
+    assert space.activation[4:].tolist() == on.astype(float).tolist()
 
 
 @settings(max_examples=80)
@@ -118,28 +133,45 @@ def test_a_line_of_a_deeper_neuron_is_the_lower_of_the_two_that_it_may_have(seed
     rng = np.random.default_rng(seed)
     terms = random_terms(rng, 6, 3, 1)
     gain = float(rng.choice([-2.0, 2.0]))
-    terms = terms._replace(gain=np.array([gain, 0.0, 0.0]))
-    low, high = np.zeros((2, 3), dtype=np.float32), np.zeros((2, 3), dtype=np.float32)
-    low[0], high[0] = -3.0, 3.0
-    weight, needed = terms.weight[0][0], float(terms.needed[0][0])
-    low[1, 0] = np.minimum(weight, 0.0).sum() - needed
-    high[1, 0] = np.maximum(weight, 0.0).sum() - needed
-    activation, gains = np.zeros((2, 3)), np.zeros((2, 3))
-    activation[0] = expected = rng.random(3)
-    under, over, y = float(low[1, 0]), float(high[1, 0]), float(weight @ expected) - needed
-    level, size = deeper_lines(terms, low, high, activation, gains)
+    terms = terms._replace(gain=np.zeros(len(terms.gain)))
+    terms.gain[0] = gain
+    space = new_workspace(one_region(), terms)
+    space.low[:3], space.high[:3] = -3.0, 3.0
+    ((matrix, least),) = layers_of(terms)
+    weight, needed = matrix[0], float(least[0])
+    space.low[3] = under = np.minimum(weight, 0.0).sum() - needed
+    space.high[3] = over = np.maximum(weight, 0.0).sum() - needed
+    space.activation[:3] = expected = rng.random(3)
+    y = float(weight @ expected) - needed
+    level, size = deeper_lines(terms, space)
     assert size >= abs(level)
-    found = level + gains[0] @ expected - terms.constant
+    found = level + space.push[:3] @ expected - terms.constant
     if under >= 0 or over < 0:
         assert found == pytest.approx(gain if under >= 0 else 0.0)
     elif gain > 0:
         share = min((y - under) / -under, 1.0)
         assert found == pytest.approx(gain * share)
-        assert activation[1, 0] == pytest.approx(min(max(share, 0.0), 1.0))
+        assert space.activation[3] == pytest.approx(min(max(share, 0.0), 1.0))
     else:
         share = max((y + 1.0) / (over + 1.0), 0.0)
         assert found == pytest.approx(gain * share)
-        assert activation[1, 0] == pytest.approx(min(max(share, 0.0), 1.0))
+        assert space.activation[3] == pytest.approx(min(max(share, 0.0), 1.0))
+
+
+def curves_of(
+    gain: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    bends: bool,
+) -> tuple[float, Workspace]:
+    """The constant, and a workspace that has the curves."""
+    terms = random_terms(np.random.default_rng(0), 2, len(gain))
+    space = new_workspace(one_region(), terms)
+    space.mean[:], space.square[:], space.low[:], space.high[:] = mean, square, low, high
+    space.activation[:], space.slope[:], space.curve[:] = 77.0, 77.0, 77.0
+    return second_curves(gain, bends, space), space
 
 
 @settings(max_examples=100)
@@ -153,35 +185,33 @@ def test_curves_lie_above_each_neuron_of_the_second_layer_at_all_whole_numbers(
     high = (low + rng.integers(0, 9, 6)).astype(np.float32)
     values = rng.integers(low.astype(int), high.astype(int) + 1, (3, 6)).astype(float)
     mean, square = values.mean(axis=0), (values**2).mean(axis=0)
-    activation, slope, curve = np.full((3, 6), 77.0)
-    level = second_curves(gain, mean, square, low, high, bends, activation, slope, curve)
+    level, space = curves_of(gain, mean, square, low, high, bends)
     lowest = 0.0
     for j in range(6):
         y = np.arange(low[j], high[j] + 1.0, dtype=float)
-        above = slope[j] * y + curve[j] * y**2 - gain[j] * (y >= 0)
+        above = space.slope[j] * y + space.curve[j] * y**2 - gain[j] * (y >= 0)
         lowest += above.min()
         if not bends:
-            assert curve[j] == 0.0
-        assert -1e-9 <= activation[j] <= 1.0 + 1e-9
+            assert space.curve[j] == 0.0
+        assert -1e-9 <= space.activation[j] <= 1.0 + 1e-9
     assert level + lowest >= -1e-9 * scale
     # Each neuron by itself, and its height at the moments.
     for j in range(6):
         one = [array[j : j + 1] for array in (gain, mean, square, low, high)]
-        height, line, bend = np.zeros((3, 1))
-        own = second_curves(*one, bends, height, line, bend)
+        own, alone = curves_of(*one, bends)
+        height, line, bend = alone.activation[0], alone.slope[0], alone.curve[0]
         y = np.arange(low[j], high[j] + 1.0, dtype=float)
-        gaps = own + line[0] * y + bend[0] * y**2 - gain[j] * (y >= 0)
+        gaps = own + line * y + bend * y**2 - gain[j] * (y >= 0)
         assert gaps.min() >= -1e-9 * scale
-        at_moments = own + line[0] * mean[j] + bend[0] * square[j]
-        assert at_moments == pytest.approx(gain[j] * height[0], abs=1e-6 * scale)
+        at_moments = own + line * mean[j] + bend * square[j]
+        assert at_moments == pytest.approx(gain[j] * height, abs=1e-6 * scale)
         # A fall is a rise of the mirrored surplus.
         mirror = -1.0 - mean[j : j + 1], square[j : j + 1] + 2.0 * mean[j : j + 1] + 1.0
         ends = -1.0 - high[j : j + 1], -1.0 - low[j : j + 1]
-        other = np.zeros((3, 1))
-        second_curves(-gain[j : j + 1], *mirror, *ends, bends, *other)
-        assert gain[j] == 0.0 or other[0] == pytest.approx(1.0 - height)
+        _, other = curves_of(-gain[j : j + 1], *mirror, *ends, bends)
+        assert gain[j] == 0.0 or other.activation[0] == pytest.approx(1.0 - height)
         if gain[j] != 0.0 and (low[j] >= 0 or high[j] < 0):
-            assert height[0] == (low[j] >= 0)
+            assert height == (low[j] >= 0)
             assert gaps.max() <= 1e-9 * scale
 
 

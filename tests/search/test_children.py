@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt.search import above
+from bnnopt.search import quadratic
 from bnnopt.search.children import _interval_bound, bound_children, may_be_worth_it
 from tests.search.cases import (
     Members,
@@ -18,6 +18,7 @@ from tests.search.cases import (
     random_conflicts,
     subsets,
     without_conflict,
+    without_limits,
 )
 
 seeds = st.integers(0, 10**6)
@@ -27,7 +28,7 @@ layers = st.sampled_from([0, 0, 1, 2])
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not compiled, as many steps as in a search would take long."""
-    monkeypatch.setattr(above, "LINEAR_STEPS", 8)
+    monkeypatch.setattr(quadratic, "LINEAR_STEPS", 8)
 
 
 def with_parent(seed: int, deeper: int) -> tuple[Node, np.ndarray]:
@@ -44,8 +45,9 @@ def with_parent(seed: int, deeper: int) -> tuple[Node, np.ndarray]:
 
 def possible(node: Node, conflict: np.ndarray) -> list[Members]:
     """The sets of the subtree no pair of which fails with the node's set, as places."""
+    region = without_limits(node.region)
     fails = [
-        [fails_sum_test(node.region, node.members((a, b))) for a in range(node.size)]
+        [fails_sum_test(region, node.members((a, b))) for a in range(node.size)]
         for b in range(node.size)
     ]
     return [
@@ -65,11 +67,11 @@ def test_no_child_with_a_set_that_is_worth_it_is_left_out(
     sets = possible(node, conflict)[1:]
     worth = max((node.margin(places) for places in sets), default=0.0) + lift - 0.01 * (seed % 2)
     tree.position[depth] = 77
-    node.room.kept[:] = 7
-    bound_children(node.region, node.terms, tree, worth, node.room)
+    node.space.kept[:] = 7
+    bound_children(node.region, node.terms, tree, worth, node.space)
     for a, b in combinations_with_replacement(range(node.size), 2):
-        fails = fails_sum_test(node.region, node.members((a, b)))
-        assert node.room.conflict[a, b] == (bool(conflict[a, b]) or fails)
+        fails = fails_sum_test(without_limits(node.region), node.members((a, b)))
+        assert node.space.conflict[a, b] == (bool(conflict[a, b]) or fails)
     order, last = tree.order[depth, : node.size].tolist(), int(tree.position[depth])
     assert last in (-1, node.size - 1)
     assert last < 0 or sorted(order) == sorted(kept)
@@ -81,7 +83,7 @@ def test_no_child_with_a_set_that_is_worth_it_is_left_out(
     if last >= 0:
         most = tree.most[depth, : node.size]
         assert tree.reach[depth, : node.size].tolist() == np.maximum.accumulate(most).tolist()
-        _, interval = _interval_bound(node.terms, tree, node.size, node.room)
+        _, interval = _interval_bound(node.terms, tree, node.size, node.space)
         assert (most <= interval + 1e-9).all()
 
 
@@ -92,30 +94,31 @@ def test_a_node_is_left_out_only_where_none_of_its_sets_is_worth_it(
 ) -> None:
     node, conflict = with_parent(seed, deeper)
     tree, depth = node.tree, node.depth
-    above.fit(node.terms, tree, node.size, node.groups, -1e9, node.room)
+    quadratic.fit(node.terms, tree, node.size, node.groups, -1e9, node.space)
     tree.order[depth, : node.size] = node.kept
     # That function knows of more conflicts than this node: bring it up to all of its sets.
     sets = without_conflict(subsets(range(node.size)), conflict)
     short = max(node.margin(places) - node.function(places) for places in sets)
     tree.level[depth] += max(short, 0.0)
     worth = max(node.margin(places) for places in sets) + lift - 0.01 * (seed % 2)
-    node.room.kept[:] = 7
-    is_left = may_be_worth_it(node.terms, tree, worth, node.room)
+    node.space.kept[:] = 7
+    is_left = may_be_worth_it(node.terms, tree, worth, node.space)
     assert is_left or lift > 0
     if is_left:
         assert tree.order[depth, : node.size].tolist() == node.kept.tolist()
     tree.order[depth, : node.size] = node.kept
     top = max(node.function(places) for places in sets)
-    assert not may_be_worth_it(node.terms, tree, top + 1e-3, node.room)
+    assert not may_be_worth_it(node.terms, tree, top + 1e-3, node.space)
 
 
 @settings(max_examples=60)
 @given(seed=seeds, deeper=layers)
 def test_intervals_bound_every_set_and_are_those_of_the_last_layer(seed: int, deeper: int) -> None:
     node = Node(seed, 8, deeper)
-    classes, bound = _interval_bound(node.terms, node.tree, node.size, node.room)
+    classes, bound = _interval_bound(node.terms, node.tree, node.size, node.space)
     assert classes == node.groups
-    low, high, gain = node.room.low[-1], node.room.high[-1], node.terms.gain
+    last, gain = node.terms.start[-2], node.terms.gain
+    low, high = node.space.low[last:], node.space.high[last:]
     expected = gain[low >= 0].sum() + np.maximum(gain[(low < 0) & (high >= 0)], 0.0).sum()
     assert bound == pytest.approx(node.terms.constant + expected)
     assert all(node.margin(places) <= bound + 1e-9 for places in node.sets)
@@ -125,13 +128,13 @@ def test_intervals_bound_every_set_and_are_those_of_the_last_layer(seed: int, de
 @given(seed=seeds, deeper=layers)
 def test_a_bound_of_intervals_that_is_too_low_ends_a_node_at_once(seed: int, deeper: int) -> None:
     node, conflict = with_parent(seed, deeper)
-    node.room.conflict[: node.size, : node.size] = conflict
-    _, bound = _interval_bound(node.terms, node.tree, node.size, node.room)
+    node.space.conflict[: node.size, : node.size] = conflict
+    _, bound = _interval_bound(node.terms, node.tree, node.size, node.space)
     tree, depth = node.tree, node.depth
     tree.most[:] = 55.0
-    bound_children(node.region, node.terms, tree, bound + 1e-3, node.room)
+    bound_children(node.region, node.terms, tree, bound + 1e-3, node.space)
     assert tree.position[depth] == -1
     assert set(tree.most[depth]) == {55.0}
     tree.level[depth] = 1e3  # a function that allows all
     tree.order[depth, : node.size] = node.kept
-    assert not may_be_worth_it(node.terms, tree, bound + 1e3, node.room)
+    assert not may_be_worth_it(node.terms, tree, bound + 1e3, node.space)

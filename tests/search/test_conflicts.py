@@ -1,4 +1,4 @@
-"""Pairs that cannot join a node's set, against the sum of the whole set: of either parity."""
+"""Pairs that cannot join a node's set, against the sum of the whole set: of any weights."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnopt.search import tree_state
-from bnnopt.search.conflicts import _find_spare, add_falls, find_conflicts, inherit_conflicts
+from bnnopt.search.conflicts import (
+    _beyond_singles,
+    _find_spare,
+    add_falls,
+    find_conflicts,
+    inherit_conflicts,
+)
 from bnnopt.search.problem import Region, budget_multiplier
 from bnnopt.search.tree_state import Tree, new_tree
-from tests.search.cases import Members, random_conflicts, random_region, random_terms
+from tests.search.cases import ENTRIES, Members, random_conflicts, random_region, random_terms
 
 seeds = st.integers(0, 10**6)
 K = 9
 
 
-def node(seed: int, always: int) -> tuple[Region, Tree, Members, np.ndarray]:
+def node(
+    seed: int, always: int, entries: int | None = None
+) -> tuple[Region, Tree, Members, np.ndarray]:
     """A tree at some depth: its path, whose falls are added depth by depth, and candidates."""
     rng = np.random.default_rng(seed)
     pixels = int(rng.choice([1, 6]))
-    region = random_region(rng, K, pixels, always, tight=rng.choice([0.3, 0.6]))
+    region = random_region(rng, K, pixels, always, rng.choice([0.3, 0.6]), entries)
     if always:
         region = region._replace(rate=[0.4, 1.0, 9.0][seed % 3])
     tree = new_tree(region, random_terms(rng, K + always))
@@ -91,6 +99,23 @@ def test_a_conflict_is_certain_by_more_than_the_rounding_of_its_rows(
 
 
 @settings(max_examples=60)
+@given(seed=seeds, always=st.integers(0, 1), entries=st.sampled_from(list(ENTRIES)))
+def test_what_two_reach_beyond_each_is_that_of_plain_sums_whatever_the_weights(
+    seed: int, always: int, entries: int
+) -> None:
+    region, tree, _, kept = node(seed, always, entries)
+    falls, size = tree.falls[tree.depth[0]], len(kept)
+    kinds = [kind for kind in ENTRIES if kind >= entries]  # of a smaller kind are of a larger one
+    for kind in kinds:
+        found = _beyond_singles(region._replace(entries=kind), falls, kept, size)
+        for a, v in enumerate(region.weight[kept]):
+            for b, w in enumerate(region.weight[kept]):
+                both, alone = np.abs(falls + v + w), np.abs(falls + v) + np.abs(falls + w)
+                beyond = (both - alone + np.abs(falls)) @ region.radius
+                assert found[a, b] == pytest.approx(beyond, abs=1e-9)
+
+
+@settings(max_examples=60)
 @given(seed=seeds, always=st.integers(0, 1))
 def test_what_sums_have_to_spare_is_exact(seed: int, always: int) -> None:
     region, tree, path, kept = node(seed, always)
@@ -98,8 +123,7 @@ def test_what_sums_have_to_spare_is_exact(seed: int, always: int) -> None:
     spare = np.full(K, 77.0)
     here = _find_spare(region, tree, kept, len(kept), spare)
     total, need = totals(region, path, times)
-    # Where a sum is 0, any flip makes it 1.
-    assert here == pytest.approx(np.where(total == 0.0, 1.0, np.abs(total)) @ region.radius - need)
+    assert here == pytest.approx(np.abs(total) @ region.radius - need)
     for a, new in enumerate(kept.tolist()):
         total, need = totals(region, (*path, new), times)
         assert spare[a] == pytest.approx(np.abs(total) @ region.radius - need)

@@ -9,62 +9,65 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt.search.problem import MarginTerms, Region
-from bnnopt.search.room import Room, new_room
 from bnnopt.search.sets import CONFLICT, _add_member, find_set, sort_candidates
-from tests.search.cases import random_conflicts, subsets
+from bnnopt.search.workspace import Workspace, new_workspace
+from tests.search.cases import one_region, random_conflicts, random_terms, subsets
 
 seeds = st.integers(0, 10**6)
 
 
-def blank_room(k: int) -> Room:
-    one, small = np.ones(1), np.ones((k, 1), dtype=np.float32)
-    region = Region(np.ones((k, 1)), one, np.ones(k), np.ones(k), 1.0, 0, 0.0)
-    empty = np.zeros((0, 1))
-    terms = MarginTerms(small[0], small, np.zeros((0, 1, 1)), empty, one, 0.0)
-    return new_room(region, terms)
+def blank_space(k: int) -> Workspace:
+    terms = random_terms(np.random.default_rng(0), k, 1)
+    return new_workspace(one_region(demand=np.ones(k)), terms)
 
 
-def whole_numbers(seed: int, scale: float = 1.0) -> tuple[int, Room]:
-    """A function of whole numbers in a room that is larger than it and full of other numbers."""
+def whole_numbers(seed: int, scale: float = 1.0) -> tuple[int, Workspace]:
+    """A function of whole numbers; its workspace is larger than it and full of other numbers."""
     rng = np.random.default_rng(seed)
     k = int(rng.integers(1, 8))
-    room = blank_room(k + 2)
-    for array in (room.single, room.pair, room.gain, room.reach, room.by_single, room.by_pair):
+    space = blank_space(k + 2)
+    for array in (
+        space.single,
+        space.pair,
+        space.gain,
+        space.reach,
+        space.by_single,
+        space.by_pair,
+    ):
         array[:] = 77.0 * scale
-    room.by_single[:k] = scale * rng.integers(-5, 4, k)
+    space.by_single[:k] = scale * rng.integers(-5, 4, k)
     pair = np.triu(rng.integers(-3, 4, (k, k)), 1)
-    room.by_pair[:k, :k] = scale * (pair + pair.T)
-    room.conflict[:k, :k] = random_conflicts(rng, k, 0.2)
-    return k, room
+    space.by_pair[:k, :k] = scale * (pair + pair.T)
+    space.conflict[:k, :k] = random_conflicts(rng, k, 0.2)
+    return k, space
 
 
-def value(room: Room, members: tuple[int, ...]) -> float:
-    pairs = sum(room.by_pair[i, j] for i, j in combinations(members, 2))
-    return float(sum(room.by_single[i] for i in members) + pairs)
+def value(space: Workspace, members: tuple[int, ...]) -> float:
+    pairs = sum(space.by_pair[i, j] for i, j in combinations(members, 2))
+    return float(sum(space.by_single[i] for i in members) + pairs)
 
 
 @settings(max_examples=60)
 @given(seed=seeds, scale=st.sampled_from([2.0**-20, 1.0, 2.0**20]))
 def test_the_order_and_what_candidates_add_are_as_stated(seed: int, scale: float) -> None:
-    k, room = whole_numbers(seed, scale)
+    k, space = whole_numbers(seed, scale)
     order = np.full(k + 2, -9)
-    sort_candidates(k, order, room)
-    pairs = np.where(room.conflict[:k, :k], 0.0, np.maximum(room.by_pair[:k, :k], 0.0))
+    sort_candidates(k, order, space)
+    pairs = np.where(space.conflict[:k, :k], 0.0, np.maximum(space.by_pair[:k, :k], 0.0))
     np.fill_diagonal(pairs, 0.0)
-    key = room.by_single[:k] + 0.5 * pairs.sum(axis=1)
+    key = space.by_single[:k] + 0.5 * pairs.sum(axis=1)
     assert order.tolist() == [*np.argsort(key, kind="stable").tolist(), -9, -9]
     total = 0.0
     for a in range(k):
         i = order[a]
         for b in range(a):
-            expected = CONFLICT if room.conflict[i, order[b]] else room.by_pair[i, order[b]]
-            assert room.pair[a, b] == expected
-        gains = sum(max(float(room.pair[a, b]), 0.0) for b in range(a))
-        assert room.gain[a] == gains
-        assert room.single[0, a] == room.by_single[i]
-        total += max(room.by_single[i] + gains, 0.0)
-        assert room.reach[0, a] == total
+            expected = CONFLICT if space.conflict[i, order[b]] else space.by_pair[i, order[b]]
+            assert space.pair[a, b] == expected
+        gains = sum(max(float(space.pair[a, b]), 0.0) for b in range(a))
+        assert space.gain[a] == gains
+        assert space.single[0, a] == space.by_single[i]
+        total += max(space.by_single[i] + gains, 0.0)
+        assert space.reach[0, a] == total
 
 
 @settings(max_examples=80)
@@ -72,28 +75,28 @@ def test_the_order_and_what_candidates_add_are_as_stated(seed: int, scale: float
 def test_a_set_is_found_exactly_where_one_reaches_what_is_sought(
     seed: int, scale: float, start: int
 ) -> None:
-    k, room = whole_numbers(seed, scale)
+    k, space = whole_numbers(seed, scale)
     order = np.zeros(k + 2, dtype=np.int64)
-    sort_candidates(k, order, room)
+    sort_candidates(k, order, space)
     for last in range(k):
         values = []
         for places in subsets(range(last)):
             members = (*(int(order[a]) for a in places), int(order[last]))
-            if not any(room.conflict[i, j] for i, j in combinations(members, 2)):
-                values.append(scale * start + value(room, members))
+            if not any(space.conflict[i, j] for i, j in combinations(members, 2)):
+                values.append(scale * start + value(space, members))
         best = max(values)
-        assert best <= scale * start + room.reach[0, last]
+        assert best <= scale * start + space.reach[0, last]
         for above in (-3, -1, 0, 1, 3):
             worth = best + scale * above
-            count = find_set(scale * start, last, worth, 10**6, room)
+            count = find_set(scale * start, last, worth, 10**6, space)
             assert (count > 0) == (above <= 0)
             assert count >= 0
             if count > 0:
-                members = tuple(int(order[a]) for a in room.path[:count])
-                assert room.path[0] == last
-                assert (np.diff(room.path[:count]) < 0).all()
-                assert scale * start + value(room, members) >= worth
-                assert not room.conflict[np.ix_(members, members)].any()
+                members = tuple(int(order[a]) for a in space.path[:count])
+                assert space.path[0] == last
+                assert (np.diff(space.path[:count]) < 0).all()
+                assert scale * start + value(space, members) >= worth
+                assert not space.conflict[np.ix_(members, members)].any()
 
 
 @settings(max_examples=60)
@@ -112,11 +115,11 @@ def test_what_is_left_beside_a_new_member_is_as_stated(seed: int) -> None:
 
 @pytest.mark.parametrize("k", [2, 5, 7])
 def test_a_search_ends_without_an_answer_after_as_many_sets_as_allowed(k: int) -> None:
-    room, order = blank_room(k), np.zeros(k, dtype=np.int64)
+    space, order = blank_space(k), np.zeros(k, dtype=np.int64)
     # Any two members but one pair lose; all sets are seen where only the whole is worth it.
-    room.by_single[:] = 1.0
-    sort_candidates(k, order, room)
+    space.by_single[:] = 1.0
+    sort_candidates(k, order, space)
     worth = float(k)
-    assert find_set(0.0, k - 1, worth, k - 2, room) == (-1 if k > 2 else k)
-    assert find_set(0.0, k - 1, worth, k - 1, room) == k
-    assert find_set(0.0, k - 1, worth + 0.5, 1, room) == 0
+    assert find_set(0.0, k - 1, worth, k - 2, space) == (-1 if k > 2 else k)
+    assert find_set(0.0, k - 1, worth, k - 1, space) == k
+    assert find_set(0.0, k - 1, worth + 0.5, 1, space) == 0

@@ -13,8 +13,8 @@ from scipy.optimize import linprog
 
 from bnnopt.search import reach
 from bnnopt.search.problem import Region
-from bnnopt.search.reach import OPEN, REACHED, REFUTED, settle_pattern
-from tests.search.cases import random_region
+from bnnopt.search.reach import OPEN, REACHED, REFUTED, decide_pattern
+from tests.search.cases import one_region, random_region
 
 seeds = st.integers(0, 10**6)
 
@@ -58,7 +58,7 @@ def test_points_are_points_and_certificates_hold_in_exact_arithmetic(
     region, flipped = random_pattern(seed, always)
     matrix, needs = rows(region, flipped)
     u, multipliers = np.full(6, 77.0), np.full(5 + always, 77.0)
-    verdict = settle_pattern(region, flipped, 0.5, 0.05, u, multipliers)
+    verdict = decide_pattern(region, flipped, 0.5, 0.05, u, multipliers)
     slack = deepest(region, flipped)
     if verdict == REACHED:
         assert np.abs(u).max() <= 1.0
@@ -103,7 +103,7 @@ def test_violations_are_those_of_the_rows(seed: int, always: int, slack: float) 
 
 def one_row(demand: float) -> tuple[Region, np.ndarray]:
     one = np.ones(1)
-    return Region(np.ones((1, 1)), one, demand * one, demand * one, 1.001, 0, 0.0), one > 0
+    return one_region(demand=demand * one, stay_demand=demand * one), one > 0
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def one_row(demand: float) -> tuple[Region, np.ndarray]:
 def test_a_verdict_has_a_margin_for_rounding(demand: float, enough: float, verdict: int) -> None:
     region, flipped = one_row(demand)
     u, multipliers = np.zeros(1), np.zeros(1)
-    assert settle_pattern(region, flipped, 0.7, enough, u, multipliers) == verdict
+    assert decide_pattern(region, flipped, 0.7, enough, u, multipliers) == verdict
     if verdict == REACHED:
         assert -u[0] - demand >= enough
 
@@ -137,15 +137,21 @@ def test_where_all_rows_hold_nothing_is_violated() -> None:
 def test_a_neuron_that_stays_refutes_too() -> None:
     """A fall of three levels at least and of two at most, over the same pixels."""
     one = np.ones(2)
-    region = Region(np.ones((2, 2)), one, 2.0 * one, 1.5 * one, 4.01, 0, 0.0)
+    region = one_region(
+        weight=np.ones((2, 2)),
+        radius=one,
+        demand=2.0 * one,
+        stay_demand=1.5 * one,
+        curvature=4.01,
+    )
     for flipped, verdict in (((True, False), REFUTED), ((False, True), REFUTED)):
-        found = settle_pattern(region, np.array(flipped), 0.5, 0.05, np.zeros(2), np.zeros(2))
+        found = decide_pattern(region, np.array(flipped), 0.5, 0.05, np.zeros(2), np.zeros(2))
         assert found == verdict
     wider = region._replace(stay_demand=2.5 * one)
     pattern = np.array([True, False])
-    assert settle_pattern(wider, pattern, 0.2, 0.05, np.zeros(2), np.zeros(2)) == OPEN
+    assert decide_pattern(wider, pattern, 0.2, 0.05, np.zeros(2), np.zeros(2)) == OPEN
     longer = wider._replace(radius=2.0 * one, curvature=16.01)
-    assert settle_pattern(longer, pattern, 0.2, 0.05, np.zeros(2), np.zeros(2)) == REACHED
+    assert decide_pattern(longer, pattern, 0.2, 0.05, np.zeros(2), np.zeros(2)) == REACHED
 
 
 def test_all_patterns_of_a_few_neurons_are_decided_but_those_on_thresholds() -> None:
@@ -154,7 +160,7 @@ def test_all_patterns_of_a_few_neurons_are_decided_but_those_on_thresholds() -> 
         region, _ = random_pattern(seed)
         for pattern in product([False, True], repeat=5):
             flipped = np.array(pattern)
-            verdict = settle_pattern(region, flipped, 0.5, 0.05, np.zeros(6), np.zeros(5))
+            verdict = decide_pattern(region, flipped, 0.5, 0.05, np.zeros(6), np.zeros(5))
             slack = deepest(region, flipped)
             assert verdict == OPEN or (verdict == REACHED) == (slack > 0)
             counts[verdict] += 1

@@ -126,14 +126,11 @@ class AllSets:
             claims += [search.largest_margin(target) for target in self._targets]
         return max(claims)
 
-    def is_without_flip(self) -> bool:
-        """Whether all sets were seen, and none that stayed open would be a flip."""
-        search = self._search
-        return (
-            not search.has_flip
-            and not self._open
-            and all(search.closed[c] < search.margins.least_flip(c) for c in self._targets)
-        )
+    def ruled_out(self) -> tuple[int, ...]:
+        """Targets none of whose sets is a flip or could be one: once all were seen, for all."""
+        if self._open or self._search.has_flip:
+            return ()
+        return tuple(c for c in self._targets if self._search.no_flip_to(c))
 
 
 class _Part:

@@ -64,7 +64,8 @@ class BranchAndBound(FlipAttack):
             return _without_tree(search)
         run = AllSets(search) if AllSets.serves(search) else _Run(search)
         findings = keep_going(search.findings, run.prove)
-        findings.bound, findings.no_flip = run.bound(), run.is_without_flip()
+        findings.bound, findings.ruled_out = run.bound(), run.ruled_out()
+        findings.no_flip = not search.has_flip and len(findings.ruled_out) == len(search.terms)
         findings.iterations, findings.cut_off = run.nodes, search.deadline.passed
         return findings
 
@@ -202,12 +203,10 @@ class _Run:
             claims += [search.ruled_out(target), self._open_bound(target)]
         return max(claims)
 
-    def is_without_flip(self) -> bool:
-        """Whether all trees have ended, and no set that stayed open would be a flip."""
-        search = self._search
-        return not search.has_flip and all(
-            not self._trees[c] and search.closed[c] < search.margins.least_flip(c)
-            for c in search.terms
+    def ruled_out(self) -> tuple[int, ...]:
+        """Targets whose trees have ended, none of whose sets is a flip or could be one."""
+        return tuple(
+            c for c, trees in self._trees.items() if not trees and self._search.no_flip_to(c)
         )
 
 

@@ -155,6 +155,14 @@ class FlipSearch:
         most = terms.constant + float(np.maximum(terms.gain, 0.0).sum())
         return most * self.margins.unit
 
+    def no_flip_to(self, target: int) -> bool:
+        """Whether no set of a target that has been visited is a flip, or stayed open as one.
+
+        A search for the best margin leaves out flips that are worse than the best point.
+        """
+        is_sought = self.instance.sought.needs_flip or self.best < self.margins.least_flip(target)
+        return is_sought and self.closed[target] < self.margins.least_flip(target)
+
     def is_wanted(self, target: int, margin: float) -> bool:
         """Whether a set of this margin is better than the best point, or is to be ruled out."""
         if self.instance.sought.needs_flip and self.has_flip:

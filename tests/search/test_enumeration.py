@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnopt.search import tree_state
-from bnnopt.search.leaves import next_set
-from bnnopt.search.tree_state import OVER
+from bnnopt.search.descent import is_over
+from bnnopt.search.enumeration import begin_sets, next_set
+from bnnopt.search.problem import Region
 from tests.search.cases import (
     Members,
     Node,
@@ -17,9 +18,20 @@ from tests.search.cases import (
     random_conflicts,
     subsets,
     without_conflict,
+    without_limits,
 )
 
 seeds = st.integers(0, 10**6)
+
+
+def all_sets(region: Region, node: Node, wanted: float) -> list[Members]:
+    found = []
+    begin_sets(region, node.tree)
+    while next_set(region, node.tree, wanted):
+        assert not is_over(node.tree.at)
+        found.append(tuple(np.flatnonzero(node.tree.at.flipped).tolist()))
+    assert is_over(node.tree.at)
+    return found
 
 
 @settings(max_examples=80)
@@ -42,22 +54,16 @@ def test_each_set_that_is_worth_it_and_may_have_a_point_comes_once(
         members = node.members(places)
         if node.margin(places) >= worth and not fails_sum_test(node.region, members):
             expected.add(tuple(sorted(members)))
-    found = []
-    tree.step[0] = 0
-    while next_set(node.region, tree, worth):
-        found.append(tuple(np.flatnonzero(tree.place.flipped).tolist()))
-        assert tree.step[0] > 0
-    assert tree.step[0] == OVER
-    assert sorted(found) == sorted(expected)
+    assert sorted(all_sets(node.region, node, worth)) == sorted(expected)
 
 
 def test_a_set_that_just_reaches_what_is_sought_is_worth_it() -> None:
     node = Node(3, 6)
     node.tree.conflict[:] = False
-    region = node.region._replace(demand=np.zeros(6))
+    region = free(node.region)
     top = max(node.margin(places) for places in subsets(range(node.size)))
     for off, expected in ((0.0, True), (1e-9, False)):
-        node.tree.step[0] = 0
+        begin_sets(region, node.tree)
         assert next_set(region, node.tree, top + off) == expected
 
 
@@ -67,20 +73,19 @@ def test_below_the_depths_that_keep_conflicts_the_last_of_them_count() -> None:
         node = next(node for node in map(Node, range(99)) if node.depth == 2 and node.size > 2)
         deeper = Node(0, 6)
     assert len(node.tree.conflict) == len(deeper.tree.conflict) == 2
-    region = node.region._replace(demand=np.zeros(8))
+    region = free(node.region)
     for level, expected in ((0, 2**node.size), (1, 1 + node.size)):
         node.tree.conflict[:] = False
         node.tree.conflict[level] = ~np.eye(8, dtype=bool)
-        node.tree.step[0], found = 0, 0
-        while next_set(region, node.tree, -np.inf):
-            found += 1
-        assert found == expected
+        assert len(all_sets(region, node, -np.inf)) == expected
     # A path that is longer than what is kept.
     tree, path = deeper.tree, [0, 1, 2, 3]
     tree.depth[0], tree.flipped[1:5], tree.count[4], tree.order[4, :2] = 4, path, 2, [4, 5]
     tree.conflict[:] = False
     tree.conflict[1, 4, 5] = tree.conflict[1, 5, 4] = True
-    tree.step[0], found = 0, 0
-    while next_set(deeper.region._replace(demand=np.zeros(6)), tree, -np.inf):
-        found += 1
-    assert found == 3
+    assert len(all_sets(free(deeper.region), deeper, -np.inf)) == 3
+
+
+def free(region: Region) -> Region:
+    """All sets have a point."""
+    return without_limits(region)._replace(demand=np.zeros(len(region.demand)))
