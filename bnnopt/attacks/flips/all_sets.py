@@ -17,7 +17,7 @@ import numpy.typing as npt
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.flips.pattern import Climber
 from bnnopt.search.descent import Descent, begin_descent, descend, is_over, new_descent
-from bnnopt.search.position import target_terms
+from bnnopt.search.position import passes_sum_test, target_terms
 from bnnopt.search.space import CutSpace
 
 __all__ = ["AllSets"]
@@ -68,9 +68,10 @@ class AllSets:
         search = self._search
         flipped = np.zeros(search.num_flips, dtype=bool)
         flipped[:first] = (choices >> np.arange(first)) & 1
-        rest = np.arange(first, search.num_flips)
+        is_excluded = self._excludes[flipped].any(axis=0)
+        rest = first + np.flatnonzero(~is_excluded[first:])
         descent = new_descent(search.region, self._terms, len(rest))
-        if not (self._excludes & flipped & flipped[:, None]).any():
+        if not is_excluded[flipped].any() and passes_sum_test(search.region, flipped):
             begin_descent(search.region, self._terms, descent, flipped, rest)
         return _Part(descent)
 

@@ -152,8 +152,8 @@ class _Run:
             visited = list(zip(trees, codes, strict=True))
             for tree, code in visited:
                 if code in (FOUND, UNCLEAR):
-                    found = np.flatnonzero(tree.found)
-                    search.take(target, found, tree.u if code == FOUND else None)
+                    point = search.space.found(tree.found, tree.u) if code == FOUND else None
+                    search.take(target, np.flatnonzero(tree.found), point)
                     tree.pending[0] = False
             self._past_nodes += int(sum(tree.nodes[0] for tree, code in visited if code == DONE))
             trees[:] = [
