@@ -167,13 +167,13 @@ def test_what_is_sought_is_the_next_margin_that_counts(
             better = value > best and (goal == "margin" or is_flip)
             if better and value - best > 1e-4 * unit:
                 assert value >= wanted
-                assert value / unit >= search.worth(target)
+                assert value / unit >= search.wanted_units(target)
             if value < wanted - 1e-9 * unit:
                 assert value <= search.ruled_out(target) + 1e-9 * unit
             if goal == "flip" and not is_flip:
                 assert value < wanted
             if goal == "margin" and value <= best:
-                assert value / unit < search.worth(target)
+                assert value / unit < search.wanted_units(target)
             assert search.is_wanted(target, value) == (value > best or value >= wanted)
         assert search.ruled_out(target) <= wanted
 

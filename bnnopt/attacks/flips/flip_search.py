@@ -111,7 +111,7 @@ class FlipSearch:
         offset, step = lattice
         return float(offset + step * (np.floor((self.best - offset) / step + 1e-9) + 1.0))
 
-    def worth(self, target: int) -> float:
+    def wanted_units(self, target: int) -> float:
         """`wanted` in units of the margin, for the kernel; a little less where there is a lattice.
 
         Bounds by functions carry their own rounding, so what is less is not needed for proofs.
