@@ -178,6 +178,29 @@ def test_what_is_sought_is_the_next_margin_that_counts(
         assert search.ruled_out(target) <= wanted
 
 
+@settings(max_examples=60)
+@given(seed=seeds, head=heads, ties=rules, goal=st.sampled_from(["margin", "flip"]))
+def test_a_target_has_no_flip_only_where_every_flip_was_wanted_and_none_stayed_open(
+    seed: int, head: str, ties: Any, goal: str
+) -> None:
+    instance = instance_of(seed, (4, 3), head, "continuous", ties=ties, goal=goal)
+    search = FlipSearch(instance, Limits(), np.zeros((0, 3)))
+    (target,) = instance.targets
+    search.has_flip = False
+    least, unit = search.margins.least_flip(target), search.margins.unit
+    step = (search.margins.lattice(target) or (0.0, 1e-5 * unit))[1]
+    for off in (-step, -1e-7 * unit, 0.0, 1e-7 * unit, step):
+        search.best, search.closed[target] = least + off, -np.inf
+        every_flip_is_wanted = search.wanted(target) <= least + 1e-12 * unit
+        if search.no_flip_to(target):
+            assert every_flip_is_wanted
+        else:
+            assert goal == "margin"
+            assert off > -step
+        search.closed[target] = least
+        assert not search.no_flip_to(target)
+
+
 def test_a_better_point_is_kept_and_a_flip_is_better_than_none() -> None:
     network = random_network(3, inputs=4, widths=(5, 3), levels=5)
     instance = AttackInstance(network, random_image(network, 3), 0.4, goal="flip")
