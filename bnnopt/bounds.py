@@ -195,6 +195,8 @@ def layer_bounds(layer: HiddenLayer, lower: FloatArray, upper: FloatArray) -> La
     sign = np.zeros(lower.shape, dtype=np.int8)
     sign[lower >= layer.threshold] = 1
     sign[upper < layer.threshold] = -1
+    for part in (lower, upper, sign):
+        part.setflags(write=False)
     return LayerBounds(lower, upper, sign)
 
 

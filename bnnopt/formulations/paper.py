@@ -12,8 +12,8 @@ the distance to it, in the first layer over the unit of the row's weights (`bnno
 - In the pixel domain the first layer's sums are integers too, and the model takes T - 1/2.
 - In the continuous domain the first layer's ``a`` can be 0, where (4) and (5) allow ``h = 0``
   though sign(0) = +1. The model then contains every point of the network and more: its bound
-  is sound, while a point that uses the ambiguity must be repaired. A neuron that is on wherever
-  the box has points, at one of them with ``a = 0``, gets a lower threshold.
+  is sound, while a point that uses the ambiguity must be repaired. A neuron whose sum nothing
+  changes gets a lower threshold where it is on it.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def _threshold(instance: AttackInstance, index: int, bounds: LayerBounds) -> Flo
         return threshold - 1.0
     if instance.domain == "pixels":
         return threshold - 0.5
-    return np.asarray(threshold - (bounds.lower == threshold))
+    is_constant = (bounds.lower == threshold) & (bounds.upper == threshold)
+    return np.asarray(threshold - is_constant)
 
 
 def _add_sums(

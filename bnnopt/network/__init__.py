@@ -1,6 +1,6 @@
 """The folded binarized network: whole weights and thresholds, and its exact forward pass.
 
-Numpy and scipy only, and of bnnopt what reads files, images and arguments: all else stands on
+Numpy, scipy for sparse layers, and of bnnopt what reads files, images and arguments: all else stands on
 this package.
 """
 

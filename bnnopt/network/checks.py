@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import issparse
 
 from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.images import as_array
@@ -101,5 +101,6 @@ def check_nonzeros(count: int, where: str) -> None:
 
 
 def is_sparse(weight: Any) -> bool:
-    """Whether it is a sparse matrix of scipy's."""
-    return bool(issparse(weight))
+    """Whether it is a sparse matrix of scipy's; that package is slow to import, and often idle."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(weight))

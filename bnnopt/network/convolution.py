@@ -9,16 +9,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from bnnopt.arguments import read_whole
 from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.network.checks import MAX_WEIGHT, MAX_WIDTH, check_nonzeros, frozen, numbers, whole
 from bnnopt.network.weights import LinearMap, Weight, of_rows
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["Convolution", "Pair", "Shape"]
 
@@ -234,6 +236,8 @@ class Convolution(LinearMap):
 
     def rows(self, outputs: npt.NDArray[np.int64]) -> csr_array:
         """Weights of some outputs, shape (count, in), in double precision."""
+        from scipy.sparse import csr_array
+
         data, indices, starts = self._parts(np.arange(self.shape[0])[outputs])
         shape = (len(starts) - 1, self.shape[1])
         return csr_array((data.astype(np.float64), indices, starts), shape=shape)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from bnnopt import npz
 from bnnopt.errors import NetworkFormatError
@@ -127,6 +126,8 @@ def _layer(about: Mapping[str, Any], number: int, arrays: dict[str, Array]) -> H
             data, indices, starts = (arrays.pop(f"{name}_{number}") for name in ROWS)
             if indices.dtype.kind != "i" or starts.dtype.kind != "i":
                 raise NetworkFormatError(f"layer {number} has indices that are no integers")
+            from scipy.sparse import csr_array
+
             rows = csr_array((data, indices, starts), shape=_shape(about))
             return HiddenLayer(rows, threshold)
         case kind:

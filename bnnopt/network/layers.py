@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.network.checks import (
@@ -22,6 +21,9 @@ from bnnopt.network.checks import (
 )
 from bnnopt.network.convolution import Convolution
 from bnnopt.network.weights import LinearMap, Product, Weight, read_weight
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["HiddenLayer", "OutputLayer", "Weight"]
 
@@ -176,6 +178,8 @@ class HiddenLayer:
         divisor : int
             Above 0.
         """
+        from scipy.sparse import csr_array
+
         _check_fit(rows, self.shape)
         product = csr_array(self.weight) @ rows.astype(np.int64)
         return HiddenLayer(product, divisor * self.threshold)

@@ -6,11 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.network.checks import (
@@ -24,6 +23,9 @@ from bnnopt.network.checks import (
     whole,
 )
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 __all__ = ["LinearMap", "Product", "SignMatrix", "SparseMatrix", "Weight", "of_rows", "read_weight"]
 
 Array = npt.NDArray[Any]
@@ -31,7 +33,7 @@ FloatArray = npt.NDArray[np.float64]
 Reals = npt.NDArray[np.floating[Any]]
 """Of single or double precision."""
 
-Weight = npt.NDArray[np.int8] | csr_array
+Weight: TypeAlias = "npt.NDArray[np.int8] | csr_array"
 """Of ±1 throughout, or whole numbers of which most may be absent."""
 
 WHERE = "hidden layer"
@@ -80,10 +82,14 @@ class LinearMap(ABC):
 
     def rows(self, outputs: npt.NDArray[np.int64]) -> csr_array:
         """Weights of some outputs, shape (count, in), in double precision."""
+        from scipy.sparse import csr_array
+
         return csr_array(self.matrix[outputs]).astype(np.float64)
 
     def columns(self, inputs: npt.NDArray[np.int64]) -> csr_array:
         """Weights of some inputs, shape (out, count), in double precision."""
+        from scipy.sparse import csr_array
+
         return csr_array(self.matrix[:, inputs]).astype(np.float64)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -193,6 +199,8 @@ class SparseMatrix(LinearMap):
         return self._with(self.data)
 
     def _with(self, data: Array) -> csr_array:
+        from scipy.sparse import csr_array
+
         matrix = csr_array((data, self.indices, self.indptr), shape=self.shape)
         matrix.has_canonical_format = True
         return matrix
@@ -224,6 +232,8 @@ class SparseMatrix(LinearMap):
 
     def _blocks(self, kind: np.dtype[Any]) -> Iterator[csr_array]:
         """Some rows at a time, in real numbers."""
+        from scipy.sparse import csr_array
+
         at = 0
         while at < self.shape[0]:
             end = int(np.searchsorted(self.indptr, self.indptr[at] + BLOCK, side="right")) - 1
@@ -257,11 +267,15 @@ def read_weight(weight: Any) -> LinearMap:
     check_width(given.shape, WHERE)
     if given.size <= MAX_NONZEROS and np.all((given == 1) | (given == -1)):
         return SignMatrix(np.array(given, dtype=np.int8, order="C"))
+    from scipy.sparse import csr_array
+
     check_nonzeros(int(np.count_nonzero(given)), WHERE)
     return _read_sparse(csr_array(given))
 
 
 def _read_sparse(given: Any) -> LinearMap:
+    from scipy.sparse import csr_array
+
     matrix = _checked(given)
     data = whole(matrix.data, MAX_WEIGHT, f"{WHERE}: weights", REMEDY)
     own = csr_array((data, matrix.indices.copy(), matrix.indptr.copy()), shape=matrix.shape)
