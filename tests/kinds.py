@@ -138,6 +138,29 @@ def admissible(instance: AttackInstance) -> np.ndarray:
     return points[kept]
 
 
+def network_of_cuts(
+    seed: int,
+    pixels: int = 4,
+    most: int = 3,
+    widths: Sequence[int] = (5, 4),
+    head: str = "integer",
+) -> BinarizedNetwork:
+    """One to `most` neurons a pixel, each of which looks at it alone; then dense layers."""
+    rng = np.random.default_rng(seed)
+    levels = int(rng.integers(4, 8))
+    pixel = np.repeat(np.arange(pixels), rng.integers(1, most + 1, pixels))
+    factors = rng.choice([-2, -1, 1, 1, 3], len(pixel))
+    weight = csr_array((factors, (np.arange(len(pixel)), pixel)), shape=(len(pixel), pixels))
+    points = rng.integers(0, levels + 1, (30, pixels)).astype(float)
+    hidden = [_with_thresholds(rng, weight, points, is_first=True, kind="cuts")]
+    for width in widths:
+        points = hidden[-1](points)
+        dense = rng.choice([-1, 1], (width, points.shape[1]))
+        hidden.append(_with_thresholds(rng, dense, points, is_first=False, kind="dense"))
+    output = _head(rng, head, hidden[-1].shape[0])
+    return BinarizedNetwork(tuple(hidden), output, levels=levels)
+
+
 def padded(network: BinarizedNetwork) -> BinarizedNetwork:
     """The same function with an unread pixel in front and an unread, changing neuron a layer."""
     hidden = []

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
+from scipy.sparse import csr_array
 
 from bnnopt import AttackInstance, flips
 from bnnopt.flips import (
@@ -18,6 +19,7 @@ from bnnopt.flips import (
     _grow,
     _quadruple_conflicts,
     _quadruple_table,
+    _reach_of_pairs,
     first_layer_flips,
     flip_limits,
     flip_origin,
@@ -26,26 +28,40 @@ from bnnopt.flips import (
 from tests.helpers import random_image, random_network
 
 seeds = st.integers(0, 10**6)
+kinds = st.sampled_from(["signs", "ternary", "large"])
 
 
-def random_flips(seed: int, k: int = 7, n: int = 8, tight: float = 0.5) -> Flips:
+WEIGHTS = {"signs": [-1.0, 1.0], "ternary": [-1.0, 0.0, 1.0], "large": [-3.0, -1.0, 0.0, 1.0, 2.0]}
+
+
+def random_flips(
+    seed: int, k: int = 7, n: int = 8, tight: float = 0.5, entries: str = "signs"
+) -> Flips:
     """Whole numbers of quarter levels, so that every sum below is exact."""
     rng = np.random.default_rng(seed)
     radius = rng.integers(0, 9, n) / 4.0
     demand = np.floor(rng.random(k) * tight * radius.sum() * 4.0) / 4.0
+    neurons, signs = np.sort(rng.permutation(20)[:k]), rng.choice([-1, 1], k).astype(np.int8)
+    weight = rng.choice(WEIGHTS[entries], (k, n))
     return Flips(
-        np.sort(rng.permutation(20)[:k]),
-        rng.choice([-1, 1], k).astype(np.int8),
-        rng.choice([-1.0, 1.0], (k, n)),
+        neurons,
+        signs,
+        weight if entries == "signs" else csr_array(weight),
         demand,
         demand - rng.choice([0.0, 1.0]),
         radius,
     )
 
 
+def rows_of(some: Flips, members: Any) -> np.ndarray:
+    """Their weights, zeros and all."""
+    rows = some.weight[list(members)]
+    return np.asarray(rows if isinstance(rows, np.ndarray) else rows.toarray())
+
+
 def deepest(some: Flips, members: Any) -> float:
     """By how much the sums of a set of flips can all fall beyond their demands at once."""
-    rows = some.weight[list(members)]
+    rows = rows_of(some, members)
     solved = linprog(
         np.r_[np.zeros(rows.shape[1]), -1.0],
         A_ub=np.hstack([rows, np.ones((len(rows), 1))]),
@@ -56,26 +72,41 @@ def deepest(some: Flips, members: Any) -> float:
 
 
 @settings(max_examples=40)
-@given(seed=seeds, size=st.integers(1, 4))
-def test_conflicts_are_sums_that_fail_and_have_no_point(seed: int, size: int) -> None:
-    some = random_flips(seed)
+@given(seed=seeds, size=st.integers(1, 4), entries=kinds)
+def test_conflicts_are_sums_that_fail_and_have_no_point(seed: int, size: int, entries: str) -> None:
+    some = random_flips(seed, entries=entries)
     sets = np.array(list(combinations(range(7), size)))
     found = some.are_conflicts(sets)
     for members, reach, is_conflict in zip(sets, some.reach(sets), found, strict=True):
-        assert reach == np.abs(some.weight[members].sum(axis=0)) @ some.radius
+        assert reach == np.abs(rows_of(some, members).sum(axis=0)) @ some.radius
         assert is_conflict == (reach < some.demand[members].sum())
         if is_conflict:
             assert deepest(some, members) < 0
 
 
 @settings(max_examples=60)
-@given(seed=seeds)
-def test_pairs_conflict_where_their_sum_fails(seed: int) -> None:
-    some = random_flips(seed)
+@given(seed=seeds, entries=kinds)
+def test_pairs_conflict_where_their_sum_fails(seed: int, entries: str) -> None:
+    some = random_flips(seed, entries=entries)
     pairs = pair_conflicts(some)
     for i, j in combinations(range(7), 2):
         assert pairs[i, j] == pairs[j, i] == some.are_conflicts(np.array([[i, j]]))[0]
     assert not pairs.diagonal().any()
+
+
+@settings(max_examples=60)
+@given(seed=seeds, entries=st.sampled_from(["ternary", "large"]), share=st.floats(0.0, 1.0))
+def test_what_a_pair_of_sparse_rows_reaches_is_the_sum_of_both(
+    seed: int, entries: str, share: float
+) -> None:
+    some = random_flips(seed, entries=entries)
+    kept = np.random.default_rng(seed).random((7, 8)) < share  # rows without any weight too
+    weight = csr_array(np.where(kept, rows_of(some, range(7)), 0.0))
+    reach = _reach_of_pairs(weight, some.radius)
+    rows = weight.toarray()
+    for i in range(7):
+        for j in range(7):
+            assert reach[i, j] == np.abs(rows[i] + rows[j]) @ some.radius
 
 
 @settings(max_examples=40)
@@ -96,6 +127,11 @@ def test_fours_conflict_where_their_sum_fails_and_no_pair_does(seed: int) -> Non
 
 @pytest.mark.parametrize(("off", "expected"), [(4e-6, True), (5e-7, False), (-4e-6, False)])
 def test_a_sum_must_fail_by_more_than_rounding(off: float, expected: bool) -> None:
+    for entries in ("ternary", "large"):
+        some = random_flips(3, 2, 6, entries=entries)
+        even = np.full(2, (np.abs(rows_of(some, [0, 1]).sum(axis=0)) @ some.radius + off) / 2)
+        some = Flips(some.neurons, some.signs, some.weight, even, even, some.radius)
+        assert some.are_conflicts(np.arange(2)[None])[0] == pair_conflicts(some)[0, 1] == expected
     for size in (2, 4):
         some = random_flips(3, size, 6)
         reach = np.abs(some.weight.sum(axis=0)) @ some.radius
@@ -130,14 +166,14 @@ def test_where_sums_are_large_a_conflict_must_be_certain_by_more() -> None:
 
 
 @settings(max_examples=60)
-@given(seed=seeds)
-def test_multipliers_refute_only_what_their_combination_rules_out(seed: int) -> None:
-    some, rng = random_flips(seed), np.random.default_rng(seed)
+@given(seed=seeds, entries=kinds)
+def test_multipliers_refute_only_what_their_combination_rules_out(seed: int, entries: str) -> None:
+    some, rng = random_flips(seed, entries=entries), np.random.default_rng(seed)
     flipped = rng.random(7) < 0.6
     multipliers = rng.integers(0, 3, 7) * 2.0 ** rng.integers(-12, 12)
     side = np.where(flipped, 1.0, -1.0)
     needs = np.where(flipped, some.demand, -some.stay_demand)
-    pull = np.abs((side * multipliers) @ some.weight) @ some.radius
+    pull = np.abs((side * multipliers) @ rows_of(some, range(7))) @ some.radius
     expected = bool(pull < multipliers @ needs)
     assert some.refutes(flipped, multipliers) == expected
     # What is next to nothing beside the largest multiplier does not count.
@@ -237,11 +273,11 @@ def test_the_table_of_fours_has_every_order_and_what_pairs_rule_out(seed: int) -
 
 
 @settings(max_examples=40)
-@given(seed=seeds, quadruples=st.booleans())
+@given(seed=seeds, quadruples=st.booleans(), entries=kinds)
 def test_limits_cover_all_conflicts_and_hold_for_every_set_that_has_a_point(
-    seed: int, quadruples: bool
+    seed: int, quadruples: bool, entries: str
 ) -> None:
-    some = random_flips(seed, tight=0.45)
+    some = random_flips(seed, tight=0.45, entries=entries)
     limits = flip_limits(some, quadruples=quadruples)
     pairs = pair_conflicts(some)
     for members, most in limits:
@@ -253,7 +289,8 @@ def test_limits_cover_all_conflicts_and_hold_for_every_set_that_has_a_point(
         for members in combinations(range(7), size):
             if size == 2 and not pairs[members]:
                 continue
-            if size == 4 and not (quadruples and some.are_conflicts(np.array([members]))[0]):
+            seeks_fours = quadruples and entries == "signs"
+            if size == 4 and not (seeks_fours and some.are_conflicts(np.array([members]))[0]):
                 continue
             assert any(
                 len(set(members) & set(inside)) > most for inside, most in limits if most < size

@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bnnopt
-from bnnopt import AttackInstance
+from bnnopt import AttackInstance, BinarizedNetwork
 from bnnopt.attacks.reachability import Reachability
 from bnnopt.flips import Flips, first_layer_flips, flip_limits
 from tests.helpers import random_image, random_network
+from tests.kinds import admissible, instance_of, networks
+
+domains: Any = st.sampled_from(["continuous", "pixels"])
 
 
 def flipped_at(instance: AttackInstance, flips: Flips, z: np.ndarray) -> np.ndarray:
@@ -23,7 +26,7 @@ def flipped_at(instance: AttackInstance, flips: Flips, z: np.ndarray) -> np.ndar
 @given(
     seed=st.integers(0, 10**6),
     epsilon=st.floats(0.02, 0.6),
-    domain=st.sampled_from(["continuous", "pixels"]),
+    domain=domains,
 )
 def test_no_limit_removes_what_a_point_of_the_box_does(
     seed: int, epsilon: float, domain: Any
@@ -36,6 +39,22 @@ def test_no_limit_removes_what_a_point_of_the_box_does(
     points = [instance.snap(z) for z in rng.uniform(low, high, (300, 5))]
     corners = np.where(rng.integers(0, 2, (300, 5)) == 1, high, low)
     happened = flipped_at(instance, flips, np.vstack([*points, *corners]))
+    for members, most in flip_limits(flips):
+        assert happened[:, members].sum(axis=1).max() <= most
+
+
+@given(network=networks, seed=st.integers(0, 10**6), domain=domains)
+def test_no_limit_removes_what_a_point_does_in_networks_of_every_kind(
+    network: BinarizedNetwork, seed: int, domain: Any
+) -> None:
+    instance = instance_of(network, seed, domain=domain)
+    flips = first_layer_flips(instance)
+    low, high = instance.point_box
+    rng, points = np.random.default_rng(seed), admissible(instance)
+    if domain == "continuous":
+        more = [instance.snap(z) for z in rng.uniform(low, high, (100, len(low)))]
+        points = np.vstack([points, *more])
+    happened = flipped_at(instance, flips, points)
     for members, most in flip_limits(flips):
         assert happened[:, members].sum(axis=1).max() <= most
 

@@ -26,8 +26,8 @@ class Reach:
     Parameters
     ----------
     slack : float or None
-        The largest smallest slack of a sum over its unit, in levels; negative if the pattern has
-        no point; None if the solver was stopped.
+        The smallest slack of a sum over its unit at `point`, in levels: the largest that the
+        solver found, negative where it found no point of the pattern; None if it found nothing.
     point : array of float or None, shape (n,)
         Levels with that slack.
     multipliers : array of float, shape (k,)

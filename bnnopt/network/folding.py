@@ -164,7 +164,7 @@ def _largest_factor(linear: LinearMap, levels: int | None) -> int:
 def _scaled(linear: LinearMap, flip: IntArray, factors: IntArray) -> LinearMap:
     """With rows, or output channels, flipped and inputs multiplied by their factors."""
     if isinstance(linear, Convolution):
-        seen = factors.reshape(linear.groups, -1)  # what each group of output channels sees
+        seen = factors.reshape(linear.groups, linear.kernel.shape[1])  # of each group's channels
         each = np.repeat(seen, len(flip) // linear.groups, axis=0) * flip[:, None]
         return replace(linear, kernel=linear.kernel * each[:, :, None, None])
     if np.any(factors != 1):

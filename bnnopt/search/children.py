@@ -13,11 +13,11 @@ from bnnopt.search.bound import cardinality_colours, surplus_ranges
 from bnnopt.search.compiled import compiled
 from bnnopt.search.conflicts import add_falls, find_conflicts, inherit_conflicts
 from bnnopt.search.problem import MarginTerms, Region
-from bnnopt.search.quadratic import fit, fit_lines, is_worth_it
+from bnnopt.search.quadratic import fit, fit_lines, has_wanted_set
 from bnnopt.search.tree_state import Tree
 from bnnopt.search.workspace import Workspace
 
-__all__ = ["bound_children", "may_be_worth_it"]
+__all__ = ["bound_children", "may_have_wanted_set"]
 
 Array = Any
 
@@ -58,14 +58,14 @@ def bound_children(
 
 
 @compiled
-def may_be_worth_it(terms: MarginTerms, tree: Tree, wanted: float, space: Workspace) -> bool:
+def may_have_wanted_set(terms: MarginTerms, tree: Tree, wanted: float, space: Workspace) -> bool:
     """Whether what the parent knew leaves a set of the present node's subtree."""
     depth = tree.depth[0]
     order, kept, size = tree.order[depth], space.kept, tree.count[depth]
     kept[:size] = order[:size]
     inherit_conflicts(tree, kept, size, space.conflict)
     _, interval = _interval_bound(terms, tree, size, space)
-    if interval < wanted or not is_worth_it(terms, tree, size, wanted, space):
+    if interval < wanted or not has_wanted_set(terms, tree, size, wanted, space):
         return False
     order[:size] = kept[:size]
     return True

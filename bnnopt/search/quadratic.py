@@ -20,7 +20,7 @@ from bnnopt.search.tree_state import Tree
 from bnnopt.search.workspace import Workspace
 from bnnopt.tolerances import SUM_ROUNDING
 
-__all__ = ["fit", "fit_lines", "is_worth_it"]
+__all__ = ["fit", "fit_lines", "has_wanted_set"]
 
 Array = Any
 
@@ -81,7 +81,9 @@ def fit_lines(terms: MarginTerms, tree: Tree, size: int, groups: int, space: Wor
 
 
 @compiled
-def is_worth_it(terms: MarginTerms, tree: Tree, size: int, wanted: float, space: Workspace) -> bool:
+def has_wanted_set(
+    terms: MarginTerms, tree: Tree, size: int, wanted: float, space: Workspace
+) -> bool:
     """Whether the function that the node has from its parent leaves a set that is worth it."""
     order = tree.order[tree.depth[0]]
     value = _by_flips(terms, tree, size, True, space)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.bound import margin_of
-from bnnopt.search.children import bound_children, may_be_worth_it
+from bnnopt.search.children import bound_children, may_have_wanted_set
 from bnnopt.search.compiled import compiled
 from bnnopt.search.descent import is_over
 from bnnopt.search.enumeration import begin_sets, next_set
@@ -95,12 +95,12 @@ def _visit(region: Region, terms: MarginTerms, tree: Tree, wanted: float, space:
     """Go to the child at work, unless it is not worth it; settle its own set where that is."""
     _step_down(region, tree)
     count = tree.count[tree.depth[0]]
-    if count > tree.few[0]:
+    if count > tree.enumerated[0]:
         _inherit(terms, tree)
-        if not may_be_worth_it(terms, tree, wanted, space):
+        if not may_have_wanted_set(terms, tree, wanted, space):
             _step_up(tree)
             return REFUTED
-    if count <= tree.few[1]:
+    if count <= tree.enumerated[1]:
         begin_sets(region, tree)
         return REFUTED
     tree.entering[0] = True

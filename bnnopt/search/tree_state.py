@@ -14,7 +14,7 @@ __all__ = ["Tree", "deepened", "new_tree"]
 
 Array = Any
 
-FEW, FEW_DEEP = 3, 11
+ENUMERATED, ENUMERATED_DEEP = 3, 11
 """Candidates whose sets are enumerated, in networks of two hidden layers and of more, where bounds
 are weak."""
 
@@ -66,7 +66,7 @@ class Tree(NamedTuple):
         Which two candidates cannot both join the present set; deeper nodes use the last level.
     spent : array of float64, shape (k + 1, budgets)
         What the flips cost (`bnnopt.search.problem.Region`).
-    few : array of int64, shape (2,)
+    enumerated : array of int64, shape (2,)
         Candidates whose sets are enumerated at once; and unless what the parent knew rules them
         out.
     terms : TargetTerms
@@ -100,7 +100,7 @@ class Tree(NamedTuple):
     activation: Array
     conflict: Array
     spent: Array
-    few: Array
+    enumerated: Array
     terms: TargetTerms
     at: Descent
     found: Array
@@ -111,7 +111,7 @@ class Tree(NamedTuple):
 def new_tree(region: Region, terms: MarginTerms) -> Tree:
     """A tree at its root, the set without flips."""
     (k, m), r, layers = region.weight.shape, len(terms.surplus), len(terms.block) - 1
-    root, few = region.always, [FEW, FEW_DEEP if layers else FEW]
+    root, few = region.always, [ENUMERATED, ENUMERATED_DEEP if layers else ENUMERATED]
     of_target, levels = (
         target_terms([terms]),
         min(k + 1, LEVELS, max(LARGEST_LEVELS // k**2, 1) if k else 1),
@@ -138,7 +138,7 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         activation=np.full((rows, len(terms.needed)), 0.5),
         conflict=np.zeros((levels, k, k), dtype=np.bool_),
         spent=np.zeros((rows, len(region.most))),
-        few=np.array(few),
+        enumerated=np.array(few),
         terms=of_target,
         at=new_descent(region, of_target, few[1]),
         found=np.zeros(k, dtype=np.bool_),

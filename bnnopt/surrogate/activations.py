@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Activation", "AdaptiveSign", "ClippedSign", "HardTanh"]
+__all__ = ["Activation", "AdaptiveSign", "ClippedSign", "HardTanh", "signs_with_slope"]
 
 Activation = Callable[[Tensor, int], Tensor]
 """Of distances from the thresholds, shape (batch, width), and the layer's index from 0."""
@@ -46,7 +46,7 @@ class ClippedSign:
 
     def __call__(self, distance: Tensor, layer: int) -> Tensor:
         """Signs; sign(0) = +1."""
-        return _straight_through(distance, distance.abs() <= self.scales[layer])
+        return signs_with_slope(distance, distance.abs() <= self.scales[layer])
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class AdaptiveSign:
         scale = fixed.abs().mean(dim=1, keepdim=True).mul_(self.clip).clamp_min_(1e-6)
         if layer == 0:
             scale.div_(2.0)  # the box moves pixels less than flips move activations
-        return _straight_through(distance, (fixed / scale).square_().add_(1.0).reciprocal_())
+        return signs_with_slope(distance, (fixed / scale).square_().add_(1.0).reciprocal_())
 
 
 class _Sign(torch.autograd.Function):
@@ -89,7 +89,7 @@ class _Sign(torch.autograd.Function):
         return gradients[0] * slope, None
 
 
-def _straight_through(distance: Tensor, slope: Tensor) -> Tensor:
-    """Signs in {-1, +1} whose derivative is `slope`."""
+def signs_with_slope(distance: Tensor, slope: Tensor) -> Tensor:
+    """Signs in {-1, +1}, sign(0) = +1, whose derivative is `slope`, of the same shape."""
     signs: Tensor = _Sign.apply(distance, slope)  # type: ignore[no-untyped-call]
     return signs

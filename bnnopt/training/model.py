@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from bnnopt.surrogate.activations import signs_with_slope
 
 __all__ = ["HEADS", "BinaryLinear", "Head", "TrainableNetwork", "binarize"]
 
@@ -14,29 +16,13 @@ Head = Literal["integer", "batchnorm"]
 HEADS: tuple[Head, ...] = ("integer", "batchnorm")
 
 
-class _Sign(torch.autograd.Function):
-    """sign with sign(0) = +1 forward, the derivative of the surrogate g backward.
+def binarize(x: Tensor) -> Tensor:
+    """Elementwise sign in {-1, +1} with the straight-through gradient of the surrogate g.
 
     g(x) = x on [-1, 1] and sign(x) elsewhere (section 4 of the paper), so the gradient passes
     where |x| <= 1 and is zero elsewhere.
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        passed: Tensor = gradients[0] * (x.abs() <= 1)
-        return passed
-
-
-def binarize(x: Tensor) -> Tensor:
-    """Elementwise sign in {-1, +1} with the straight-through gradient of the surrogate g."""
-    signs: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
-    return signs
+    return signs_with_slope(x, x.detach().abs() <= 1)
 
 
 class BinaryLinear(nn.Module):

@@ -14,7 +14,13 @@ from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.budgets.growing import grow_budget
 from bnnopt.attacks.budgets.l1_relaxation import carry_over, fewer_pixels, l1_relaxation
-from bnnopt.attacks.budgets.smallest import _between, _beyond, distance_sought, smallest_budget
+from bnnopt.attacks.budgets.smallest import (
+    _between,
+    _beyond,
+    _steps,
+    distance_sought,
+    smallest_budget,
+)
 from bnnopt.attacks.findings import Findings
 from tests.helpers import random_image, random_network
 
@@ -69,7 +75,7 @@ class Truth:
 
 
 @settings(max_examples=60)
-@given(seed=seeds, name=st.sampled_from(["linf", "l1"]), mood=moods, budget=st.booleans())
+@given(seed=seeds, name=st.sampled_from(["linf", "l1", "l0"]), mood=moods, budget=st.booleans())
 def test_bisection_bounds_the_distance_and_ends_at_it_where_all_is_proved(
     seed: int, name: str, mood: str, budget: bool
 ) -> None:
@@ -252,11 +258,28 @@ def test_changes_are_taken_back_until_each_is_needed(seed: int, goal: str, max_l
 
 
 def test_between_whole_levels_is_the_middle_one_whatever_rounding_does() -> None:
-    for levels in (7, 49, 98, 255):
+    for levels in (1, 7, 49, 98, 255):
         network = random_network(0, inputs=2, widths=(3,), levels=levels)
         instance = AttackInstance(network, np.zeros(2), 1.0, domain="pixels")
+        assert {_steps(instance, name) for name in ("linf", "l1")} == {levels}
         for least in range(levels):
             for top in {least + 1, least + 2, levels}:
-                found = _between(instance, least / levels, top / levels)
+                found = _between(levels, least / levels, top / levels)
                 assert found == (least + (top - least) // 2) / levels
-            assert _beyond(instance, least / levels) == (least + 1.0) / levels
+            for name in ("linf", "l1"):
+                assert _beyond(instance, name, least / levels) == (least + 1.0) / levels
+
+
+@pytest.mark.parametrize("domain", ["continuous", "pixels"])
+def test_numbers_of_pixels_are_whole_in_either_domain(domain: Any) -> None:
+    network = random_network(0, inputs=2, widths=(3,), levels=7)
+    instance = AttackInstance(network, np.zeros(2), 1.0, domain=domain)
+    assert _steps(instance, "l0") == 1
+    for least in range(5):
+        assert _beyond(instance, "l0", float(least)) == least + 1.0
+        for top in range(least + 1, 8):
+            assert _between(1, float(least), float(top)) == least + (top - least) // 2
+    if domain == "continuous":
+        assert _steps(instance, "linf") is None
+        assert _beyond(instance, "l1", 0.3) == 0.3
+        assert _between(None, 0.25, 0.5) == 0.375

@@ -125,7 +125,7 @@ def test_a_set_that_was_found_and_not_settled_stays_in_the_bound(
         return bool(take(self, *arguments))
 
     monkeypatch.setattr(FlipSearch, "take", late)
-    monkeypatch.setattr(branch_and_bound, "FEW", 10**6)  # no climb finds the optimum before
+    monkeypatch.setattr(branch_and_bound, "TREE_FIRST", 10**6)  # no climb finds the optimum before
     result = bnnopt.attack(NAME, image, 0.006, method="bab", time_limit=60)
     assert result.interrupted
     assert result.bound is not None

@@ -268,7 +268,7 @@ from bnnopt.attacks.reachability import Reachability
 from bnnopt.instance import AttackInstance
 Reachability(AttackInstance(network, image, 0.004), numpy.arange(3))
 print("pyomo" in sys.modules)
-bnnopt.attack(network, image, 0.004, max_pixels=3, time_limit=1)
+bnnopt.attack(network, image, 0.02, max_pixels=40, time_limit=1)
 print("pyomo" in sys.modules)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

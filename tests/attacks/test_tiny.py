@@ -167,15 +167,38 @@ def test_what_is_sought_is_the_next_margin_that_counts(
             better = value > best and (goal == "margin" or is_flip)
             if better and value - best > 1e-4 * unit:
                 assert value >= wanted
-                assert value / unit >= search.worth(target)
+                assert value / unit >= search.wanted_units(target)
             if value < wanted - 1e-9 * unit:
                 assert value <= search.ruled_out(target) + 1e-9 * unit
             if goal == "flip" and not is_flip:
                 assert value < wanted
             if goal == "margin" and value <= best:
-                assert value / unit < search.worth(target)
+                assert value / unit < search.wanted_units(target)
             assert search.is_wanted(target, value) == (value > best or value >= wanted)
         assert search.ruled_out(target) <= wanted
+
+
+@settings(max_examples=60)
+@given(seed=seeds, head=heads, ties=rules, goal=st.sampled_from(["margin", "flip"]))
+def test_a_target_has_no_flip_only_where_every_flip_was_wanted_and_none_stayed_open(
+    seed: int, head: str, ties: Any, goal: str
+) -> None:
+    instance = instance_of(seed, (4, 3), head, "continuous", ties=ties, goal=goal)
+    search = FlipSearch(instance, Limits(), np.zeros((0, 3)))
+    (target,) = instance.targets
+    search.has_flip = False
+    least, unit = search.margins.least_flip(target), search.margins.unit
+    step = (search.margins.lattice(target) or (0.0, 1e-5 * unit))[1]
+    for off in (-step, -1e-7 * unit, 0.0, 1e-7 * unit, step):
+        search.best, search.closed[target] = least + off, -np.inf
+        every_flip_is_wanted = search.wanted(target) <= least + 1e-12 * unit
+        if search.no_flip_to(target):
+            assert every_flip_is_wanted
+        else:
+            assert goal == "margin"
+            assert off > -step
+        search.closed[target] = least
+        assert not search.no_flip_to(target)
 
 
 def test_a_better_point_is_kept_and_a_flip_is_better_than_none() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bnnopt import BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.errors import BnnoptError, InputError, NetworkFormatError
 from tests.helpers import exact_logits, random_image, random_network
+from tests.network.cases import mixed_network
 
 
 def simple_network(**changes: Any) -> BinarizedNetwork:
@@ -48,6 +49,40 @@ def test_a_sum_at_the_threshold_is_plus_one() -> None:
     assert second.tolist() == [1]
     assert network.activations(np.array([0.5, 0.25]))[0].tolist() == [1, 1]
     assert network.activations(np.array([0.25, 0.25]))[0].tolist() == [1, -1]
+
+
+def test_a_step_of_the_grid_below_the_threshold_is_minus_one() -> None:
+    """Sums that single precision does not tell from the threshold: of steps, and large ones."""
+    head = OutputLayer(np.ones((2, 4)), [1, 1], [0, 0])
+    weight, step = [[1, 1, 1], [0, 1, 1], [1, 0, 0], [1, 1, 0]], 2.0**-20
+    network = BinarizedNetwork(HiddenLayer(weight, [700, 450, 250, 500]), head)
+    z = np.array(
+        [[250.0, 250.0, 200.0], [250.0, 250.0, 200.0 - step], [250.0 - step, 250.0, 200.0]]
+    )
+    found = network.activations_of_levels(z)[0].tolist()
+    assert found == [[1, 1, 1, 1], [-1, -1, 1, 1], [-1, 1, -1, -1]]
+    assert network.logits_of_levels(z).tolist() == [[4, 4], [0, 0], [-2, -2]]
+    large = [[32767, 32767, 32767], [32767, 32767, 32766], [1, 0, 0], [32767, 1, 32767]]
+    whole = np.array([255.0, 254.0, 255.0])
+    sums = np.array(large) @ whole.astype(int)
+    assert sums[0] > 2**24
+    for off in range(3):
+        network = BinarizedNetwork(HiddenLayer(large, sums + off), head)
+        assert (network.activations_of_levels(whole[None])[0] == (1 if off == 0 else -1)).all()
+
+
+@given(seed=st.integers(0, 10**6))
+def test_a_batch_is_computed_some_images_at_a_time(seed: int) -> None:
+    network = mixed_network(seed)
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (9, *network.input_shape), dtype=np.uint8)
+    logits = np.vstack([network.logits(image) for image in images])
+    activations = [network.activations(image) for image in images]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bnnopt.network.binarized.BLOCK", int(rng.integers(1, 1000)))
+        assert np.array_equal(network.logits(images), logits)
+        for layer, found in enumerate(network.activations(images)):
+            assert np.array_equal(found, np.vstack([image[layer] for image in activations]))
 
 
 def test_prediction_is_the_lowest_index_on_ties() -> None:
@@ -99,6 +134,12 @@ def test_a_wrong_class_is_refused(target: Any) -> None:
     with pytest.raises(ValueError, match="target") as caught:
         network.margin(np.array([0.5, 0.5]), target, 0)
     assert isinstance(caught.value, BnnoptError)
+
+
+@pytest.mark.parametrize("target", [[0, 2], [2, 0], [-1, 1], [1, -1], [0.5, 1], [1, 0.5]])
+def test_one_wrong_class_among_several_is_refused(target: list[float]) -> None:
+    with pytest.raises(InputError, match="class numbers from 0 to 1"):
+        simple_network().margin(np.zeros((2, 2)), target, 0)
 
 
 def test_a_class_may_be_named_and_of_any_whole_type() -> None:

@@ -177,6 +177,19 @@ def test_deviations_in_a_whole_ratio_have_exact_factors(ratios: list[int], scale
     assert factors * float(unit) == pytest.approx(inverse, rel=1e-12)
 
 
+@given(std=st.lists(st.floats(0.1, 1.0), min_size=2, max_size=4), largest=st.integers(10, 500))
+def test_factors_are_as_large_as_allowed_and_as_near_as_said(
+    std: list[float], largest: int
+) -> None:
+    factors, unit, error = whole_factors(std, largest)
+    assert 1 <= factors.min() <= factors.max() <= largest
+    assert np.abs(factors * float(unit) * np.array(std) - 1).max() == pytest.approx(
+        error, abs=1e-12
+    )
+    coarser = whole_factors(std, max(largest // 2, 10))[2]
+    assert error <= coarser
+
+
 def test_deviations_of_photographs_have_nearly_exact_factors() -> None:
     std = np.array([0.229, 0.224, 0.225])
     factors, unit, error = whole_factors(std, 32767)

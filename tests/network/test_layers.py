@@ -336,6 +336,14 @@ def test_sums_that_would_not_be_exact_are_refused() -> None:
     with pytest.raises(NetworkFormatError, match=r"layer 1.*less than 2\*\*33"):
         BinarizedNetwork(HiddenLayer(first, [0]), head)
     BinarizedNetwork(HiddenLayer(first, [0]), head, levels=254)
+    both = [[0] * 1029, *first], [[1] * 1029, *first]
+    for rows in both:
+        with pytest.raises(NetworkFormatError, match="layer 1"):
+            BinarizedNetwork(HiddenLayer(rows, [0, 0]), OutputLayer([[1, 1]], [1], [0]))
+    exactly = HiddenLayer([[32767] * 4 + [4]], [0])  # 2**17 times 2**16 levels
+    with pytest.raises(NetworkFormatError, match="layer 1"):
+        BinarizedNetwork(exactly, head, levels=2**16)
+    BinarizedNetwork(exactly, head, levels=2**16 - 1)
 
 
 @given(seed=seeds)

@@ -183,7 +183,7 @@ def random_conflicts(rng: np.random.Generator, k: int, share: float = 0.25) -> n
 def tree_of(region: Region, terms: MarginTerms, few: tuple[int, int]) -> Tree:
     """A tree that enumerates the sets of so few candidates."""
     tree = new_tree(region, terms)
-    tree.few[:] = few
+    tree.enumerated[:] = few
     return tree._replace(at=new_descent(region, tree.terms, max(few[1], 0)))
 
 

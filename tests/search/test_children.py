@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnnopt.search import quadratic
-from bnnopt.search.children import _interval_bound, bound_children, may_be_worth_it
+from bnnopt.search.children import _interval_bound, bound_children, may_have_wanted_set
 from tests.search.cases import (
     Members,
     Node,
@@ -102,13 +102,13 @@ def test_a_node_is_left_out_only_where_none_of_its_sets_is_worth_it(
     tree.level[depth] += max(short, 0.0)
     worth = max(node.margin(places) for places in sets) + lift - 0.01 * (seed % 2)
     node.space.kept[:] = 7
-    is_left = may_be_worth_it(node.terms, tree, worth, node.space)
+    is_left = may_have_wanted_set(node.terms, tree, worth, node.space)
     assert is_left or lift > 0
     if is_left:
         assert tree.order[depth, : node.size].tolist() == node.kept.tolist()
     tree.order[depth, : node.size] = node.kept
     top = max(node.function(places) for places in sets)
-    assert not may_be_worth_it(node.terms, tree, top + 1e-3, node.space)
+    assert not may_have_wanted_set(node.terms, tree, top + 1e-3, node.space)
 
 
 @settings(max_examples=60)
@@ -137,4 +137,4 @@ def test_a_bound_of_intervals_that_is_too_low_ends_a_node_at_once(seed: int, dee
     assert set(tree.most[depth]) == {55.0}
     tree.level[depth] = 1e3  # a function that allows all
     tree.order[depth, : node.size] = node.kept
-    assert not may_be_worth_it(node.terms, tree, bound + 1e3, node.space)
+    assert not may_have_wanted_set(node.terms, tree, bound + 1e3, node.space)

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bnnopt.search import quadratic
-from bnnopt.search.quadratic import fit, fit_lines, is_worth_it
+from bnnopt.search.quadratic import fit, fit_lines, has_wanted_set
 from tests.search.cases import Members, Node, surplus_at
 
 seeds = st.integers(0, 10**6)
@@ -73,7 +73,7 @@ def test_a_node_is_worth_it_exactly_where_its_function_allows_a_set(
         for off in (-1e-3, 1e-3):
             worth = scale * (value + off)
             forget(node)
-            found = is_worth_it(node.terms, node.tree, node.size, worth, node.space)
+            found = has_wanted_set(node.terms, node.tree, node.size, worth, node.space)
             assert found == (scale * values[-1] >= worth)
 
 
@@ -99,14 +99,14 @@ def test_what_is_just_reached_is_worth_it(seed: int) -> None:
     space, tree = node.space, node.tree
     value = quadratic._by_flips(node.terms, tree, node.size, True, space)
     forget(node)
-    assert is_worth_it(node.terms, tree, node.size, value, space)
+    assert has_wanted_set(node.terms, tree, node.size, value, space)
     value = quadratic._by_flips(node.terms, tree, 0, True, space)
-    assert not is_worth_it(node.terms, tree, 0, value + 1e-6, space)
-    assert is_worth_it(node.terms, tree, 0, value, space)
+    assert not has_wanted_set(node.terms, tree, 0, value + 1e-6, space)
+    assert has_wanted_set(node.terms, tree, 0, value, space)
     value = quadratic._by_flips(node.terms, tree, 1, True, space)
     worth = value + max(space.by_single[0], 0.0)
     forget(node)
-    assert is_worth_it(node.terms, tree, 1, worth, space)
+    assert has_wanted_set(node.terms, tree, 1, worth, space)
 
 
 @settings(max_examples=40)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.flips.pattern import Climber
 from bnnopt.search.descent import Descent, begin_descent, descend, is_over, new_descent
-from bnnopt.search.position import target_terms
+from bnnopt.search.position import passes_sum_test, target_terms
 from bnnopt.search.space import CutSpace
 
 __all__ = ["AllSets"]
@@ -52,7 +52,7 @@ class AllSets:
     def __init__(self, search: FlipSearch) -> None:
         self._search, self._targets = search, list(search.terms)
         self._terms = target_terms(list(search.terms.values()))
-        self._excludes = search.space.pairs()
+        self._excludes: BoolArray = search.space.pairs()
         first = min(int(np.ceil(np.log2(max(search.limits.threads, 1)))), search.num_flips)
         self._parts = [self._part(first, choices) for choices in range(1 << first)]
         self._map: Callable[..., Iterable[bool]] = map
@@ -68,9 +68,10 @@ class AllSets:
         search = self._search
         flipped = np.zeros(search.num_flips, dtype=bool)
         flipped[:first] = (choices >> np.arange(first)) & 1
-        rest = np.arange(first, search.num_flips)
+        is_excluded = np.asarray(self._excludes[flipped].any(axis=0))
+        rest = first + np.flatnonzero(~is_excluded[first:])
         descent = new_descent(search.region, self._terms, len(rest))
-        if not (self._excludes & flipped & flipped[:, None]).any():
+        if not is_excluded[flipped].any() and passes_sum_test(search.region, flipped):
             begin_descent(search.region, self._terms, descent, flipped, rest)
         return _Part(descent)
 
@@ -94,7 +95,7 @@ class AllSets:
 
     def _visit(self) -> None:
         search, parts, before = self._search, self._open, self.nodes
-        wanted = np.array([search.worth(c) for c in self._targets])
+        wanted = np.array([search.wanted_units(c) for c in self._targets])
         effort = search.deadline.effort_left
         budget = NODES if effort is None else min(NODES, effort * NODES_A_VISIT // len(parts) + 1)
         list(self._map(partial(self._go_on, wanted, budget), parts))

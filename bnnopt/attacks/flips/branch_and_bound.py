@@ -41,7 +41,7 @@ PAIRS = 200_000
 LARGEST_TREE = 2**24
 """Most changes, flips times neurons of the second layer, with which trees are searched."""
 
-FEW = 40
+TREE_FIRST = 40
 """Unstable neurons up to which the tree comes before any climb of pattern search."""
 
 CLIMBS, LATER = 20, 3
@@ -123,7 +123,7 @@ class _Run:
         for target in search.terms:
             self._check_root(target)
         climber = Climber(search)
-        if search.num_flips > FEW:
+        if search.num_flips > TREE_FIRST:
             climber.climb()
         for target in self._trees:  # easy ones end here, and all get a bound
             self._visit(target)
@@ -152,8 +152,8 @@ class _Run:
             visited = list(zip(trees, codes, strict=True))
             for tree, code in visited:
                 if code in (FOUND, UNCLEAR):
-                    found = np.flatnonzero(tree.found)
-                    search.take(target, found, tree.u if code == FOUND else None)
+                    point = search.space.found(tree.found, tree.u) if code == FOUND else None
+                    search.take(target, np.flatnonzero(tree.found), point)
                     tree.pending[0] = False
             self._past_nodes += int(sum(tree.nodes[0] for tree, code in visited if code == DONE))
             trees[:] = [
@@ -163,7 +163,7 @@ class _Run:
 
     def _advance(self, target: int, tree: Tree) -> int:
         search = self._search
-        terms, worth = self._terms[target], search.worth(target)
+        terms, worth = self._terms[target], search.wanted_units(target)
         work = max(search.num_flips**2, terms.change.size // 16, 1)
         visits = max(PAIRS // work, 1)
         effort = search.deadline.effort_left
@@ -174,7 +174,7 @@ class _Run:
 
     def _share(self, target: int) -> None:
         """Split trees until there is one a thread."""
-        trees, worth = self._trees[target], self._search.worth(target)
+        trees, worth = self._trees[target], self._search.wanted_units(target)
         for tree in list(trees):
             while len(trees) < self._search.limits.threads:
                 other = split(tree, worth)

@@ -111,7 +111,7 @@ class FlipSearch:
         offset, step = lattice
         return float(offset + step * (np.floor((self.best - offset) / step + 1e-9) + 1.0))
 
-    def worth(self, target: int) -> float:
+    def wanted_units(self, target: int) -> float:
         """`wanted` in units of the margin, for the kernel; a little less where there is a lattice.
 
         Bounds by functions carry their own rounding, so what is less is not needed for proofs.
@@ -158,10 +158,13 @@ class FlipSearch:
     def no_flip_to(self, target: int) -> bool:
         """Whether no set of a target that has been visited is a flip, or stayed open as one.
 
-        A search for the best margin leaves out flips that are worse than the best point.
+        A search for the best margin leaves out flips that are no better than the best point, or
+        hardly so where margins have no lattice.
         """
-        is_sought = self.instance.sought.needs_flip or self.best < self.margins.least_flip(target)
-        return is_sought and self.closed[target] < self.margins.least_flip(target)
+        least, lattice = self.margins.least_flip(target), self.margins.lattice(target)
+        is_sought = self.wanted(target) <= least if lattice is None else self.best < least
+        is_sought = is_sought or self.instance.sought.needs_flip
+        return is_sought and self.closed[target] < least
 
     def is_wanted(self, target: int, margin: float) -> bool:
         """Whether a set of this margin is better than the best point, or is to be ruled out."""
