@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numba
@@ -28,8 +30,10 @@ def ensure_cache_folder() -> None:
     It finds none where neither the folder of this package nor the user's cache can be written.
     To be called before the functions of the kernel are decorated.
     """
+    if numba.config.DISABLE_JIT:
+        return
     try:
-        numba.njit(cache=True)(_probe)
+        _forget_other_sources()
     except RuntimeError as error:
         logging.getLogger(__name__).warning(NOTICE, str(error).partition(":")[0])
         folder = tempfile.mkdtemp(prefix="bnnopt-")
@@ -63,8 +67,27 @@ def run_though_unsaved(work: Callable[[], None]) -> None:
                 raise
 
 
+def _forget_other_sources() -> None:
+    """Remove what numba has saved of other sources than those that are here.
+
+    For each function numba looks at the file that it is in, not at those of what it calls.
+    """
+    here = Path(__file__).parent
+    sources = [*sorted(here.glob("*.py")), here.parent / "tolerances.py"]
+    now = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    mark = _folder() / "sources"
+    with suppress(OSError):
+        if not mark.is_file() or mark.read_text() != now:
+            _forget()
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text(now)
+
+
 def _forget() -> None:
     """Remove what numba has saved for the modules of this package's folder."""
-    folder = Path(str(numba.njit(cache=True)(_probe).stats.cache_path))
-    for index in folder.glob("*.nbi"):
+    for index in _folder().glob("*.nbi"):
         index.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    return Path(str(numba.njit(cache=True)(_probe).stats.cache_path))

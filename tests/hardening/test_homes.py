@@ -47,26 +47,90 @@ def test_an_attack_and_its_figure_need_no_home(program: Program, tmp_path: Path)
     assert (tmp_path / "a.png").is_file()
 
 
-def test_the_kernel_can_be_compiled_where_nothing_can_be_kept(tmp_path: Path) -> None:
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A folder with this package in it, and nothing compiled."""
     for package in ("bnnopt", "solvers"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
-    (tmp_path / "bnnopt/search/__pycache__").touch()  # so that no folder of that name can be made
+    return tmp_path
+
+
+def python_in(copy: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code with the package of a folder, and no home."""
     environment = {name: value for name, value in os.environ.items() if name not in NOWHERE}
-    code = "import os, numba, bnnopt.search.tree as t; print(t.__file__, numba.config.CACHE_DIR)"
     run = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment | {"HOME": "/dev/null", "PYTHONPATH": str(tmp_path)},
+        cwd=copy,
+        env=environment | {"HOME": "/dev/null", "PYTHONPATH": str(copy)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 0, run.stderr
+    return run
+
+
+def test_the_kernel_can_be_compiled_where_nothing_can_be_kept(copy: Path) -> None:
+    (copy / "bnnopt/search/__pycache__").touch()  # so that no folder of that name can be made
+    code = "import os, numba, bnnopt.search.tree as t; print(t.__file__, numba.config.CACHE_DIR)"
+    run = python_in(copy, code)
     file, _, cache = run.stdout.strip().partition(" ")
-    assert Path(file).is_relative_to(tmp_path)
+    assert Path(file).is_relative_to(copy)
     assert "set NUMBA_CACHE_DIR" in run.stderr
     assert not Path(cache).exists()  # removed at the end
+
+
+def test_what_was_compiled_is_forgotten_once_any_source_of_the_kernel_has_changed(
+    copy: Path,
+) -> None:
+    def cached() -> Path:
+        code = "import bnnopt.search.cache as cache; print(cache._folder())"
+        return Path(python_in(copy, code).stdout.strip())
+
+    kept, other = cached() / "some.nbi", cached() / "some.txt"
+    for source in ("bnnopt/search/gray_code.py", "bnnopt/tolerances.py"):
+        for path in (kept, other):
+            path.touch()
+        cached()
+        assert kept.exists()
+        with (copy / source).open("a") as file:
+            file.write("# another one\n")
+        cached()
+        assert not kept.exists()
+        assert other.exists()
+
+
+OLDER = """
+import pickle
+from pathlib import Path
+from bnnopt.search.cache import _folder, run_though_unsaved
+from bnnopt.search.extra import double
+
+if {is_first}:
+    print(double(2.0))
+    (index,) = _folder().glob("extra*.nbi")
+    with index.open("rb") as file:
+        version = pickle.load(file)
+    index.write_bytes(pickle.dumps(version) + b"cbnnopt.search.no_more\\nPlace\\n.")
+else:
+    try:
+        double(2.0)
+    except ImportError as error:
+        print(error.name)
+    run_though_unsaved(lambda: print(double(2.0)))
+"""
+
+
+def test_what_an_older_version_has_saved_of_modules_that_are_no_more_is_compiled_anew(
+    copy: Path,
+) -> None:
+    function = "from numba import njit\n@njit(cache=True)\ndef double(x):\n    return 2.0 * x\n"
+    (copy / "bnnopt/search/extra.py").write_text(function)
+    assert python_in(copy, OLDER.format(is_first=True)).stdout == "4.0\n"
+    expected = "bnnopt.search.no_more\n4.0\n"
+    assert python_in(copy, OLDER.format(is_first=False)).stdout == expected
+    assert python_in(copy, OLDER.format(is_first=False)).stdout == "4.0\n"
 
 
 NESTED = """

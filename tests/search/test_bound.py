@@ -16,7 +16,6 @@ from bnnopt.search.bound import (
     margin_of,
     second_curves,
 )
-from bnnopt.search.problem import layer_weight
 from bnnopt.search.workspace import Workspace, new_workspace
 from tests.search.cases import (
     Node,
@@ -43,14 +42,6 @@ def test_the_margin_of_a_surplus_is_that_of_its_layers(
     for members in subsets(range(5)):
         found = margin_of(terms, surplus_at(terms, members).astype(np.float32))
         assert found == pytest.approx(margin_at(terms, members), rel=1e-12)
-
-
-@settings(max_examples=40)
-@given(seed=seeds)
-def test_each_layer_has_its_matrix(seed: int) -> None:
-    terms = random_terms(np.random.default_rng(seed), 5, 4, 3)
-    for layer, (weight, _) in enumerate(layers_of(terms), 1):
-        assert layer_weight(terms, layer).tolist() == weight.tolist()
 
 
 @settings(max_examples=80)

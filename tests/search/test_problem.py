@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bnnopt.search.problem import budget_multiplier, certain_by
-from tests.search.cases import one_region
+from bnnopt.search.problem import budget_multiplier, certain_by, layer_weight
+from tests.search.cases import layers_of, one_region, random_terms
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 10**6))
+def test_each_layer_has_its_matrix(seed: int) -> None:
+    terms = random_terms(np.random.default_rng(seed), 5, 4, 3)
+    for layer, (weight, _) in enumerate(layers_of(terms), 1):
+        assert layer_weight(terms, layer).tolist() == weight.tolist()
 
 
 def test_a_sum_must_fail_by_what_its_rows_can_be_off() -> None:
