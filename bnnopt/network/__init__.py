@@ -1,7 +1,7 @@
 """The folded binarized network: whole weights and thresholds, and its exact forward pass.
 
-Numpy, scipy for sparse layers, and of bnnopt what reads files, images and arguments: all else stands on
-this package.
+Numpy, scipy for sparse layers, and of bnnopt what reads files, images and arguments: all else
+stands on this package.
 """
 
 from __future__ import annotations
