@@ -166,6 +166,7 @@ def test_a_real_network_is_attacked_and_the_result_is_a_true_record() -> None:
         "prediction",
         "steps",
         "effort",
+        "ruled_out",
         "notes",
         "interrupted",
         "message",

@@ -66,13 +66,13 @@ def test_verify_goes_on_past_an_image_that_fails_and_exits_1(
     bnnopt_cli: Any, tmp_path: Path
 ) -> None:
     lines = tmp_path / "out.jsonl"
-    arguments = ("--images", "4,1", "--epsilon", "0.005", "--json", str(lines))
+    arguments = ("--images", "4,8,1", "--epsilon", "0.005", "--json", str(lines))
     code, out, err = bnnopt_cli("verify", NETWORK, *arguments)
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert code == 1
-    assert [record["image"] for record in records] == [4]
+    assert [record["image"] for record in records] == [4, 8]
     assert "image 1: the solver failed on this image" in err
-    assert "1 images: 0 robust, 1 vulnerable, 0 unknown" in out
+    assert "2 images: 1 robust, 1 vulnerable, 0 unknown" in out
 
 
 def test_epsilon_is_taken_as_a_quotient_and_recorded_as_what_it_is(
