@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bnnopt import AttackInstance, Status
+from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer, Status
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.flips import all_sets
 from bnnopt.attacks.flips.all_sets import AllSets
@@ -191,9 +192,12 @@ def test_the_bound_covers_best_closed_and_open_sets(seed: int) -> None:
     search = search_of(instance_of(seed))
     run, instance = AllSets(search), search.instance
     best = float(instance.margins(kinds.admissible(instance)).max())
-    assert not run.is_without_flip()
+    assert run.ruled_out() == ()
     assert run.bound() >= best
     run.prove()
+    for c in run.ruled_out():
+        points = kinds.admissible(instance)
+        assert not replace(instance, target=c).are_flips(points).any()
     bound = run.bound()
     assert bound >= best == search.best
     for c, before in list(search.closed.items()):
@@ -202,6 +206,7 @@ def test_the_bound_covers_best_closed_and_open_sets(seed: int) -> None:
         search.closed[c] = before
     for part in run._parts:  # as where Ctrl-C comes between a set and its replay
         part.pending = True
+        assert run.ruled_out() == ()
         assert run.bound() >= max(search.largest_margin(c) for c in instance.targets)
         part.pending = False
     assert run.bound() == bound
@@ -221,3 +226,20 @@ def test_it_serves_deep_networks_of_a_few_free_flips(monkeypatch: pytest.MonkeyP
     other = FlipSearch(dense, Limits(), np.zeros((0, dense.network.num_inputs)))
     assert other.num_flips > 0
     assert not AllSets.serves(other)
+
+
+def test_it_serves_no_changes_so_large_that_their_sums_would_be_rounded() -> None:
+    """39 neurons look at one pixel: flip i turns i + 1 of them, and all flips are summed up."""
+    rng, head = np.random.default_rng(0), OutputLayer(np.eye(2), np.ones(2), np.zeros(2))
+    first = HiddenLayer(np.ones((39, 1), dtype=int), np.arange(1, 40))
+    third = HiddenLayer(np.array([[1, 1], [1, -1]]), np.zeros(2))
+    for size, serves in ((20_000, True), (32_000, False)):
+        weight = size + rng.integers(0, 100, (2, 39))
+        second = HiddenLayer(weight, weight.sum(axis=1) // 7)
+        network = BinarizedNetwork((first, second, third), head, levels=40)
+        instance = AttackInstance(network, [0.0], 1.0, domain="pixels")
+        search = FlipSearch(instance, Limits(), np.zeros((0, 1)))
+        assert search.num_flips == 39
+        assert AllSets.serves(search) == serves
+        result, best = BranchAndBound()(instance), instance.margins(kinds.admissible(instance))
+        assert (result.status, result.objective) == (Status.OPTIMAL, best.max())

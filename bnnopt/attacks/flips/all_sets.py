@@ -27,6 +27,9 @@ BoolArray = npt.NDArray[np.bool_]
 MOST_FLIPS = 40
 """Beyond that, trees are no worse."""
 
+LARGEST_SUM = 2**24
+"""Whole numbers up to this are exact in single precision."""
+
 NODES = 2**15
 """Visited between two looks at the clock."""
 
@@ -45,9 +48,15 @@ class AllSets:
 
     @staticmethod
     def serves(search: FlipSearch) -> bool:
-        """Whether flips are free, few enough, and the network deep."""
-        is_deep = search.instance.network.depth > 2
-        return is_deep and isinstance(search.space, CutSpace) and search.num_flips <= MOST_FLIPS
+        """Whether flips are free, few enough, and the network deep.
+
+        And whether ranges are exact in single precision, of whatever flips exclude each other.
+        """
+        is_deep, terms = search.instance.network.depth > 2, next(iter(search.terms.values()))
+        if not is_deep or not isinstance(search.space, CutSpace) or search.num_flips > MOST_FLIPS:
+            return False
+        largest = np.abs(terms.surplus) + np.abs(terms.change).sum(axis=0, dtype=np.float64)
+        return bool(largest.max() <= LARGEST_SUM)
 
     def __init__(self, search: FlipSearch) -> None:
         self._search, self._targets = search, list(search.terms)
