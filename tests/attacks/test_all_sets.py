@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -194,6 +195,9 @@ def test_the_bound_covers_best_closed_and_open_sets(seed: int) -> None:
     assert run.ruled_out() == ()
     assert run.bound() >= best
     run.prove()
+    for c in run.ruled_out():
+        points = kinds.admissible(instance)
+        assert not replace(instance, target=c).are_flips(points).any()
     bound = run.bound()
     assert bound >= best == search.best
     for c, before in list(search.closed.items()):
@@ -202,6 +206,7 @@ def test_the_bound_covers_best_closed_and_open_sets(seed: int) -> None:
         search.closed[c] = before
     for part in run._parts:  # as where Ctrl-C comes between a set and its replay
         part.pending = True
+        assert run.ruled_out() == ()
         assert run.bound() >= max(search.largest_margin(c) for c in instance.targets)
         part.pending = False
     assert run.bound() == bound
