@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.custom import CUSTOM_OPERATORS, DOMAINS
+from bnnopt.exchange.custom import DOMAINS, with_custom
 from bnnopt.exchange.neurons import materialized
 from bnnopt.exchange.operators import OPERATORS, Final, Node
 from bnnopt.exchange.tensor import Elements, Pixels, Sums, Tensor, Term
@@ -35,7 +35,6 @@ FOLDED = frozenset(
         "Add",
         "And",
         "BipolarQuant",
-        "BatchNormalization",
         "Cast",
         "Ceil",
         "Clip",
@@ -298,9 +297,7 @@ class _Walker:
         if node.op_type not in FOLDED:
             raise NetworkFormatError("it computes a constant in a way that is not read")
         _check_size(node, inputs)
-        operators: Any = CUSTOM_OPERATORS
-        versions = dict.fromkeys(DOMAINS, 1) | self._opsets
-        imports = [onnx.helper.make_opsetid(d, v) for d, v in versions.items()]
+        imports = [onnx.helper.make_opsetid(d, v) for d, v in self._opsets.items()]
         names = [name for name in dict.fromkeys(node.input) if name]
         graph = onnx.helper.make_graph(
             [node],
@@ -308,11 +305,9 @@ class _Walker:
             [onnx.ValueInfoProto(name=name) for name in names],
             [onnx.ValueInfoProto(name=name) for name in node.output if name],
         )
-        model = onnx.helper.make_model(graph, opset_imports=imports)
+        model = with_custom(onnx.helper.make_model(graph, opset_imports=imports))
         values = dict(zip(node.input, inputs, strict=True))
-        return list(
-            ReferenceEvaluator(model, new_ops=operators).run(None, {n: values[n] for n in names})
-        )
+        return list(ReferenceEvaluator(model).run(None, {n: values[n] for n in names}))
 
 
 LINEAR = frozenset(
