@@ -14,16 +14,14 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from bnnopt import datasets
 from bnnopt.attacks import METHODS
 from bnnopt.cli.budget import budget_options, effort_option, read_budget
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
-from bnnopt.cli.images import network_with_images, parse_indices
+from bnnopt.cli.images import network_options, network_with_images
 from bnnopt.cli.numbers import at_least, at_most
 from bnnopt.cli.output import check_folder, json_sink
 from bnnopt.cli.progress import Progress
 from bnnopt.cli.work import Failure, Job, run_jobs
-from bnnopt.datasets.catalog import COUNTS
 from bnnopt.errors import InputError, MissingDependencyError
 from bnnopt.goal import Goal
 from bnnopt.result import AttackResult, Status
@@ -40,6 +38,7 @@ ENDS = {
 
 @click.command()
 @click.argument("network")
+@network_options
 @click.option("--images", default="0:10", show_default=True, help="Test-set indices or slices.")
 @budget_options
 @click.option("--method", default="auto", show_default=True, help=f"One of {', '.join(METHODS)}.")
@@ -76,17 +75,17 @@ def attack(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Attack test images of NETWORK, a name of the zoo or an .npz file."""
-    loaded = network_with_images(network)
+    """Attack images with NETWORK: a name of the zoo, an .npz file, or one to import (.onnx)."""
+    loaded, source = network_with_images(network, options)
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
     if figure:
         _check_figure(figure)
     options = read_budget(options, loaded.input_shape)
-    indices = parse_indices(images, COUNTS["test"])
-    data = datasets.for_indices(loaded.dataset, indices)
+    indices = source.indices(images)
+    data = source.at(indices)
     jobs = [
-        Job(loaded, data.x(index), options | {"index": index, "label": int(data.labels[index])})
+        Job(loaded, data.x(index), options | {"index": index, "label": data.label(index)})
         for index in indices
     ]
     with json_sink(json_file) as write:

@@ -10,16 +10,14 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from bnnopt import datasets
 from bnnopt.certify import Certificate, EpsilonBracket, Robustness, bracket_epsilon, certify
 from bnnopt.cli.budget import budget_options, effort_option, read_budget
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
-from bnnopt.cli.images import network_with_images, parse_indices
+from bnnopt.cli.images import network_options, network_with_images
 from bnnopt.cli.numbers import at_least, at_most
 from bnnopt.cli.output import json_sink
 from bnnopt.cli.progress import Progress
 from bnnopt.cli.work import Failure, attempt
-from bnnopt.datasets.catalog import COUNTS
 from bnnopt.result import RECORD_VERSION
 
 __all__ = ["verify"]
@@ -29,6 +27,7 @@ BRACKET_DIGITS = 4
 
 @click.command()
 @click.argument("network")
+@network_options
 @click.option("--images", default="0:10", show_default=True, help="Test-set indices or slices.")
 @budget_options
 @click.option("--bisect", is_flag=True, help="Bisect up to epsilon for what each image withstands.")
@@ -41,11 +40,14 @@ BRACKET_DIGITS = 4
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "json_file", help="Write a JSON line an image; - for stdout.")
 def verify(network: str, images: str, bisect: bool, json_file: str | None, **options: Any) -> None:
-    """Decide for test images of NETWORK whether any admissible change flips the prediction."""
-    loaded = network_with_images(network)
+    """Decide for images whether any admissible change flips the prediction of NETWORK.
+
+    NETWORK is a name of the zoo, an .npz file, or one to import (.onnx).
+    """
+    loaded, source = network_with_images(network, options)
     options = read_budget(options, loaded.input_shape)
-    indices = parse_indices(images, COUNTS["test"])
-    data = datasets.for_indices(loaded.dataset, indices)
+    indices = source.indices(images)
+    data = source.at(indices)
     epsilon = options.pop("epsilon")
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -53,7 +55,7 @@ def verify(network: str, images: str, bisect: bool, json_file: str | None, **opt
     failed = interrupted = False
     with json_sink(json_file) as write, Progress(len(indices), options["time_limit"]) as progress:
         for index in indices:
-            known: dict[str, Any] = {"index": index, "label": int(data.labels[index])}
+            known: dict[str, Any] = {"index": index, "label": data.label(index)}
             decide = bracket_epsilon if bisect else certify
             image = data.x(index)
             try:

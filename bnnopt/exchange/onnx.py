@@ -26,7 +26,7 @@ Limits = tuple[Any, Any]
 MOST_LEVELS = 2**16
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Imported:
     """A network that was read from a file, and what is known about that.
 
@@ -50,6 +50,7 @@ class Imported:
     layers: Any = field(default=None, repr=False)
     mean: Any = field(default=0.0, repr=False)
     std: Any = field(default=1.0, repr=False)
+    agreement: Any = None
 
     def file_values(self, x: npt.ArrayLike) -> Array:
         """What the file takes for images, shape (batch, *shape), in its precision.
@@ -114,9 +115,9 @@ def from_onnx(
     >>> network = bnnopt.from_onnx("net.onnx")                      # doctest: +SKIP
     >>> bnnopt.attack(network, image, epsilon="2/255").flipped      # doctest: +SKIP
     """
-    imported = read_onnx(path, input_range=input_range, mean=mean, std=std, levels=levels)
     from bnnopt.exchange.agreement import compared
 
+    imported = read_onnx(path, input_range=input_range, mean=mean, std=std, levels=levels)
     compared(imported, check).raise_if_wrong()
     return imported.network
 

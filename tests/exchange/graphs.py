@@ -147,8 +147,8 @@ class Graph:
         for axis, side in enumerate((rows, columns)):
             room = side + pads[axis] + pads[axis + 2] - size[axis]
             steps = -(-room // stride[axis]) if ceil else room // stride[axis]
-            if ceil and steps * stride[axis] >= side:
-                steps -= 1
+            if steps * stride[axis] >= side:  # which programs do not agree on
+                ceil, steps = False, room // stride[axis]
             sides.append(steps + 1)
         given: dict[str, Any] = {"ceil_mode": 1} if ceil else {}
         given |= {"kernel_shape": size, "strides": stride, "pads": pads}
