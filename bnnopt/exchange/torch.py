@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from bnnopt.exchange.content import needs
 from bnnopt.exchange.imported import FileInput, Imported, Limits, finished, image_of
 from bnnopt.network import BinarizedNetwork
 
-__all__ = ["from_torch", "read_torch"]
+__all__ = ["from_torch", "read_module", "read_torch"]
 
 Array = npt.NDArray[Any]
 
@@ -96,28 +95,45 @@ def read_torch(
     needs("torch", "reading torch modules", "torch")
     import torch
 
-    from bnnopt.exchange.torch_walk import walk
-
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"a torch.nn.Module is needed, not a {type(module).__name__}")
     first = _first(example)
+    return read_module(
+        module,
+        first,
+        type(module).__name__,
+        input_range=input_range,
+        mean=mean,
+        std=std,
+        levels=levels,
+    )
+
+
+def read_module(
+    module: Any,
+    first: Any,
+    name: str,
+    *,
+    input_range: Limits,
+    mean: npt.ArrayLike,
+    std: npt.ArrayLike,
+    levels: int,
+) -> Imported:
+    """Read a module that takes a tensor of one image, and give the network a name."""
+    from bnnopt.exchange.torch_walk import walk
+
     about = FileInput("image", tuple(first.shape[1:]), np.dtype(first.numpy().dtype), None, True)
     image = image_of(about, input_range, mean, std, levels)
     running = _Running(module)
     recorder, output = running.run(first)
     found = walk(recorder, output, image.tensor)
-    each = max(recorder.bytes, 1)
+    size = max(1, MOST_BYTES // max(recorder.bytes, 1))
 
     def evaluate(values: Array, names: list[str]) -> list[Array]:
-        parts = [running.named(part, names) for part in _parts(values, max(1, MOST_BYTES // each))]
+        parts = [running.named(values[at : at + size], names) for at in range(0, len(values), size)]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
-    return finished(found, image, type(module).__name__, evaluate=evaluate)
-
-
-def _parts(values: Array, size: int) -> Iterator[Array]:
-    for at in range(0, len(values), size):
-        yield values[at : at + size]
+    return finished(found, image, name, evaluate=evaluate)
 
 
 def _first(example: Any) -> Any:

@@ -79,8 +79,23 @@ Handler = Callable[[Call], Any]
 HANDLERS: dict[str, Handler] = {}
 
 STEPPING = frozenset(
-    "bitwise_and bitwise_not bitwise_or eq ge gt index_put le logical_and logical_not logical_or "
-    "lt masked_fill ne where".split()
+    [
+        "bitwise_and",
+        "bitwise_not",
+        "bitwise_or",
+        "eq",
+        "ge",
+        "gt",
+        "index_put",
+        "le",
+        "logical_and",
+        "logical_not",
+        "logical_or",
+        "lt",
+        "masked_fill",
+        "ne",
+        "where",
+    ]
 )
 """Operations that leave signs what they are: those need not be neurons yet."""
 

@@ -27,8 +27,19 @@ Array = npt.NDArray[Any]
 
 MOST_OPERATIONS = 20_000
 SHAPE_ONLY = frozenset(
-    "empty_like full_like new_empty new_empty_strided new_full new_ones new_zeros ones_like "
-    "rand_like randn_like zeros_like".split()
+    [
+        "empty_like",
+        "full_like",
+        "new_empty",
+        "new_empty_strided",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "ones_like",
+        "rand_like",
+        "randn_like",
+        "zeros_like",
+    ]
 )
 """Operations that see a tensor's shape and not its numbers."""
 
