@@ -1,7 +1,8 @@
 """Whether a network that was read gives what its file gives: neuron by neuron, by another program.
 
-Sums of real numbers are rounded in the file's precision and not here. So a neuron may differ whose
-sum lies within that rounding of its bound; such ones are counted, any other is an error.
+Sums of real numbers are rounded in the file's precision and not here, and real weights of pixels
+are put on a grid here and not there. So a neuron may differ whose sum lies within that of its
+bound; such ones are counted, any other is an error.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Agreement:
     neurons : int
         Of the tensors of signs that the file names.
     rounded : int
-        Neurons, of all images, that differ within the rounding of the file's precision.
+        Neurons, of all images, that differ within that.
     changed : int
         Images whose prediction differs because of that.
     wrong : str
@@ -70,8 +71,8 @@ class Agreement:
         if not self.rounded:
             return told
         return (
-            f"{told}, but for {self.rounded} whose sums lie within the file's rounding of their "
-            f"thresholds; {self.changed} predictions differ"
+            f"{told}, but for {self.rounded} whose sums lie within rounding of their thresholds; "
+            f"{self.changed} predictions differ"
         )
 
 
@@ -224,7 +225,10 @@ def _inputs_of(imported: Imported, part: Any, activations: list[FloatArray]) -> 
 
 
 def _rounding(imported: Imported, layer: HiddenLayer, block: Block) -> FloatArray:
-    """The most that sums in the file's precision can be off, each neuron's in its own units."""
+    """The most that the file's sums can be off, each neuron's in its own units.
+
+    By their precision, and by the grid that real weights were put on.
+    """
     kind = imported.about.dtype if imported.about.dtype.kind == "f" else np.dtype(np.float32)
     unit = float(np.finfo(kind).eps) / 2.0
     size = layer.spread(np.ones(layer.shape[1]))
@@ -234,7 +238,8 @@ def _rounding(imported: Imported, layer: HiddenLayer, block: Block) -> FloatArra
         low, high = (float(limit) for limit in imported.limits)
         largest = imported.network.levels * max(abs(low), abs(high)) / (high - low)
     bound = np.where(np.isfinite(block.bound), np.abs(block.bound), 0.0)
-    return np.asarray((terms + OPERATIONS) * unit * (size * largest + bound), dtype=np.float64)
+    off = (terms + OPERATIONS) * unit * (size * largest + bound) + block.slack
+    return np.asarray(off, dtype=np.float64)
 
 
 def _most_terms(layer: HiddenLayer) -> int:

@@ -9,7 +9,7 @@ import zlib
 
 from bnnopt.errors import MissingDependencyError, NetworkFormatError
 
-__all__ = ["file_content", "needs"]
+__all__ = ["LARGEST", "file_content", "first_line", "needs"]
 
 LARGEST = 2**29
 """Bytes of a file, unpacked."""
@@ -40,3 +40,8 @@ def file_content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
     if len(content) > LARGEST:
         raise NetworkFormatError(f"{name} has more than {LARGEST} bytes")
     return content, name
+
+
+def first_line(error: Exception) -> str:
+    """What another package's error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -71,7 +71,7 @@ def _dense_rows(
         return None
     _tell(found, note)
     linear = read_weight(found.whole.reshape(rows.shape))
-    return Sums(sums.base, linear), found.scale
+    return Sums(sums.base, linear, off=found.off), found.scale
 
 
 def _levels(sums: Sums) -> int | None:
@@ -120,12 +120,21 @@ def _from_rows(
     seen: Tensor, rows: csr_array, offset: FloatArray, shape: Sequence[int], note: Note
 ) -> Tensor:
     """``rows @`` the elements, row by row over the base, whatever those are."""
-    product = rows @ rows_of(seen.elements)
-    return _whole(product, seen.elements.sums, seen.precision, offset, shape, note)
+    product, off = rows @ rows_of(seen.elements), abs(rows) @ _off(seen.elements)
+    return _whole(product, off, seen.elements.sums, seen.precision, offset, shape, note)
+
+
+def _off(elements: Elements) -> FloatArray:
+    """What the weights of each element were changed by to become whole, all together."""
+    off = elements.sums.off
+    if off is None:
+        return np.zeros(len(elements))
+    return np.sum([np.abs(term.scale) * off[term.row] for term in elements.terms], axis=0)
 
 
 def _whole(
     matrix: csr_array,
+    off: FloatArray,
     sums: Sums,
     precision: np.dtype[Any],
     offset: FloatArray,
@@ -146,7 +155,8 @@ def _whole(
     else:
         _tell(found, note)
         whole = csr_array((found.whole, matrix.indices, matrix.indptr), shape=matrix.shape)
-        scale, rows = found.scale, Sums(sums.base, read_weight(whole))
+        scale = found.scale
+        rows = Sums(sums.base, read_weight(whole), off=found.off + off / scale)
     term = Term(np.arange(matrix.shape[0]), scale)
     elements = Elements(rows, (term,), np.asarray(offset, float).ravel())
     pick = np.arange(matrix.shape[0]).reshape(*shape, 1)
@@ -159,9 +169,8 @@ def single(tensor: Tensor, note: Note) -> Tensor:
         return tensor
     seen = tensor.affine()
     elements = seen.elements
-    return _whole(
-        rows_of(elements), elements.sums, seen.precision, elements.offset, seen.shape, note
-    )
+    rows, off = rows_of(elements), _off(elements)
+    return _whole(rows, off, elements.sums, seen.precision, elements.offset, seen.shape, note)
 
 
 def add(left: Tensor, right: Tensor, sign: float, note: Note) -> Tensor:
@@ -199,7 +208,8 @@ def together(one: Elements, two: Elements) -> tuple[Elements, Elements]:
     widened = [_widened(sums, base, starts) for sums in both]
     rows = vstack(widened, format="csr")
     is_whole = all(sums.real is None for sums in both)
-    found = Sums(base, read_weight(rows)) if is_whole else Sums(base, real=rows)
+    off = np.concatenate([np.zeros(s.count) if s.off is None else s.off for s in both])
+    found = Sums(base, read_weight(rows), off=off) if is_whole else Sums(base, real=rows)
     shift = one.sums.count
     terms = tuple(Term(term.row + shift, term.scale) for term in two.terms)
     return replace(one, sums=found), replace(two, sums=found, terms=terms)
@@ -355,7 +365,8 @@ def _as_convolution(
         geometry.groups,
         channels_last=found == "last",
     )
-    return Sums(sums.base, linear), whole.scale
+    off = np.repeat(whole.off, linear.shape[0] // len(wide))
+    return Sums(sums.base, linear, off=off), whole.scale
 
 
 def _seen(factor: FloatArray, kernel: FloatArray, groups: int) -> FloatArray:

@@ -35,12 +35,15 @@ class Indicators:
         -1 where the neuron is on below the jump.
     bound : array of float64
         Each neuron's bound on its sum as the file has it, before it became whole.
+    slack : array of float64
+        How far each neuron's sum may be from the file's, because weights became whole.
     """
 
     layer: HiddenLayer
     row: IntArray
     turn: Array
     bound: FloatArray
+    slack: FloatArray
 
 
 def materialized(tensor: Tensor, name: str = "") -> Tensor:
@@ -60,9 +63,12 @@ def materialized(tensor: Tensor, name: str = "") -> Tensor:
     tensor, order = _in_window_order(tensor)
     found, outcomes = _jumps(tensor.elements, may_split=False)
     base = tensor.elements.sums.base
-    before = [Block(one.layer, base, "", one.bound) for one in found]
+    before = [Block(one.layer, base, "", one.bound, one.slack) for one in found]
     found = [_pooled(tensor, one) for one in found]
-    blocks = [Block(one.layer, (b,), name, one.bound) for one, b in zip(found, before, strict=True)]
+    blocks = [
+        Block(one.layer, (b,), name, one.bound, one.slack)
+        for one, b in zip(found, before, strict=True)
+    ]
     first = tensor.pick.max(axis=-1).ravel()
     pooled = _over(tensor, blocks, found, [values[first] for values in outcomes])
     return pooled.moved(lambda places: places.ravel()[order])
@@ -76,7 +82,7 @@ def _unpooled(tensor: Tensor, name: str) -> Tensor:
         order = tensor.pick[..., 0]
     found, outcomes = _jumps(tensor.elements, may_split=True)
     base = tensor.elements.sums.base
-    blocks = [Block(one.layer, base, name, one.bound) for one in found]
+    blocks = [Block(one.layer, base, name, one.bound, one.slack) for one in found]
     flat = replace(tensor, pick=np.arange(len(tensor.elements))[:, None])
     return _over(flat, blocks, found, outcomes).moved(lambda places: places[order])
 
@@ -99,8 +105,8 @@ def _jumps(elements: Elements, may_split: bool) -> tuple[list[Indicators], list[
     jumps = [j for j in range(len(outcomes) - 1) if (outcomes[j] != outcomes[j + 1]).any()]
     found = []
     for jump in jumps:
-        layer, turn, bound = neurons_above(elements, jump)
-        found.append(Indicators(layer, np.arange(len(turn)), turn, bound))
+        layer, turn, bound, slack = neurons_above(elements, jump)
+        found.append(Indicators(layer, np.arange(len(turn)), turn, bound, slack))
     values = [outcomes[jumps[0]] if jumps else outcomes[0], *(outcomes[j + 1] for j in jumps)]
     if len(found) < 2:
         return found, values
@@ -128,7 +134,7 @@ def _only(found: Indicators, wanted: Array) -> Indicators:
     layer = HiddenLayer(found.layer.rows(index), found.layer.threshold[index])
     row = np.zeros(len(wanted), dtype=np.int64)
     row[index] = np.arange(len(index))
-    return Indicators(layer, row, found.turn, found.bound[index])
+    return Indicators(layer, row, found.turn, found.bound[index], found.slack[index])
 
 
 def _over(
@@ -163,7 +169,7 @@ def _pooled(tensor: Tensor, found: Indicators) -> Indicators:
     place = np.arange(len(pick))
     turn = np.ones(len(pick), dtype=np.int8)
     layer = _window_layer(tensor, pick, found, threshold)
-    return Indicators(layer, place, turn, layer.threshold.astype(np.float64))
+    return Indicators(layer, place, turn, layer.threshold.astype(np.float64), np.zeros(len(pick)))
 
 
 def _each_once(pick: IntArray) -> IntArray:

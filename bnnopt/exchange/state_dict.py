@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bnnopt.arguments import read_whole
 from bnnopt.errors import InputError, NetworkFormatError
-from bnnopt.exchange.content import LARGEST, needs
+from bnnopt.exchange.content import LARGEST, first_line, needs
 from bnnopt.exchange.imported import Imported, Limits
 from bnnopt.network import BinarizedNetwork
 
@@ -152,9 +152,9 @@ def _loaded(path: str) -> Any:
     except NetworkFormatError:
         raise
     except Exception as error:  # noqa: BLE001 - torch raises anything on a damaged file
-        what = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise NetworkFormatError(
-            f"{path} is no file of tensors ({what[:200]}): save model.state_dict(), not the model"
+            f"{path} is no file of tensors ({first_line(error)}): save model.state_dict(), not the "
+            "model"
         ) from None
 
 

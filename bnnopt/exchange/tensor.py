@@ -66,12 +66,15 @@ class Block:
     bound : array of float64, shape (size,)
         Each one's bound on its sum as the file has it, before it became whole; infinite for a
         constant.
+    slack : array of float64, shape (size,)
+        How far its sum may be from the file's, because weights were changed to become whole.
     """
 
     layer: HiddenLayer
     base: Base
     name: str
     bound: FloatArray
+    slack: FloatArray
 
     @property
     def size(self) -> int:
@@ -91,12 +94,14 @@ Base = tuple[Pixels | Block, ...]
 class Sums:
     """Whole sums of a base: rows of a matrix, or the base's own numbers if that is None.
 
-    Rows of real weights, which only a head may have, are `real` instead.
+    Rows of real weights, which only a head may have, are `real` instead. `off` is what the weights
+    of each sum were changed by to become whole, all together.
     """
 
     base: Base
     linear: LinearMap | None = None
     real: csr_array | None = None
+    off: FloatArray | None = None
 
     @property
     def inputs(self) -> int:

@@ -30,7 +30,9 @@ NEAR = 1e-5
 """Relative: a bound on a pixel as near as this to a level is decided by the file's arithmetic."""
 
 
-def neurons_above(elements: Elements, jump: int) -> tuple[HiddenLayer, Array, FloatArray]:
+def neurons_above(
+    elements: Elements, jump: int
+) -> tuple[HiddenLayer, Array, FloatArray, FloatArray]:
     """Neurons that tell whether elements are above a jump, one an element.
 
     Parameters
@@ -48,15 +50,19 @@ def neurons_above(elements: Elements, jump: int) -> tuple[HiddenLayer, Array, Fl
         1 where a neuron is on above the jump, -1 where it is on below.
     bound : array of float64, shape (count,)
         Of each neuron's sum, before it became whole; infinite for a constant.
+    slack : array of float64, shape (count,)
+        How far each neuron's sum may be from that of the weights before they became whole.
     """
     kinds = _Kinds(elements, jump)
     linear = _rows(elements.sums, elements.terms[0].row)
     pixels = elements.sums.pixels
     ends = np.array([float(half.at) for half in kinds.halves])[kinds.which]
     if pixels is None:
-        return *_of_signs(kinds, linear), ends
+        return *_of_signs(kinds, linear), ends, np.zeros(len(ends))
     layer, turn, factor = _of_pixels(kinds, linear, pixels)
-    return layer, turn, factor * ends
+    off = elements.sums.off
+    slack = np.zeros(len(ends)) if off is None else off[elements.terms[0].row] * pixels.levels
+    return layer, turn, factor * ends, np.abs(factor) * slack
 
 
 def _rows(sums: Sums, row: IntArray) -> LinearMap:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import InputError, NetworkFormatError
-from bnnopt.exchange.content import needs
+from bnnopt.exchange.content import first_line, needs
 from bnnopt.exchange.imported import FileInput, Imported, Limits, finished, image_of
 from bnnopt.network import BinarizedNetwork
 
@@ -161,7 +161,7 @@ class _Running:
         try:
             self._module = copy.deepcopy(module).cpu().eval()
         except (RuntimeError, TypeError) as error:
-            raise NetworkFormatError(f"the module cannot be copied: {_line(error)}") from None
+            raise NetworkFormatError(f"the module cannot be copied: {first_line(error)}") from None
 
     def run(self, batch: Any, wanted: list[str] | None = None) -> tuple[Any, Any]:
         """The record, and the output."""
@@ -179,7 +179,7 @@ class _Running:
         except Exception as error:  # noqa: BLE001 - a module's code raises anything
             shape = tuple(batch.shape)
             raise NetworkFormatError(
-                f"the module does not run on images of shape {shape}: {_line(error)}"
+                f"the module does not run on images of shape {shape}: {first_line(error)}"
             ) from None
         finally:
             for handle in handles:
@@ -203,7 +203,3 @@ class _Running:
             )
         found = [recorder.kept[name] for name in names] + [output.numpy()]
         return [part.reshape(len(values), -1) for part in found]
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.utils._pytree import tree_flatten
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange import linear
@@ -441,7 +442,7 @@ def _moved(call: Call) -> Any:
     """Torch itself moves the numbers of the places."""
     value, rest = call.get("self"), {k: v for k, v in call.values.items() if k != "self"}
     tensor = value.tensor if isinstance(value, Final) else call.tensor()
-    if any(isinstance(part, Tensor | Final) for part in rest.values()):
+    if any(isinstance(part, Tensor | Final) for part in tree_flatten(rest)[0]):
         raise NetworkFormatError("where it looks depends on the image")
     rest = {name: _as_torch(part) for name, part in rest.items()}
     function = call.operation.function

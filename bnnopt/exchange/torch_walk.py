@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.building import Building, Walk
+from bnnopt.exchange.content import first_line
 from bnnopt.exchange.tensor import Tensor
 from bnnopt.exchange.torch_operations import HANDLERS, STEPPING, Call
 from bnnopt.exchange.torch_recording import Operation, Recorder, Value
@@ -133,5 +134,5 @@ def _applied(operation: Operation, values: dict[str, Any], building: Building) -
     except NetworkFormatError as error:
         raise NetworkFormatError(f"{where} does not fit: {error}") from None
     except (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError) as error:
-        raise NetworkFormatError(f"{where} cannot be read: {error}") from None
+        raise NetworkFormatError(f"{where} cannot be read: {first_line(error)}") from None
     return result if isinstance(result, list) else [result]

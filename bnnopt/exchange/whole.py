@@ -45,10 +45,13 @@ class WholeRows:
         How many rows are no whole multiples and were put on a grid.
     error : float
         The largest error of a weight, as a share of its row's largest.
+    off : array of float64, shape (rows,)
+        What a row's weights were changed by, all together, in units of its `scale`.
     """
 
     whole: IntArray
     scale: FloatArray
+    off: FloatArray
     rounded: int = 0
     error: float = 0.0
 
@@ -100,7 +103,8 @@ def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None)
     error = 0.0
     if is_real.any():
         error = float((off / largest[row])[is_real[row]].max())
-    return WholeRows(whole.astype(np.int64), scale, int(is_real.sum()), error)
+    changed = np.bincount(row, weights=off / scale[row], minlength=rows)
+    return WholeRows(whole.astype(np.int64), scale, changed, int(is_real.sum()), error)
 
 
 def _extreme(
