@@ -13,7 +13,7 @@ from bnnopt.exchange.neurons import materialized
 from bnnopt.exchange.operators import OPERATORS, Final, Node
 from bnnopt.exchange.tensor import Tensor
 
-__all__ = ["Building", "Walk"]
+__all__ = ["LINEAR", "Building", "Walk"]
 
 LINEAR = frozenset(
     ["MatMul", "Gemm", "Conv", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Pad"]

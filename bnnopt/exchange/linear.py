@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.neurons import materialized
 from bnnopt.exchange.scalar import SIGN
-from bnnopt.exchange.tensor import Elements, Sums, Tensor, Term
+from bnnopt.exchange.tensor import MOST_ELEMENTS, Elements, Sums, Tensor, Term
 from bnnopt.exchange.whole import RealWeightsError, whole_rows
 from bnnopt.network.checks import MAX_NONZEROS
 from bnnopt.network.convolution import Convolution
@@ -268,6 +268,8 @@ def pad(tensor: Tensor, before: Sequence[int], after: Sequence[int], value: floa
     seen = linear_input(tensor)
     elements = seen.elements
     count = len(elements)
+    sides = [a + b + side for a, b, side in zip(before, after, seen.shape, strict=True)]
+    _check_fits(sides, "padding")
     one = Elements(
         elements.sums,
         tuple(Term(np.append(t.row, 0), np.append(t.scale, 0.0)) for t in elements.terms),
@@ -416,6 +418,7 @@ def mean_pool(
 ) -> Tensor:
     """Means of windows, over what is not padding, or over numbers that are given a place."""
     channels = tensor.shape[1]
+    _check_fits((channels, *size), "a window")
     ones = np.ones((channels, 1, *size))
     given: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
     total = convolve(tensor, ones, note, groups=channels, **given)
@@ -452,6 +455,7 @@ def max_pool(
     if len(tensor.shape) != 4 or tensor.shape[0] != 1:
         raise NetworkFormatError(f"pooling takes (1, channels, rows, columns), not {tensor.shape}")
     image: Any = tensor.shape[1:]
+    _check_fits((image[0], *size), "a window")
     ones = np.ones((image[0], 1, *size), dtype=np.int8)
     geometry = Convolution(ones, image, stride, padding, dilation, image[0])
     seen = geometry.inputs.reshape(1, *geometry.output_shape, -1)
@@ -483,3 +487,9 @@ def _restepped(tensor: Tensor) -> Tensor:
     stepped = sums.stepped(SIGN, np.zeros(len(elements)), seen.precision)
     values = tuple((elements.offset + n * reach).astype(seen.precision) for n in (-1, 0, 1))
     return replace(seen, elements=replace(stepped, outcomes=values))
+
+
+def _check_fits(sides: Sequence[int], what: str) -> None:
+    """Refuse what would be too large before it is made."""
+    if math.prod(sides) > MOST_ELEMENTS:
+        raise NetworkFormatError(f"{what} makes {math.prod(sides)} numbers: {MOST_ELEMENTS} fit")

@@ -25,7 +25,17 @@ from bnnopt.network.weights import LinearMap
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["Applied", "Base", "Block", "Elements", "Pixels", "Sums", "Tensor", "Term"]
+__all__ = [
+    "MOST_ELEMENTS",
+    "Applied",
+    "Base",
+    "Block",
+    "Elements",
+    "Pixels",
+    "Sums",
+    "Tensor",
+    "Term",
+]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]

@@ -424,7 +424,8 @@ def _stack(call: Call) -> Any:
     tensors, axis = call.get("tensors"), int(call.get("dim"))
     if not all(isinstance(tensor, Tensor) for tensor in tensors):
         raise NetworkFormatError("it puts constants beside parts of the image")
-    wide = [tensor.moved(lambda places: np.expand_dims(places, axis)) for tensor in tensors]
+    known = [call.building.neurons(tensor, call.operation.name) for tensor in tensors]
+    wide = [tensor.moved(lambda places: np.expand_dims(places, axis)) for tensor in known]
     return call.onnx("Concat", *wide, axis=axis)
 
 
