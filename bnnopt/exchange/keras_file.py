@@ -1,16 +1,15 @@
 """Files of Keras: what layers a model has, how they follow each other, and their weights.
 
-Read by h5py alone: neither Keras nor any code of the file runs. Both formats are those of whole
-models: HDF5, ``model.save("net.h5")``, with the configuration in the attribute ``model_config`` and
-weights by layer in ``model_weights``; and ``net.keras``, a zip of ``config.json`` and
-``model.weights.h5``, whose weights go by class and number.
+Neither Keras nor any code of the file runs. Both formats are those of whole models: HDF5,
+``model.save("net.h5")``, with the configuration in the attribute ``model_config`` and weights by
+layer in ``model_weights``; and ``net.keras``, a zip of ``config.json`` and ``model.weights.h5``,
+whose weights go by class and number.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import math
 import re
 import zipfile
 import zlib
@@ -18,20 +17,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import h5py
-import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.content import LARGEST, first_line
+from bnnopt.exchange.hdf5 import hdf5_content
 
 __all__ = ["KerasLayer", "KerasModel", "read_model"]
 
 Array = npt.NDArray[Any]
 
 MOST_LAYERS = 5_000
-MOST_NUMBERS = 2**27
-"""Of all weights together."""
+TOP = ("layers", "_layer_checkpoint_dependencies")
+"""Where archives keep weights; the second name is that of older ones."""
 
 ORDER = {
     "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
@@ -93,12 +91,10 @@ def read_model(content: bytes, name: str) -> KerasModel:
     try:
         if content.startswith(b"PK"):
             return _read_archive(content)
-        with h5py.File(io.BytesIO(content), "r") as file:
-            return _read_hdf5(file)
+        return _read_hdf5(content)
     except NetworkFormatError as error:
         raise NetworkFormatError(f"{name}: {error}") from None
     except (
-        OSError,
         KeyError,
         ValueError,
         TypeError,
@@ -112,60 +108,45 @@ def read_model(content: bytes, name: str) -> KerasModel:
         raise NetworkFormatError(f"{name} is no model of Keras: {first_line(error)}") from None
 
 
-def _read_hdf5(file: h5py.File) -> KerasModel:
-    config = file.attrs.get("model_config")
+def _read_hdf5(content: bytes) -> KerasModel:
+    config, arrays = hdf5_content(content, ("model_weights",))
     if config is None:
         raise NetworkFormatError(
             "it has no model_config, as files of weights alone: save the whole model, "
             "model.save('net.h5')"
         )
-    text = config.decode() if isinstance(config, bytes) else str(config)
-    weights = _Weights()
-    group = _child(file, "model_weights")
 
     def of_layer(layer: KerasLayer, _: str) -> dict[str, Array]:
-        if layer.name not in group:
-            return {}
-        own = _child(group, layer.name)
-        paths = [str(p.decode() if isinstance(p, bytes) else p) for p in _names(own)]
-        return {_last(path): weights.read(own, path) for path in paths}
+        found: dict[str, Array] = {}
+        for path, array in _below(arrays, f"model_weights/{layer.name}"):
+            name = path.rsplit("/", 1)[-1].split(":", 1)[0]
+            if name in found:
+                raise NetworkFormatError(f"layer {layer.name!r} has several weights {name!r}")
+            found[name] = array
+        return found
 
-    return _model(json.loads(text), of_layer)
-
-
-def _names(group: h5py.Group) -> list[Any]:
-    """Of a layer's weights; long lists are split."""
-    if "weight_names" in group.attrs:
-        return list(group.attrs["weight_names"])
-    found: list[Any] = []
-    while f"weight_names{len(found)}" in group.attrs:
-        found.append(list(group.attrs[f"weight_names{len(found)}"]))
-    return [name for part in found for name in part]
+    return _model(json.loads(config), of_layer)
 
 
-def _last(path: str) -> str:
-    return path.rsplit("/", 1)[-1].split(":", 1)[0]
+def _below(arrays: dict[str, Array], group: str) -> list[tuple[str, Array]]:
+    start = group.rstrip("/") + "/"
+    return [(path[len(start) :], array) for path, array in arrays.items() if path.startswith(start)]
 
 
 def _read_archive(content: bytes) -> KerasModel:
-    weights = _Weights()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         config = json.loads(_member(archive, "config.json"))
         stored = _member(archive, "model.weights.h5")
-    with h5py.File(io.BytesIO(stored), "r") as file:
-        top = "layers" if "layers" in file else "_layer_checkpoint_dependencies"
-        group = _child(file, top)
+    _, arrays = hdf5_content(stored, TOP)
 
-        def of_layer(layer: KerasLayer, key: str) -> dict[str, Array]:
-            if key not in group:
-                return {}
-            own = _child(_child(group, key), "vars")
-            names = _present(layer)
-            if len(own) > len(names):
-                raise NetworkFormatError(f"layer {layer.name!r} has {len(own)} weights")
-            return {name: weights.read(own, str(n)) for n, name in enumerate(names[: len(own)])}
+    def of_layer(layer: KerasLayer, key: str) -> dict[str, Array]:
+        own = dict(one for top in TOP for one in _below(arrays, f"{top}/{key}/vars"))
+        names = _present(layer)
+        if len(own) > len(names):
+            raise NetworkFormatError(f"layer {layer.name!r} has {len(own)} weights")
+        return {name: own[str(number)] for number, name in enumerate(names[: len(own)])}
 
-        return _model(config, of_layer)
+    return _model(config, of_layer)
 
 
 def _present(layer: KerasLayer) -> list[str]:
@@ -185,38 +166,6 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if len(found) > LARGEST:
         raise NetworkFormatError(f"its {name} has more than {LARGEST} bytes")
     return found
-
-
-def _child(group: h5py.Group, path: str) -> Any:
-    """What lies in a group, and in this file."""
-    for part in path.strip("/").split("/"):
-        if not isinstance(group, h5py.Group) or part not in group:
-            raise NetworkFormatError(f"it has no {path!r} where its weights should be")
-        if not isinstance(group.get(part, getlink=True), h5py.HardLink):
-            raise NetworkFormatError(f"{part!r} is a link to elsewhere")
-        group = group[part]
-    return group
-
-
-class _Weights:
-    """Reads arrays, all together within a limit."""
-
-    def __init__(self) -> None:
-        self._total = 0
-
-    def read(self, group: h5py.Group, path: str) -> Array:
-        found = _child(group, path)
-        if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
-            raise NetworkFormatError(f"{path!r} is no array in this file")
-        self._total += math.prod(found.shape or ())
-        if self._total > MOST_NUMBERS:
-            raise NetworkFormatError(f"its weights have more than {MOST_NUMBERS} numbers")
-        if found.dtype.kind not in "fiub":
-            raise NetworkFormatError(f"{path!r} holds {found.dtype}, no numbers")
-        values = np.asarray(found[()], dtype=np.float32)
-        if not np.isfinite(values).all():
-            raise NetworkFormatError(f"{path!r} holds numbers that are not finite")
-        return values
 
 
 def _model(config: Any, of_layer: Any) -> KerasModel:

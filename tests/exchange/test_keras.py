@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import bnnopt
 from bnnopt.errors import NetworkFormatError
+from bnnopt.exchange import hdf5
 from bnnopt.exchange.agreement import compared
 from bnnopt.exchange.keras import read_keras
 from tests.exchange.keras_files import Model, by_torch
@@ -152,7 +153,7 @@ def chains(draw: st.DrawFn) -> Model:
 
 
 @given(chains(), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_random_chains_agree_with_their_files_and_with_torch(model: Model, seed: int) -> None:
     found = read_keras(model.hdf5(), input_range=(0, 255))
     told = compared(found, 30, seed)
@@ -328,17 +329,17 @@ def nested(config: Any) -> Any:
 
 
 HOSTILE = [
-    (b"", "is no model of Keras"),
+    (b"", "is no model of Keras, or damaged"),
     (b"PK\x03\x04 and no more", "is no model of Keras: File is not a zip file"),
-    (plain().hdf5()[:3000], "is no model of Keras"),
+    (plain().hdf5()[:3000], "is no model of Keras, or damaged"),
     (archived(**{"config.json": b"{}"}), 'is no model of Keras: "There is no item named'),
     (edited(lambda file: file.attrs.__delitem__("model_config")), "it has no model_config"),
     (edited(lambda file: file.attrs.__setitem__("model_config", b"[" * 100_000)), "no model of"),
     (edited(lambda file: file.attrs.__setitem__("model_config", b"\xff\xfe")), "no model of"),
-    (edited(lambda file: file.__delitem__("model_weights")), "it has no 'model_weights' where"),
+    (edited(lambda file: file.__delitem__("model_weights")), "the file has no kernel for it"),
     (
         edited(lambda file: linked(file, h5py.ExternalLink("/etc/other.h5", "kernel"))),
-        "'kernel:0' is a link to elsewhere",
+        "kernel:0' is a link to elsewhere",
     ),
     (edited(lambda file: linked(file, h5py.SoftLink("/model_weights"))), "is a link to elsewhere"),
     (
@@ -347,9 +348,9 @@ HOSTILE = [
                 file, shape=(3, 3, 1, 2), dtype="f4", external=[("/etc/hostname", 0, 72)]
             )
         ),
-        "is no array in this file",
+        "lie in another file",
     ),
-    (edited(virtual), "is no array in this file"),
+    (edited(virtual), "lie in another file"),
     (
         edited(lambda file: replaced(file, shape=(2**14, 2**14), dtype="f4", chunks=(64, 64))),
         "its weights have more than",
@@ -386,6 +387,20 @@ def test_broken_and_hostile_files_are_refused_in_one_line(content: bytes, messag
     with pytest.raises(NetworkFormatError) as raised:
         read_keras(content)
     assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_file_that_keeps_the_library_busy_for_ever_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = bytearray(plain().hdf5())
+    at = content.index(b"GCOL") + 16  # the heap of strings, whose last part is free
+    while content[at : at + 2] != b"\0\0":
+        size = int.from_bytes(content[at + 8 : at + 16], "little")
+        at += 16 + -(-size // 8) * 8
+    content[at + 8] = 0xF2  # more than there is, and no multiple of 8
+    monkeypatch.setattr(hdf5, "SECONDS", 5.0)
+    with pytest.raises(NetworkFormatError, match=r"cannot be read within 5 seconds|damaged"):
+        read_keras(bytes(content))
 
 
 def test_a_layer_that_is_used_twice_is_refused() -> None:
