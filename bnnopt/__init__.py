@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bnnopt import datasets, zoo
@@ -18,7 +19,10 @@ from bnnopt.result import AttackResult, Status
 
 if TYPE_CHECKING:
     from bnnopt.attacks.iprop import IProp
+    from bnnopt.exchange.keras import from_keras
     from bnnopt.exchange.onnx import from_onnx
+    from bnnopt.exchange.state_dict import from_state_dict
+    from bnnopt.exchange.torch import from_torch
 
 __all__ = [
     "AttackInstance",
@@ -41,18 +45,26 @@ __all__ = [
     "certify",
     "certify_images",
     "datasets",
+    "from_keras",
     "from_onnx",
+    "from_state_dict",
+    "from_torch",
     "load_network",
     "zoo",
 ]
 
+READERS = {
+    "from_keras": "bnnopt.exchange.keras",
+    "from_onnx": "bnnopt.exchange.onnx",
+    "from_state_dict": "bnnopt.exchange.state_dict",
+    "from_torch": "bnnopt.exchange.torch",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import what needs optional or heavy packages when it is first asked for."""
-    if name == "from_onnx":
-        from bnnopt.exchange.onnx import from_onnx
-
-        return from_onnx
+    if name in READERS:
+        return getattr(import_module(READERS[name]), name)
     if name == "IProp":
         from bnnopt.attacks.iprop import IProp
 

@@ -17,7 +17,7 @@ from bnnopt.arguments import read_whole
 from bnnopt.errors import ImportDisagreesError
 from bnnopt.exchange.content import needs
 from bnnopt.exchange.custom import with_custom
-from bnnopt.exchange.onnx import Imported
+from bnnopt.exchange.imported import Imported
 from bnnopt.exchange.sought import sought_images
 from bnnopt.exchange.tensor import Block, Pixels, Tensor
 from bnnopt.network import HiddenLayer
@@ -272,8 +272,10 @@ def _wrong_output(
 def evaluated(imported: Imported, values: Array, names: list[str]) -> list[Array]:
     """Tensors of the file by name, and its output last, for inputs of shape (batch, *shape).
 
-    By onnxruntime, which is told what the operators of QONNX are.
+    By onnxruntime, which is told what the operators of QONNX are; or by what the reader names.
     """
+    if imported.evaluate is not None:
+        return [part.astype(np.float64) for part in imported.evaluate(values, names)]
     run = _runner(imported, names)
     size = imported.about.batch or len(values)
     found = [run(part) for part in _groups(imported, values, size)]
