@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from bnnopt import datasets, zoo
 from bnnopt.api import attack, load_network
-from bnnopt.batch import attack_batch
 from bnnopt.certify import Certificate, EpsilonBracket, Robustness, bracket_epsilon, certify
 from bnnopt.errors import BnnoptError
 from bnnopt.instance import AttackInstance
+from bnnopt.many import attack_images, certify_images
 from bnnopt.network import BinarizedNetwork, HiddenLayer, OutputLayer
+from bnnopt.reports import AttackReport, RobustnessReport
 from bnnopt.result import AttackResult, Status
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttackInstance",
+    "AttackReport",
     "AttackResult",
     "BinarizedNetwork",
     "BnnoptError",
@@ -34,12 +36,14 @@ __all__ = [
     "IProp",
     "OutputLayer",
     "Robustness",
+    "RobustnessReport",
     "Status",
     "__version__",
     "attack",
-    "attack_batch",
+    "attack_images",
     "bracket_epsilon",
     "certify",
+    "certify_images",
     "datasets",
     "from_keras",
     "from_onnx",

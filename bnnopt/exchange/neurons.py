@@ -66,7 +66,7 @@ def materialized(tensor: Tensor, name: str = "") -> Tensor:
     before = [Block(one.layer, base, "", one.bound, one.slack) for one in found]
     found = [_pooled(tensor, one) for one in found]
     blocks = [
-        Block(one.layer, (b,), name, one.bound, one.slack)
+        Block(one.layer, (b,), name, one.bound, one.slack, is_pooling=True)
         for one, b in zip(found, before, strict=True)
     ]
     first = tensor.pick.max(axis=-1).ravel()

@@ -12,7 +12,7 @@ from bnnopt.exchange.content import file_content, needs
 from bnnopt.exchange.imported import Imported, Limits, finished, image_of
 from bnnopt.network import BinarizedNetwork
 
-__all__ = ["Imported", "from_onnx", "read_onnx"]
+__all__ = ["from_onnx", "read_onnx"]
 
 
 def from_onnx(
