@@ -84,9 +84,7 @@ class Ascent:
     def is_finished(self) -> bool:
         """Whether the time is up, or each instance asks for any flip at all and has one."""
         return self._deadline.passed or (
-            bool(np.all(self._best >= 0))
-            and not any(instance.sought.stages for instance in self.rows.instances)
-            and self._has_flips()
+            self.rows.seek_any_flip and bool(np.all(self._best >= 0)) and self._has_flips()
         )
 
     def _has_flips(self) -> bool:

@@ -41,6 +41,8 @@ class Rows:
     ----------
     restarts : int
         Rows an instance.
+    seek_any_flip : bool
+        Whether any flip at all ends the work on each instance.
     levels, low, high, width : Tensor, shape (rows, n)
         The images, their boxes, and ``high - low``.
     """
@@ -55,6 +57,7 @@ class Rows:
     ) -> None:
         self.instances, self.total, self.numbers = tuple(instances), total, numbers
         self.restarts = len(range(total)[numbers])
+        self.seek_any_flip = not any(instance.sought.stages for instance in instances)
         self.network = instances[0].network
         self._device, self._dtype = device, dtype
         self.levels = self._repeat([i.levels for i in instances])
