@@ -75,7 +75,7 @@ def falsify(
     instance = bnnopt.AttackInstance(
         network,
         image.astype(np.int64),
-        f"{epsilon}/{network.levels}",
+        epsilon / network.levels,
         target="untargeted",
         domain="pixels",
         goal="flip",
