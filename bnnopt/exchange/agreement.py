@@ -201,15 +201,14 @@ def _within_rounding(imported: Imported, tensor: Tensor, activations: list[Float
     return found
 
 
-def _near(imported: Imported, block: Block, activations: list[FloatArray]) -> Array:
+def _near(imported: Imported, block: Any, activations: list[FloatArray]) -> Array:
     """Neurons whose sums are within the file's rounding of their bounds, shape (images, size)."""
     layer = block.layer
     inputs = np.concatenate(
         [_inputs_of(imported, part, activations) for part in block.base], axis=1
     )
-    first = block.base[0]
-    if isinstance(first, Block) and not first.name:  # a pooling: it rounds nothing of its own
-        below = _near(imported, first, activations).astype(np.float64)
+    if block.is_pooling:  # it rounds nothing of its own
+        below = _near(imported, block.base[0], activations).astype(np.float64)
         return np.asarray(layer.spread(below) > 0)
     sums = layer.pre_activation(inputs)
     with np.errstate(invalid="ignore"):
@@ -220,7 +219,8 @@ def _inputs_of(imported: Imported, part: Any, activations: list[FloatArray]) -> 
     if isinstance(part, Pixels):
         return activations[0]
     number, neurons = imported.layers.places()[part]
-    return activations[number + 1][:, neurons]
+    found: FloatArray = activations[number + 1][:, neurons]
+    return found
 
 
 def _rounding(imported: Imported, layer: HiddenLayer, block: Block) -> FloatArray:

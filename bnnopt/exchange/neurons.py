@@ -62,7 +62,9 @@ def materialized(tensor: Tensor, name: str = "") -> Tensor:
     base = tensor.elements.sums.base
     before = [Block(one.layer, base, "", one.bound) for one in found]
     found = [_pooled(tensor, one) for one in found]
-    blocks = [Block(one.layer, (b,), name, one.bound) for one, b in zip(found, before, strict=True)]
+    blocks = [
+        Block(one.layer, (b,), name, one.bound, True) for one, b in zip(found, before, strict=True)
+    ]
     first = tensor.pick.max(axis=-1).ravel()
     pooled = _over(tensor, blocks, found, [values[first] for values in outcomes])
     return pooled.moved(lambda places: places.ravel()[order])

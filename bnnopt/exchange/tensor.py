@@ -62,16 +62,19 @@ class Block:
         Its inputs are those of `base`, one part after the other.
     base : tuple of Pixels or Block
     name : str
-        What the file calls the tensor that they are for; empty for those of a pooling's windows.
+        What the file calls the tensor that they are for.
     bound : array of float64, shape (size,)
         Each one's bound on its sum as the file has it, before it became whole; infinite for a
         constant.
+    is_pooling : bool
+        Whether they take the maximum or minimum of signs.
     """
 
     layer: HiddenLayer
     base: Base
     name: str
     bound: FloatArray
+    is_pooling: bool = False
 
     @property
     def size(self) -> int:
