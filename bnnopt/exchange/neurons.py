@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.tensor import Block, Elements, Sums, Tensor, Term
-from bnnopt.exchange.thresholds import neurons_above
+from bnnopt.exchange.thresholds import Indicators, neurons_above
 from bnnopt.network import HiddenLayer
 from bnnopt.network.weights import read_weight
 
@@ -19,28 +19,6 @@ __all__ = ["materialized"]
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Indicators:
-    """Whether elements are above a jump: ``turn * neuron`` is +1 or -1, shape (count,) each.
-
-    Parameters
-    ----------
-    layer : HiddenLayer
-        Of the elements' base.
-    row : array of int64
-        Each element's neuron.
-    turn : array of int8
-        -1 where the neuron is on below the jump.
-    bound : array of float64
-        Each neuron's bound on its sum as the file has it, before it became whole.
-    """
-
-    layer: HiddenLayer
-    row: IntArray
-    turn: Array
-    bound: FloatArray
 
 
 def materialized(tensor: Tensor, name: str = "") -> Tensor:
@@ -60,10 +38,11 @@ def materialized(tensor: Tensor, name: str = "") -> Tensor:
     tensor, order = _in_window_order(tensor)
     found, outcomes = _jumps(tensor.elements, may_split=False)
     base = tensor.elements.sums.base
-    before = [Block(one.layer, base, "", one.bound) for one in found]
+    before = [Block(one.layer, base, "", one.bound, one.error) for one in found]
     found = [_pooled(tensor, one) for one in found]
     blocks = [
-        Block(one.layer, (b,), name, one.bound, True) for one, b in zip(found, before, strict=True)
+        Block(one.layer, (part,), name, one.bound, one.error, is_pooling=True)
+        for one, part in zip(found, before, strict=True)
     ]
     first = tensor.pick.max(axis=-1).ravel()
     pooled = _over(tensor, blocks, found, [values[first] for values in outcomes])
@@ -78,7 +57,7 @@ def _unpooled(tensor: Tensor, name: str) -> Tensor:
         order = tensor.pick[..., 0]
     found, outcomes = _jumps(tensor.elements, may_split=True)
     base = tensor.elements.sums.base
-    blocks = [Block(one.layer, base, name, one.bound) for one in found]
+    blocks = [Block(one.layer, base, name, one.bound, one.error) for one in found]
     flat = replace(tensor, pick=np.arange(len(tensor.elements))[:, None])
     return _over(flat, blocks, found, outcomes).moved(lambda places: places[order])
 
@@ -98,11 +77,10 @@ def _in_window_order(tensor: Tensor) -> tuple[Tensor, IntArray]:
 def _jumps(elements: Elements, may_split: bool) -> tuple[list[Indicators], list[Array]]:
     """Neurons for each jump at which some outcome changes, and the values around those."""
     outcomes = [values.astype(np.float64) for values in elements.outcomes]
+    if not all(np.isfinite(values).all() for values in outcomes):
+        raise NetworkFormatError("its values behind a sign are not finite")
     jumps = [j for j in range(len(outcomes) - 1) if (outcomes[j] != outcomes[j + 1]).any()]
-    found = []
-    for jump in jumps:
-        layer, turn, bound = neurons_above(elements, jump)
-        found.append(Indicators(layer, np.arange(len(turn)), turn, bound))
+    found = [neurons_above(elements, jump) for jump in jumps]
     values = [outcomes[jumps[0]] if jumps else outcomes[0], *(outcomes[j + 1] for j in jumps)]
     if len(found) < 2:
         return found, values
@@ -130,7 +108,7 @@ def _only(found: Indicators, wanted: Array) -> Indicators:
     layer = HiddenLayer(found.layer.rows(index), found.layer.threshold[index])
     row = np.zeros(len(wanted), dtype=np.int64)
     row[index] = np.arange(len(index))
-    return Indicators(layer, row, found.turn, found.bound[index])
+    return Indicators(layer, row, found.turn, found.bound[index], found.error[index])
 
 
 def _over(
@@ -165,7 +143,7 @@ def _pooled(tensor: Tensor, found: Indicators) -> Indicators:
     place = np.arange(len(pick))
     turn = np.ones(len(pick), dtype=np.int8)
     layer = _window_layer(tensor, pick, found, threshold)
-    return Indicators(layer, place, turn, layer.threshold.astype(np.float64))
+    return Indicators(layer, place, turn, layer.threshold.astype(np.float64), np.zeros(len(pick)))
 
 
 def _each_once(pick: IntArray) -> IntArray:

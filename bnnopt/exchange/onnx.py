@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 Limits = tuple[Any, Any]
 
 MOST_LEVELS = 2**16
+LONGEST = 500
+"""Letters of a message about a file."""
 
 
 @dataclass(eq=False)
@@ -50,6 +52,8 @@ class Imported:
     layers: Any = field(default=None, repr=False)
     mean: Any = field(default=0.0, repr=False)
     std: Any = field(default=1.0, repr=False)
+    precision: np.dtype[Any] = field(default=np.dtype(np.float32), repr=False)
+    logits: str = field(default="", repr=False)
     agreement: Any = None
 
     def file_values(self, x: npt.ArrayLike) -> Array:
@@ -135,16 +139,25 @@ def read_onnx(
     Parameters are those of `from_onnx`.
     """
     needs("onnx", "reading ONNX files")
+    limits = _limits(input_range)
+    levels = read_whole(levels, "levels", low=1, high=MOST_LEVELS)
+    try:
+        return _read(source, limits, mean, std, levels)
+    except NetworkFormatError as error:
+        raise NetworkFormatError(_one_line(str(error))) from None
+
+
+def _read(source: Any, limits: Limits, mean: Any, std: Any, levels: int) -> Imported:
     from bnnopt.exchange.assemble import assembled
-    from bnnopt.exchange.graph import file_input, image_tensor, walk
+    from bnnopt.exchange.graph import walk
+    from bnnopt.exchange.image import file_input, image_tensor
 
     content, name = file_content(source)
     model = _parsed(content, name)
     about = file_input(model)
-    limits = _limits(input_range)
-    levels = read_whole(levels, "levels", low=1, high=MOST_LEVELS)
-    image = image_tensor(about, levels, limits)
-    image = _normalized(image, mean, std, about.shape)
+    if about.dtype.kind in "iu":
+        _check_whole(about.dtype, limits, mean, std, levels)
+    image = _normalized(image_tensor(about, levels, limits), mean, std, about.shape)
     found = walk(model, about, image)
     network, layers = assembled(found.output, name=_stem(name))
     return Imported(
@@ -158,7 +171,29 @@ def read_onnx(
         layers,
         mean,
         std,
+        found.precision,
+        found.logits,
     )
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+
+
+def _check_whole(kind: np.dtype[Any], limits: Limits, mean: Any, std: Any, levels: int) -> None:
+    """Whether a file of whole numbers has one for each level."""
+    low, high = limits
+    steps = (low, high, (high - low) / levels)
+    is_plain = not np.any(np.asarray(mean) != 0) and not np.any(np.asarray(std) != 1)
+    bounds = np.iinfo(kind)
+    if not is_plain or any(Fraction(v).denominator != 1 for v in steps):
+        raise InputError(
+            f"the file takes whole numbers, {kind}: give an input_range of one for each of the "
+            f"{levels} levels, such as (0, {levels}), without mean and std"
+        )
+    if low < bounds.min or high > bounds.max:
+        raise InputError(f"input_range {low} to {high} is not that of {kind}")
 
 
 def _stem(name: str) -> str:
@@ -203,17 +238,14 @@ def _parsed(content: bytes, name: str) -> Any:
     import onnx
     from google.protobuf.message import DecodeError
 
+    from bnnopt.exchange.nodes import checked
+    from bnnopt.exchange.wire import check_parts
+
+    check_parts(content, onnx.ModelProto, name)
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:
         raise NetworkFormatError(f"{name} is no ONNX file: {error}") from None
     if not model.graph.node:
         raise NetworkFormatError(f"{name} is no ONNX file: it has no nodes")
-    if model.functions:
-        import onnx.inliner
-
-        try:
-            model = onnx.inliner.inline_local_functions(model)
-        except (RuntimeError, ValueError) as error:
-            raise NetworkFormatError(f"{name} has functions that do not inline: {error}") from None
-    return model
+    return checked(model)

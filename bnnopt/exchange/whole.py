@@ -20,8 +20,10 @@ IntArray = npt.NDArray[np.int64]
 LARGEST_LEVEL_SUM = 2**33 - 1
 """Of a row's absolute weights times levels: float64 has such sums exactly on the grid."""
 
-RATIO = 1e-6
+RATIO = 3e-7
 """Relative: two weights of float32 are in a whole ratio if they are within this."""
+
+TINY = 1e-300
 
 DENOMINATORS = 64
 """Whole numbers by which the smallest weight of a row may be divided."""
@@ -41,16 +43,16 @@ class WholeRows:
         In the order of the weights given.
     scale : array of float64, shape (rows,)
         Above 0.
-    rounded : int
-        How many rows are no whole multiples and were put on a grid.
+    is_rounded : array of bool, shape (rows,)
+        Rows that are no whole multiples and were put on a grid.
     error : float
         The largest error of a weight, as a share of its row's largest.
     """
 
     whole: IntArray
     scale: FloatArray
-    rounded: int = 0
-    error: float = 0.0
+    is_rounded: Array
+    error: float
 
 
 def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None) -> WholeRows:
@@ -96,11 +98,8 @@ def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None)
         scale[is_real] = _steps(largest, total, is_real, levels)
     whole = np.rint(weight / scale[row])
     _check_sizes(whole, row, rows, levels)
-    off = np.abs(weight - whole * scale[row])
-    error = 0.0
-    if is_real.any():
-        error = float((off / largest[row])[is_real[row]].max())
-    return WholeRows(whole.astype(np.int64), scale, int(is_real.sum()), error)
+    off = np.abs(weight - whole * scale[row]) / _extreme(np.maximum, size, row, rows, TINY)[row]
+    return WholeRows(whole.astype(np.int64), scale, is_real, float(off.max(initial=0.0)))
 
 
 def _extreme(
