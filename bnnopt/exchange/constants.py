@@ -116,7 +116,7 @@ def initializers(graph: onnx.GraphProto) -> dict[str, Array]:
             found[tensor.name] = _array(tensor)
         except NetworkFormatError as error:
             raise NetworkFormatError(f"{where} does not fit: {error}") from None
-        except Exception as error:  # whatever onnx raises for what is broken
+        except Exception as error:  # noqa: BLE001  whatever onnx raises for what is broken
             raise NetworkFormatError(f"{where} is broken: {error}") from None
     return found
 
@@ -208,7 +208,7 @@ def computed(node: onnx.NodeProto, inputs: Sequence[Any], opsets: dict[str, int]
         with np.errstate(all="ignore"):
             results = ReferenceEvaluator(model).run(None, {n: values[n] for n in names})
         found = [np.asarray(result) for result in results]
-    except Exception as error:  # whatever onnx raises for what is broken
+    except Exception as error:  # noqa: BLE001  whatever onnx raises for what is broken
         raise NetworkFormatError(f"it computes no constant: {error}") from None
     if any(array.dtype.kind not in KINDS for array in found):
         raise NetworkFormatError("its constant holds no numbers")

@@ -72,10 +72,12 @@ class Imported:
         values = float(low) + float(high - low) * levels / self.network.levels
         images = values.reshape(len(values), *self.about.shape)
         kind = self.about.dtype
-        normal = (images - _spread(self.mean, self.about.shape)) / _spread(
-            self.std, self.about.shape
-        )
+        normal = (images - self.spread_mean()) / _spread(self.std, self.about.shape)
         return np.asarray(np.rint(normal) if kind.kind in "iu" else normal).astype(kind)
+
+    def spread_mean(self) -> npt.NDArray[np.float64]:
+        """What the file takes off each pixel, as broadcasts to the image's shape."""
+        return _spread(self.mean, self.about.shape)
 
 
 def from_onnx(
