@@ -137,6 +137,7 @@ class _Part:
         self._activations: list[FloatArray] = [levels]
         known = {block for name in names for block in imported.signs[name].elements.sums.base}
         self._rounding = Rounding(imported, self._activations, known)
+        self._is_followed = np.ones(len(levels), dtype=bool)
         self.rounded = self.changed = 0
         self.wrong = ""
 
@@ -159,14 +160,16 @@ class _Part:
         elements = tensor.elements
         least = _least_scale(elements)
         differs = np.abs(file - self._values(elements)) > least / 2.0
-        if not differs.any():
+        images, places = np.nonzero(differs & self._is_followed[:, None])
+        if not len(images):
             return
-        images, places = np.nonzero(differs)
-        self._take_over(elements, file, images, places)
-        left = np.abs(file - self._values(elements)) > least / 2.0
-        if left.any():
-            image, element = np.argwhere(left)[0].tolist()
-            self.wrong = _message(name, tensor, image + self._start, element, file[image])
+        may_differ = self._take_over(elements, file, images, places)
+        left = np.abs(file - self._values(elements))[images, places] > least[places] / 2.0
+        if (left & ~may_differ).any():
+            first = int(np.flatnonzero(left & ~may_differ)[0])
+            image, place = int(images[first]), int(places[first])
+            self.wrong = _message(name, tensor, image + self._start, place, file[image])
+        self._is_followed[images[left]] = False  # a 0 where no neuron says so
         self.rounded += len(images)
 
     def _values(self, elements: Elements) -> FloatArray:
@@ -183,8 +186,11 @@ class _Part:
 
     def _take_over(
         self, elements: Elements, file: FloatArray, images: IntArray, places: IntArray
-    ) -> None:
-        """Turn neurons that rounding may have turned, where that gives what the file has."""
+    ) -> Array:
+        """Turn neurons that rounding may have turned, where that gives what the file has.
+
+        Returns whether some neuron of each element may differ at all.
+        """
         lacking = file[images, places] - self._values(elements)[images, places]
         least = _least_scale(elements)[places]
         neurons = [self._neurons(elements, term, images, places) for term in elements.terms]
@@ -197,6 +203,7 @@ class _Part:
             for one in some:
                 one.turn(images, fits)
             lacking[fits] = np.nan  # done
+        return np.any([one.may_differ & (one.scale != 0) for one in neurons], axis=0)
 
     def _neurons(
         self, elements: Elements, term: Term, images: IntArray, places: IntArray
@@ -227,7 +234,7 @@ class _Part:
         size = np.abs(head.scale) * np.abs(head.weight).sum(axis=1) + np.abs(head.bias)
         terms = np.sqrt(head.weight.shape[1] + 16.0)
         allowed = SLACK * terms * unit_of(self._imported) * float(size.max()) + 1e-30
-        off = np.abs(logits - file).max(axis=1)
+        off = np.abs(logits - file).max(axis=1) * self._is_followed
         if not (off <= allowed).all():
             image = int(np.argmax(off))
             self.wrong = (

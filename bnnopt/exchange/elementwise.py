@@ -185,12 +185,11 @@ def _extreme(node: Node) -> Tensor:
     found = [value for value in node.inputs if isinstance(value, Tensor)]
     if len(found) != 1:
         raise NetworkFormatError(f"it takes the {node.kind.lower()} of parts of the image")
-    tensor, limits = found[0], (np.asarray(-math.inf), np.asarray(math.inf))
-    for index, value in enumerate(node.inputs):
-        if value is not tensor:
-            number = node.array(index)
-            both = (number, limits[1]) if node.kind == "Max" else (limits[0], number)
-            tensor = tensor.apply("clip", *both)
+    tensor = found[0]
+    for value in node.inputs:
+        if not isinstance(value, Tensor):
+            low, high = (value, math.inf) if node.kind == "Max" else (-math.inf, value)
+            tensor = tensor.apply("clip", low, high)
     return tensor
 
 

@@ -22,6 +22,9 @@ from bnnopt.exchange.tensor import Tensor
 
 __all__ = ["Walk", "walk"]
 
+MOST_HELD = 2**29
+"""Bytes of constants that are still needed."""
+
 MOST_WORK = 2**36
 """Of about a nanosecond: a minute or so."""
 
@@ -81,6 +84,7 @@ class _Walker:
         self._graph, self._about = model.graph, about
         self._opsets = {entry.domain: entry.version for entry in model.opset_import}
         self._values: dict[str, Any] = dict(initializers(model.graph))
+        self._held = sum(_bytes(value) for value in self._values.values())
         self._notes: list[str] = []
         self._signs: dict[str, Tensor] = {}
         self._uses = Counter(name for node in model.graph.node for name in node.input)
@@ -135,15 +139,19 @@ class _Walker:
         for name in node.input:
             self._uses[name] -= 1
             if not self._uses[name]:
-                self._values.pop(name, None)
+                self._held -= _bytes(self._values.pop(name, None))
 
     def _keep(self, name: str, value: Any) -> None:
         if isinstance(value, Tensor):
             self._spend(ELEMENT * value.pick.size)
             if value.precision.kind == "f" and not value.is_stepped:
                 self._kinds.add(value.precision)
-        if name and self._uses[name]:
-            self._values[name] = value
+        if not name or not self._uses[name]:
+            return
+        self._values[name] = value
+        self._held += _bytes(value)
+        if self._held > MOST_HELD:
+            raise NetworkFormatError(f"constants take {self._held} bytes: {MOST_HELD} fit")
 
     def _spend(self, numbers: int) -> None:
         self._work += numbers
@@ -193,6 +201,10 @@ class _Walker:
             self._signs[name] = materialized(tensor, name)
         self._values[name] = self._signs[name]
         return self._signs[name]
+
+
+def _bytes(value: Any) -> int:
+    return value.nbytes if isinstance(value, np.ndarray) else 0
 
 
 LINEAR = frozenset(

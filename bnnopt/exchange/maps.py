@@ -22,7 +22,10 @@ HANDLERS, handles = registry()
 
 
 def _real(values: Any) -> FloatArray:
-    return np.asarray(values, dtype=np.float64)
+    found = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise NetworkFormatError("its weights are not all finite")
+    return found
 
 
 @handles("MatMul")

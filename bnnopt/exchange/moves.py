@@ -49,16 +49,15 @@ def _reshape(node: Node) -> Tensor:
 
 def _flatten(node: Node) -> Tensor:
     tensor, axis = node.tensor(), int(node.get("axis", 1))
-    before = tensor.shape[:axis]
-    return tensor.reshaped((math.prod(before), math.prod(tensor.shape) // math.prod(before)))
+    if not -len(tensor.shape) <= axis <= len(tensor.shape):
+        raise NetworkFormatError(f"it has no axis {axis}")
+    before = math.prod(tensor.shape[:axis])
+    return tensor.reshaped((before, math.prod(tensor.shape) // before))
 
 
 def _squeeze(node: Node) -> Tensor:
-    tensor, axes = node.tensor(), node.whole(1, "axes")
-    if axes is None:
-        first = int(node.may_be_batch)
-        axes = [axis for axis, side in enumerate(tensor.shape) if side == 1 and axis >= first]
-    return tensor.moved(lambda places: np.squeeze(places, tuple(axes)))
+    axes = node.whole(1, "axes")
+    return node.tensor().moved(lambda p: np.squeeze(p, None if axes is None else tuple(axes)))
 
 
 def _unsqueeze(node: Node) -> Tensor:

@@ -46,8 +46,8 @@ def checked(model: onnx.ModelProto) -> onnx.ModelProto:
             f"the file is of operator sets {opsets}: one from {OLDEST} to {newest} fits"
         )
     for node in _every_node(model):
-        if not any(node.output):
-            raise NetworkFormatError(f"node {short(node.name)} gives nothing")
+        if not any(node.output) or (node.op_type == "Split" and not all(node.output)):
+            raise NetworkFormatError(f"node {short(node.name)} has an output without a name")
         try:
             attributes(node)
         except NetworkFormatError as error:
