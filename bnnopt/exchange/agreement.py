@@ -28,6 +28,9 @@ Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+LOGITS = 2.0**-45
+"""Of the largest logit: more than what the network's own grid takes."""
+
 AT_ONCE = 64
 """Images that are evaluated at a time."""
 
@@ -233,7 +236,8 @@ class _Part:
         head = network.output
         size = np.abs(head.scale) * np.abs(head.weight).sum(axis=1) + np.abs(head.bias)
         terms = np.sqrt(head.weight.shape[1] + 16.0)
-        allowed = SLACK * terms * unit_of(self._imported) * float(size.max()) + 1e-30
+        unit = SLACK * terms * unit_of(self._imported) + LOGITS
+        allowed = unit * float(size.max()) + 1e-30
         off = np.abs(logits - file).max(axis=1) * self._is_followed
         if not (off <= allowed).all():
             image = int(np.argmax(off))

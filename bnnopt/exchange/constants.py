@@ -85,6 +85,9 @@ FOLDED = frozenset(
 )
 """Operators that are evaluated where nothing depends on the image."""
 
+EVALUATED = {"DequantizeLinear": 19}
+"""The first version that onnx's own evaluation knows, where earlier ones mean the same."""
+
 KEPT = frozenset(["Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"])
 """Operators that give no more than their first input has, whatever the shapes of the others."""
 
@@ -194,7 +197,8 @@ def computed(node: onnx.NodeProto, inputs: Sequence[Any], opsets: dict[str, int]
     ------
     NetworkFormatError
     """
-    imports = [onnx.helper.make_opsetid(d, v) for d, v in opsets.items()]
+    versions = {d: max(v, EVALUATED.get(node.op_type, 0)) for d, v in opsets.items()}
+    imports = [onnx.helper.make_opsetid(d, v) for d, v in versions.items()]
     names = [name for name in dict.fromkeys(node.input) if name]
     graph = onnx.helper.make_graph(
         [node],
