@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.exchange.content import file_content, needs
-from bnnopt.exchange.imported import FileInput, Imported, Limits, finished, image_of
+from bnnopt.exchange.image import FileInput, Limits, image_of
+from bnnopt.exchange.imported import Imported, finished
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_keras", "read_keras"]
@@ -102,4 +103,4 @@ def read_keras(
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     stem = os.path.splitext(os.path.basename(name.removesuffix(".gz")))[0]
-    return finished(walk(model, image.tensor), image, stem, evaluate=evaluate)
+    return finished(walk(model, image), image, stem, evaluate=evaluate)

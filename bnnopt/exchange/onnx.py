@@ -8,8 +8,9 @@ from typing import Any
 import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.content import file_content, needs
-from bnnopt.exchange.imported import Imported, Limits, finished, image_of
+from bnnopt.exchange.content import file_content, needs, one_line
+from bnnopt.exchange.image import Limits, image_of
+from bnnopt.exchange.imported import Imported, finished
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_onnx", "read_onnx"]
@@ -76,13 +77,17 @@ def read_onnx(
     Parameters are those of `from_onnx`.
     """
     needs("onnx", "reading ONNX files")
-    from bnnopt.exchange.graph import file_input, walk
+    from bnnopt.exchange.graph import walk
+    from bnnopt.exchange.onnx_input import file_input
 
-    content, name = file_content(source)
-    model = _parsed(content, name)
-    about = file_input(model)
-    image = image_of(about, input_range, mean, std, levels)
-    return finished(walk(model, about, image.tensor), image, _stem(name), model=model)
+    try:
+        content, name = file_content(source)
+        model = _parsed(content, name)
+        about = file_input(model)
+        image = image_of(about, input_range, mean, std, levels)
+        return finished(walk(model, about, image.tensor), image, _stem(name), model=model)
+    except NetworkFormatError as error:
+        raise NetworkFormatError(one_line(error)) from None
 
 
 def _stem(name: str) -> str:
@@ -96,17 +101,14 @@ def _parsed(content: bytes, name: str) -> Any:
     import onnx
     from google.protobuf.message import DecodeError
 
+    from bnnopt.exchange.nodes import checked
+    from bnnopt.exchange.wire import check_parts
+
+    check_parts(content, onnx.ModelProto, name)
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:
         raise NetworkFormatError(f"{name} is no ONNX file: {error}") from None
     if not model.graph.node:
         raise NetworkFormatError(f"{name} is no ONNX file: it has no nodes")
-    if model.functions:
-        import onnx.inliner
-
-        try:
-            model = onnx.inliner.inline_local_functions(model)
-        except (RuntimeError, ValueError) as error:
-            raise NetworkFormatError(f"{name} has functions that do not inline: {error}") from None
-    return model
+    return checked(model)

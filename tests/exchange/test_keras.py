@@ -267,9 +267,15 @@ REFUSED = [
     (with_layer("BatchNormalization"), "the file has no gamma for it"),
     (with_layer("ReLU", threshold=1.0), "it has a slope or a threshold"),
     (with_layer("Reshape", target_shape=[7]), "cannot be read: cannot reshape"),
-    (with_layer("ZeroPadding2D", padding=[[2**20] * 2] * 2), "padding makes"),
-    (with_layer("MaxPooling2D", pool_size=[2**20, 2**20], padding="same"), "a window makes"),
-    (with_layer("AveragePooling2D", pool_size=[2**20, 2**20], padding="same"), "a window makes"),
+    (with_layer("ZeroPadding2D", padding=[[2**20] * 2] * 2), "a tensor of 87"),
+    (
+        with_layer("MaxPooling2D", pool_size=[2**20, 2**20], padding="same"),
+        "padded places are too large",
+    ),
+    (
+        with_layer("AveragePooling2D", pool_size=[2**20, 2**20], padding="same"),
+        "padded places are too large",
+    ),
     (with_layer("Activation", activation="softmax"), "it is over a part of the numbers"),
 ]
 
