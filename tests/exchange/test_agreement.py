@@ -110,7 +110,7 @@ def test_a_head_that_is_off_is_wrong_also_before_a_softmax(part, softmax):
         name: np.array(getattr(network.output, name)) for name in ("weight", "scale", "bias")
     }
     numbers[part] = numbers[part].astype(float)
-    numbers[part].flat[0] += 1e-2 * np.abs(numbers[part]).max()
+    numbers[part].flat[0] += 1e-2 * np.abs(network.output.weight).max()
     head_off = OutputLayer(numbers["weight"], numbers["scale"], numbers["bias"])
     about: Any = {"levels": network.levels, "input_shape": network.input_shape}
     off = replace(imported, network=BinarizedNetwork(network.hidden, head_off, **about))
