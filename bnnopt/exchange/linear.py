@@ -287,7 +287,8 @@ def pad(tensor: Tensor, before: Sequence[int], after: Sequence[int], value: floa
         np.append(elements.offset, float(value)),
     )
     width = list(zip(before, after, strict=True))
-    check_count(math.prod(side + sum(more) for side, more in zip(seen.shape, width, strict=True)))
+    sides = [side + sum(more) for side, more in zip(seen.shape, width, strict=True)]
+    check_count(math.prod(sides), "padding")
     return replace(
         seen.moved(lambda places: np.pad(places, width, constant_values=count)), elements=one
     )

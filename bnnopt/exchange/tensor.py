@@ -420,7 +420,7 @@ class Tensor:
         return replace(self.gathered(), elements=self.gathered().elements.affine())
 
 
-def check_count(count: int) -> None:
-    """Refuse a tensor that would be too large."""
+def check_count(count: int, what: str = "it") -> None:
+    """Refuse what would be too large, before it is made."""
     if count > MOST_ELEMENTS:
-        raise NetworkFormatError(f"a tensor of {count} elements: {MOST_ELEMENTS} fit")
+        raise NetworkFormatError(f"{what} makes {count} numbers: {MOST_ELEMENTS} fit")

@@ -16,6 +16,8 @@ from bnnopt.exchange.torch_recording import Operation
 
 __all__ = ["Call", "of_kind"]
 
+DOUBLE = np.dtype(np.float64)
+
 
 @dataclass(frozen=True)
 class Call:
@@ -55,7 +57,8 @@ class Call:
         """A tensor or number in the type of what it gives, as torch converts it first."""
         value = self.get(name)
         if isinstance(value, Tensor | Final):
-            return of_kind(self.tensor(name), self.kind)
+            tensor = of_kind(self.tensor(name), self.kind)
+            return replace(tensor, precision=DOUBLE) if _is_count(tensor) else tensor
         return np.asarray(value, dtype=self.kind)
 
     def constant(self, name: str, like: Tensor | None = None) -> Any:
@@ -74,6 +77,11 @@ class Call:
     def single(self, name: str = "self") -> Tensor:
         """A tensor behind which a step can follow."""
         return linear.single(self.tensor(name), self.building.noter(self.operation.name))
+
+
+def _is_count(tensor: Tensor) -> bool:
+    """Whether it is a sum of signs in whole numbers, which are small: those are of doubles too."""
+    return tensor.precision == np.int64 and not tensor.is_stepped
 
 
 def of_kind(tensor: Tensor, kind: np.dtype[Any]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ def _arithmetic(call: Call) -> Any:
     tensors = [value for value in (left, right) if isinstance(value, Tensor)]
     if len(tensors) == 2 and kind in OF_SIGNS and are_of_one(tensors):
         return combined(OF_SIGNS[kind], [left, right], call.kind)
-    return call.onnx(kind.capitalize(), left, right)
+    found = call.onnx(kind.capitalize(), left, right)
+    return found if found.is_stepped else replace(found, precision=call.kind)
 
 
 @handles("sign", "sgn")

@@ -95,14 +95,16 @@ def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None)
         divisor[fits] = candidate
     is_real = divisor == 0
     scale = smallest / np.where(is_real, 1.0, divisor)
+    largest = _extreme(np.maximum, size, row, rows, TINY)
+    total = np.bincount(row, weights=size, minlength=rows).astype(np.float64)
+    if levels is not None:  # whole multiples of too little a number are put on a grid, too
+        is_real |= np.maximum(largest / MAX_WEIGHT, total * levels / LARGEST_LEVEL_SUM) > scale
     if is_real.any():
-        largest = _extreme(np.maximum, size, row, rows, 0.0)
-        total = np.bincount(row, weights=size, minlength=rows).astype(np.float64)
         scale[is_real] = _steps(largest, total, is_real, levels)
     whole = np.rint(weight / scale[row])
     _check_sizes(whole, row, rows, levels)
     change = np.abs(weight - whole * scale[row])
-    share = change / _extreme(np.maximum, size, row, rows, TINY)[row]
+    share = change / largest[row]
     off = _extreme(np.maximum, change / scale[row], row, rows, 0.0)
     return WholeRows(whole.astype(np.int64), scale, is_real, float(share.max(initial=0.0)), off)
 

@@ -18,6 +18,7 @@ from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange import hdf5
 from bnnopt.exchange.agreement import compared
 from bnnopt.exchange.keras import read_keras
+from bnnopt.network import BinarizedNetwork, OutputLayer
 from tests.exchange.keras_files import Model, by_torch
 
 SIGN = {"class_name": "SteSign", "config": {"clip_value": 1.0}}
@@ -267,15 +268,9 @@ REFUSED = [
     (with_layer("BatchNormalization"), "the file has no gamma for it"),
     (with_layer("ReLU", threshold=1.0), "it has a slope or a threshold"),
     (with_layer("Reshape", target_shape=[7]), "cannot be read: cannot reshape"),
-    (with_layer("ZeroPadding2D", padding=[[2**20] * 2] * 2), "a tensor of 87"),
-    (
-        with_layer("MaxPooling2D", pool_size=[2**20, 2**20], padding="same"),
-        "padded places are too large",
-    ),
-    (
-        with_layer("AveragePooling2D", pool_size=[2**20, 2**20], padding="same"),
-        "padded places are too large",
-    ),
+    (with_layer("ZeroPadding2D", padding=[[2**20] * 2] * 2), "padding makes"),
+    (with_layer("MaxPooling2D", pool_size=[2**20, 2**20], padding="same"), "a window makes"),
+    (with_layer("AveragePooling2D", pool_size=[2**20, 2**20], padding="same"), "a window makes"),
     (with_layer("Activation", activation="softmax"), "it is over a part of the numbers"),
 ]
 
@@ -437,3 +432,24 @@ def test_old_files_list_their_layers_without_a_name() -> None:
     new = read_keras(model.hdf5())
     images = np.arange(160, dtype=np.uint8).reshape(10, 4, 4, 1)
     assert np.array_equal(old.network.logits(images), new.network.logits(images))
+
+
+@pytest.mark.parametrize("form", ["none", "layer", "activation"])
+def test_a_head_that_is_off_is_wrong_also_before_a_softmax(form: str) -> None:
+    rng = np.random.default_rng(0)
+    model = Model(4, 4, 1)
+    model.add("Flatten")
+    dense(model, rng, 16, 7)
+    last = {"activation": "softmax"} if form == "activation" else {}
+    kernel = 50 * rng.normal(size=(7, 3))  # whose probabilities are 0 and 1
+    model.add("Activation", activation="ste_sign")
+    model.add("Dense", kernel=kernel, units=3, use_bias=False, **last)
+    if form == "layer":
+        model.add("Softmax")
+    found = read_keras(model.hdf5())
+    assert found.softmax == (form != "none")
+    assert compared(found, 30).wrong == ""
+    network = found.network
+    head = OutputLayer(network.output.weight, network.output.scale, network.output.bias + 0.01)
+    found.network = BinarizedNetwork(network.hidden, head, levels=255, input_shape=(4, 4, 1))
+    assert "the output differs" in compared(found, 30).wrong
