@@ -17,6 +17,7 @@ from bnnopt.result import AttackResult, Status
 
 if TYPE_CHECKING:
     from bnnopt.attacks.iprop import IProp
+    from bnnopt.exchange.onnx import from_onnx
 
 __all__ = [
     "AttackInstance",
@@ -36,13 +37,18 @@ __all__ = [
     "bracket_epsilon",
     "certify",
     "datasets",
+    "from_onnx",
     "load_network",
     "zoo",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the attacks, which need pyomo, when they are first asked for."""
+    """Import what needs optional or heavy packages when it is first asked for."""
+    if name == "from_onnx":
+        from bnnopt.exchange.onnx import from_onnx
+
+        return from_onnx
     if name == "IProp":
         from bnnopt.attacks.iprop import IProp
 
