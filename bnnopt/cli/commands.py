@@ -20,6 +20,7 @@ from bnnopt.cli.networks import networks
 from bnnopt.cli.solver_list import solvers
 from bnnopt.cli.train import train
 from bnnopt.cli.verify import verify
+from bnnopt.cli.vnnlib import vnnlib
 from bnnopt.errors import (
     BnnoptError,
     CampaignError,
@@ -51,7 +52,7 @@ def commands() -> None:
     """Find, and prove, the worst-case inputs of binarized neural networks."""
 
 
-for command in (attack, campaign, data, export, networks, solvers, train, verify):
+for command in (attack, campaign, data, export, networks, solvers, train, verify, vnnlib):
     commands.add_command(command)
 add_completion(commands)
 
