@@ -33,6 +33,7 @@ class Instance:
 
     @property
     def key(self) -> tuple[str, str]:
+        """What tells it from the others."""
         return self.network, self.specification
 
     @property

@@ -146,7 +146,7 @@ def all_of_each(
 
 
 def _neuron(literal: Literal) -> tuple[IntArray, int]:
-    """Weights and a threshold that a layer can have, whose sums reach it where the literal holds."""
+    """Weights and a threshold that a layer can have; it is reached where the literal holds."""
     largest = int(np.abs(literal.weight).max())
     shift = max(largest.bit_length() - MAX_WEIGHT.bit_length(), 0)
     while literal.most >> shift >= MAX_SINGLE // 2:

@@ -65,10 +65,8 @@ class Expression:
         for part in parts:
             if part.terms and product.terms:
                 raise InputError("a product of variables is not linear: only numbers may multiply")
-            if part.terms:
-                product = part.scaled(product.constant)
-            else:
-                product = product.scaled(part.constant)
+            number, other = (product, part) if part.terms else (part, product)
+            product = other.scaled(number.constant)
         return product
 
 
