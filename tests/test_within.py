@@ -60,8 +60,10 @@ def test_whole_levels_lie_within_sides_up_to_rounding() -> None:
     for found in (instance.box, instance.point_box):
         assert found[0].tolist() == [1.0, 1.0, 1.0, 1.0]
         assert found[1].tolist() == [4.0, 4.0, 4.0, 4.0]
-    assert instance.within is not None
-    assert np.array_equal(instance.within, (low, high))
+    levels = np.array([1, 0, 2, 1])
+    again = AttackInstance(network, levels, 1, within=(levels, levels + 3))
+    assert np.array_equal(again.within, (levels / 5, (levels + 3) / 5))  # type: ignore[arg-type]
+    assert (again.point_box[1] == levels + 3).all()
 
 
 def test_an_image_on_a_side_lies_within() -> None:
