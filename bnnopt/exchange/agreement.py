@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.errors import ImportDisagreesError, InputError
+from bnnopt.arguments import read_whole
+from bnnopt.errors import ImportDisagreesError
 from bnnopt.exchange.content import needs
-from bnnopt.exchange.onnx import Imported
+from bnnopt.exchange.custom import with_custom
+from bnnopt.exchange.imported import Imported
 from bnnopt.exchange.sought import sought_images
 from bnnopt.exchange.tensor import Block, Pixels, Tensor
 from bnnopt.network import HiddenLayer
@@ -89,32 +91,27 @@ def compared(imported: Imported, images: npt.ArrayLike | int, seed: int = 0) -> 
     Agreement
     """
     network = imported.network
-    if np.ndim(images) == 0:  # type: ignore[arg-type]
-        count = int(images)  # type: ignore[arg-type]
-        if count < 0:
-            raise InputError(f"check must be images or how many, not {images}")
+    if isinstance(images, int):
+        count = read_whole(images, "check", low=0)
         levels = sought_images(network, count, np.random.default_rng(seed))
     else:
-        levels = network.levels_of(images)  # type: ignore[arg-type]
+        levels = network.levels_of(images)
     names = [name for name, tensor in imported.signs.items() if _is_kept(imported, tensor)]
-    totals = np.zeros(2, dtype=np.int64)
+    neurons = sum(len(imported.signs[name].elements) for name in names)
+    rounded = changed = 0
     for at in range(0, len(levels), AT_ONCE):
         some = levels[at : at + AT_ONCE]
-        rounded, changed, wrong = _compare(imported, some, names, at)
-        totals += rounded, changed
+        more, others, wrong = _compare(imported, some, names, at)
+        rounded, changed = rounded + more, changed + others
         if wrong:
-            return Agreement(len(levels), _count(imported, names), *totals.tolist(), wrong)
-    return Agreement(len(levels), _count(imported, names), *totals.tolist())
+            return Agreement(len(levels), neurons, rounded, changed, wrong)
+    return Agreement(len(levels), neurons, rounded, changed)
 
 
 def _is_kept(imported: Imported, tensor: Tensor) -> bool:
     """Whether the network has all its neurons: not if no output needs them."""
     places = imported.layers.places()
     return all(isinstance(part, Block) and part in places for part in tensor.elements.sums.base)
-
-
-def _count(imported: Imported, names: list[str]) -> int:
-    return sum(len(imported.signs[name].elements) for name in names)
 
 
 def _compare(
@@ -204,15 +201,14 @@ def _within_rounding(imported: Imported, tensor: Tensor, activations: list[Float
     return found
 
 
-def _near(imported: Imported, block: Block, activations: list[FloatArray]) -> Array:
+def _near(imported: Imported, block: Any, activations: list[FloatArray]) -> Array:
     """Neurons whose sums are within the file's rounding of their bounds, shape (images, size)."""
     layer = block.layer
     inputs = np.concatenate(
         [_inputs_of(imported, part, activations) for part in block.base], axis=1
     )
-    first = block.base[0]
-    if isinstance(first, Block) and not first.name:  # a pooling: it rounds nothing of its own
-        below = _near(imported, first, activations).astype(np.float64)
+    if block.is_pooling:  # it rounds nothing of its own
+        below = _near(imported, block.base[0], activations).astype(np.float64)
         return np.asarray(layer.spread(below) > 0)
     sums = layer.pre_activation(inputs)
     with np.errstate(invalid="ignore"):
@@ -223,22 +219,31 @@ def _inputs_of(imported: Imported, part: Any, activations: list[FloatArray]) -> 
     if isinstance(part, Pixels):
         return activations[0]
     number, neurons = imported.layers.places()[part]
-    return activations[number + 1][:, neurons]
+    found: FloatArray = activations[number + 1][:, neurons]
+    return found
 
 
 def _rounding(imported: Imported, layer: HiddenLayer, block: Block) -> FloatArray:
     """The most that sums in the file's precision can be off, each neuron's in its own units."""
     kind = imported.about.dtype if imported.about.dtype.kind == "f" else np.dtype(np.float32)
     unit = float(np.finfo(kind).eps) / 2.0
-    ones = np.ones(layer.shape[1])
-    size = layer.spread(ones)
-    terms = size / np.maximum(np.abs(layer.rows(np.arange(1)).data).max(initial=1.0), 1.0)
+    size = layer.spread(np.ones(layer.shape[1]))
+    terms = _most_terms(layer)
     largest = 1.0
     if isinstance(block.base[0], Pixels):
         low, high = (float(limit) for limit in imported.limits)
         largest = imported.network.levels * max(abs(low), abs(high)) / (high - low)
     bound = np.where(np.isfinite(block.bound), np.abs(block.bound), 0.0)
-    return np.asarray((terms + OPERATIONS) * unit * (size * largest + bound))
+    return np.asarray((terms + OPERATIONS) * unit * (size * largest + bound), dtype=np.float64)
+
+
+def _most_terms(layer: HiddenLayer) -> int:
+    """An upper bound on how many inputs a neuron has."""
+    if layer.convolution is not None:
+        return int(layer.convolution.kernel[0].size)
+    if isinstance(layer.weight, np.ndarray):
+        return layer.shape[1]
+    return int(np.diff(layer.weight.indptr).max())
 
 
 def _wrong_output(
@@ -267,8 +272,10 @@ def _wrong_output(
 def evaluated(imported: Imported, values: Array, names: list[str]) -> list[Array]:
     """Tensors of the file by name, and its output last, for inputs of shape (batch, *shape).
 
-    By onnxruntime, or by ONNX's reference evaluator where the file has operators of QONNX.
+    By onnxruntime, which is told what the operators of QONNX are; or by what the reader names.
     """
+    if imported.evaluate is not None:
+        return [part.astype(np.float64) for part in imported.evaluate(values, names)]
     run = _runner(imported, names)
     size = imported.about.batch or len(values)
     found = [run(part) for part in _groups(imported, values, size)]
@@ -290,25 +297,12 @@ def _groups(imported: Imported, values: Array, size: int) -> Iterator[Array]:
 def _runner(imported: Imported, names: list[str]) -> Any:
     import onnx
 
-    model = onnx.ModelProto()
-    model.CopyFrom(imported.model)
+    model = with_custom(imported.model)
     last = model.graph.output[0].name
     for name in names:
         if name != last:
             model.graph.output.append(onnx.ValueInfoProto(name=name))
     wanted, feed = [*names, last], imported.about.name
-    if any(node.domain for node in model.graph.node):
-        from onnx.reference import ReferenceEvaluator
-
-        from bnnopt.exchange.custom import CUSTOM_OPERATORS, DOMAINS
-
-        known = {entry.domain for entry in model.opset_import}
-        for domain in DOMAINS:
-            if domain not in known:
-                model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
-        operators: Any = CUSTOM_OPERATORS
-        reference = ReferenceEvaluator(model, new_ops=operators)
-        return lambda part: _batched(imported, reference.run(wanted, {feed: part}))
     needs("onnxruntime", "comparing a network with its file")
     import onnxruntime
 

@@ -117,8 +117,8 @@ def assembled(output: Tensor, **metadata: Any) -> tuple[BinarizedNetwork, Layers
     layers = Layers(elements.sums.base)
     head = _head(elements, layers)
     pixels = layers.pixels
-    parts = {"levels": pixels.levels, "input_shape": pixels.shape} | metadata
-    return BinarizedNetwork(layers.hidden(), head, **parts), layers
+    about: dict[str, Any] = {"levels": pixels.levels, "input_shape": pixels.shape}
+    return BinarizedNetwork(tuple(layers.hidden()), head, **about, **metadata), layers
 
 
 def _head(elements: Elements, layers: Layers) -> OutputLayer:

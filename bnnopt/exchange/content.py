@@ -15,10 +15,10 @@ LARGEST = 2**29
 """Bytes of a file, unpacked."""
 
 
-def needs(package: str, task: str) -> None:
+def needs(package: str, task: str, extra: str = "exchange") -> None:
     """Raise `MissingDependencyError` unless a package is there."""
     if importlib.util.find_spec(package) is None:
-        raise MissingDependencyError(package, task, "exchange")
+        raise MissingDependencyError(package, task, extra)
 
 
 def file_content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:

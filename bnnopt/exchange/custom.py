@@ -1,39 +1,39 @@
-"""Operators for ONNX's reference evaluator: one of QONNX, and one that it has for training only."""
+"""The operator of QONNX that files of binarized networks hold, in terms of those of ONNX."""
 
 from __future__ import annotations
 
-from typing import Any
+import onnx
+from onnx import helper
 
-import numpy as np
-from onnx.reference.op_run import OpRun
-
-__all__ = ["CUSTOM_OPERATORS", "DOMAINS"]
+__all__ = ["DOMAINS", "with_custom"]
 
 DOMAINS = ("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general")
+"""Where files say that it comes from."""
 
 
-class _BipolarQuant(OpRun):
-    """``scale`` where x >= 0, else ``-scale``."""
+def with_custom(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of a model that says what ``BipolarQuant(x, scale)`` is, so that others run it.
 
-    def _run(self, x: Any, scale: Any) -> tuple[Any]:
-        return (np.where(x >= 0, scale, -scale).astype(x.dtype),)
-
-
-class _BatchNormalization(OpRun):
-    """For inference: in versions before 14 the evaluator takes part of the batch's own mean."""
-
-    op_domain = ""
-
-    def _run(self, *given: Any, **attributes: Any) -> tuple[Any]:
-        x, *parts = given
-        sides = (1, -1, *[1] * (x.ndim - 2))
-        gamma, beta, mean, variance = (np.asarray(part).reshape(sides) for part in parts)
-        sigma = np.sqrt(variance + np.asarray(attributes["epsilon"], dtype=variance.dtype))
-        return (((x - mean) / sigma * gamma + beta).astype(x.dtype),)
+    It is `scale` where x >= 0, else ``-scale``.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    used = {node.domain for node in model.graph.node} & set(DOMAINS)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    for domain in sorted(used):
+        copy.functions.append(_bipolar(domain, versions.get("", 1)))
+        if domain not in versions:
+            copy.opset_import.append(helper.make_opsetid(domain, 1))
+    copy.ir_version = max(copy.ir_version, 8) if used else copy.ir_version
+    return copy
 
 
-CUSTOM_OPERATORS = [
-    *(type("BipolarQuant", (_BipolarQuant,), {"op_domain": domain}) for domain in DOMAINS),
-    type("BatchNormalization", (_BatchNormalization,), {}),
-]
-"""The first is the same in the three domains that files name."""
+def _bipolar(domain: str, opset: int) -> onnx.FunctionProto:
+    nodes = [
+        helper.make_node("Sub", ["x", "x"], ["zero"]),
+        helper.make_node("Less", ["x", "zero"], ["is_negative"]),
+        helper.make_node("Neg", ["scale"], ["minus"]),
+        helper.make_node("Where", ["is_negative", "minus", "scale"], ["y"]),
+    ]
+    imports = [helper.make_opsetid("", max(opset, 9))]
+    return helper.make_function(domain, "BipolarQuant", ["x", "scale"], ["y"], nodes, imports)

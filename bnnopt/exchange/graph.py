@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -16,12 +13,13 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.custom import CUSTOM_OPERATORS, DOMAINS
-from bnnopt.exchange.neurons import materialized
-from bnnopt.exchange.operators import OPERATORS, Final, Node
-from bnnopt.exchange.tensor import Elements, Pixels, Sums, Tensor, Term
+from bnnopt.exchange.building import Building, Walk
+from bnnopt.exchange.custom import DOMAINS, with_custom
+from bnnopt.exchange.imported import FileInput
+from bnnopt.exchange.operators import OPERATORS, Final
+from bnnopt.exchange.tensor import Tensor
 
-__all__ = ["FileInput", "Walk", "file_input", "walk"]
+__all__ = ["file_input", "walk"]
 
 Array = npt.NDArray[Any]
 
@@ -35,7 +33,6 @@ FOLDED = frozenset(
         "Add",
         "And",
         "BipolarQuant",
-        "BatchNormalization",
         "Cast",
         "Ceil",
         "Clip",
@@ -93,50 +90,6 @@ FOLDED = frozenset(
 """Operators that are evaluated where nothing depends on the image."""
 
 
-@dataclass(frozen=True)
-class FileInput:
-    """What the file takes.
-
-    Parameters
-    ----------
-    name : str
-    shape : tuple of int
-        Of one image, without the batch's axis.
-    dtype : dtype
-    batch : int or None
-        The batch that the file is written for; None if any will do.
-    has_batch : bool
-        Whether there is a batch's axis.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    batch: int | None
-    has_batch: bool
-
-
-@dataclass
-class Walk:
-    """What came of it.
-
-    Parameters
-    ----------
-    output : Tensor
-        The logits, over the base of the last neurons.
-    softmax : bool
-        Whether a Softmax or LogSoftmax was left out at the end.
-    notes : list of str
-    signs : dict of str to Tensor
-        The tensors that became neurons, by the file's names.
-    """
-
-    output: Tensor
-    softmax: bool
-    notes: list[str]
-    signs: dict[str, Tensor] = field(default_factory=dict)
-
-
 def file_input(model: onnx.ModelProto) -> FileInput:
     """The one input that no initializer gives."""
     given = {tensor.name for tensor in model.graph.initializer}
@@ -161,18 +114,6 @@ def file_input(model: onnx.ModelProto) -> FileInput:
         raise NetworkFormatError(f"its input has {math.prod(whole)} numbers: too many")
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     return FileInput(inputs[0].name, whole, dtype, sides[0] if has_batch else None, has_batch)
-
-
-def image_tensor(about: FileInput, levels: int, limits: tuple[Fraction, Fraction]) -> Tensor:
-    """The image as the file sees it: levels between two limits."""
-    low, high = limits
-    pixels = Pixels(about.shape, levels, low, (high - low) / levels)
-    place = np.arange(pixels.size)
-    term = Term(place, np.ones(pixels.size))
-    elements = Elements(Sums((pixels,)), (term,), np.full(pixels.size, float(low)))
-    shape = (1, *about.shape) if about.has_batch else about.shape
-    precision = about.dtype if about.dtype.kind == "f" else np.dtype(np.float32)
-    return Tensor(elements, place.reshape(*shape, 1), precision)
 
 
 def walk(model: onnx.ModelProto, about: FileInput, image: Tensor) -> Walk:
@@ -201,10 +142,10 @@ class _Walker:
     def __init__(self, model: onnx.ModelProto, about: FileInput) -> None:
         self._graph, self._about = model.graph, about
         self._opsets = {entry.domain: entry.version for entry in model.opset_import}
-        self._values: dict[str, Any] = _initializers(model.graph)
-        self._notes: list[str] = []
-        self._signs: dict[str, Tensor] = {}
         self._uses = Counter(name for node in model.graph.node for name in node.input)
+        self._building = Building(self._uses, about.batch)
+        self._values = self._building.values
+        self._values.update(_initializers(model.graph))
 
     def run(self, image: Tensor) -> Walk:
         self._values[self._about.name] = image
@@ -216,24 +157,7 @@ class _Walker:
                 raise NetworkFormatError(f"{where} does not fit: {error}") from None
             except (ValueError, TypeError, IndexError, KeyError, ArithmeticError) as error:
                 raise NetworkFormatError(f"{where} cannot be read: {error}") from None
-        return self._ended()
-
-    def _ended(self) -> Walk:
-        name = self._graph.output[0].name
-        value = self._values.get(name)
-        is_final = isinstance(value, Final)
-        tensor = value.tensor if isinstance(value, Final) else value
-        if not isinstance(tensor, Tensor):
-            raise NetworkFormatError("its output does not depend on the image")
-        if math.prod(tensor.shape) != tensor.shape[-1] and math.prod(tensor.shape) != max(
-            tensor.shape
-        ):
-            raise NetworkFormatError(f"its output has the shape {tensor.shape}: one a class fits")
-        try:
-            output = self._neurons(name, tensor).affine()
-        except NetworkFormatError as error:
-            raise NetworkFormatError(f"output {name!r} does not fit: {error}") from None
-        return Walk(output, is_final, list(dict.fromkeys(self._notes)), self._signs)
+        return self._building.ended(self._graph.output[0].name)
 
     def _evaluate(self, node: onnx.NodeProto) -> None:
         inputs = [self._values[name] if name else None for name in node.input]
@@ -242,65 +166,38 @@ class _Walker:
         else:
             results = self._handled(node, inputs)
         for name, result in zip(node.output, results, strict=False):
-            if isinstance(result, Tensor) and result.is_stepped and self._uses[name] > 1:
-                result = self._neurons(name, result)  # noqa: PLW2901
-            self._values[name] = result
+            self._building.put(name, result)
 
     def _handled(self, node: onnx.NodeProto, inputs: list[Any]) -> list[Any]:
-        handler = OPERATORS.get(node.op_type)
         is_known = node.domain in ("", "ai.onnx") or (
             node.domain in DOMAINS and node.op_type == "BipolarQuant"
         )
-        if handler is None or not is_known:
+        if node.op_type not in OPERATORS or not is_known:
             what = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             raise NetworkFormatError(
                 f"{what} is none of the operators of binarized networks: "
                 f"{', '.join(sorted(OPERATORS))}"
             )
-        tensors = sum(isinstance(value, Tensor) for value in inputs)
-        if node.op_type in LINEAR or (tensors > 1 and not _are_parts_of_one(inputs)):
-            inputs = [
-                self._neurons(name, value) if isinstance(value, Tensor) else value
-                for name, value in zip(node.input, inputs, strict=True)
-            ]
         wanted = sum(bool(name) and self._is_used(name) for name in node.output[1:])
-        about = Node(
+        result = self._building.applied(
             node.op_type,
-            node.name,
-            self._opsets.get(node.domain, self._opsets.get("", 1)),
+            f"node {node.name or node.output[0]!r}",
             inputs,
             _attributes(node),
-            self._about.batch,
-            self._noter(node),
-            len(node.output) if node.op_type == "Split" else 1 + wanted,
+            opset=self._opsets.get(node.domain, self._opsets.get("", 1)),
+            outputs=len(node.output) if node.op_type == "Split" else 1 + wanted,
         )
-        result = handler(about)
         return result if isinstance(result, list) else [result]
 
     def _is_used(self, name: str) -> bool:
         return self._uses[name] > 0 or any(out.name == name for out in self._graph.output)
-
-    def _noter(self, node: onnx.NodeProto) -> Callable[[str], None]:
-        where = f"node {node.name or node.output[0]!r}"
-        return lambda text: self._notes.append(f"{where}: {text}")
-
-    def _neurons(self, name: str, tensor: Tensor) -> Tensor:
-        """A tensor of few values over the neurons that decide them, made once."""
-        if not tensor.is_stepped:
-            return tensor
-        if name not in self._signs:
-            self._signs[name] = materialized(tensor, name)
-        self._values[name] = self._signs[name]
-        return self._signs[name]
 
     def _folded(self, node: onnx.NodeProto, inputs: list[Any]) -> list[Any]:
         """The value of a node that does not depend on the image."""
         if node.op_type not in FOLDED:
             raise NetworkFormatError("it computes a constant in a way that is not read")
         _check_size(node, inputs)
-        operators: Any = CUSTOM_OPERATORS
-        versions = dict.fromkeys(DOMAINS, 1) | self._opsets
-        imports = [onnx.helper.make_opsetid(d, v) for d, v in versions.items()]
+        imports = [onnx.helper.make_opsetid(d, v) for d, v in self._opsets.items()]
         names = [name for name in dict.fromkeys(node.input) if name]
         graph = onnx.helper.make_graph(
             [node],
@@ -308,22 +205,9 @@ class _Walker:
             [onnx.ValueInfoProto(name=name) for name in names],
             [onnx.ValueInfoProto(name=name) for name in node.output if name],
         )
-        model = onnx.helper.make_model(graph, opset_imports=imports)
+        model = with_custom(onnx.helper.make_model(graph, opset_imports=imports))
         values = dict(zip(node.input, inputs, strict=True))
-        return list(
-            ReferenceEvaluator(model, new_ops=operators).run(None, {n: values[n] for n in names})
-        )
-
-
-LINEAR = frozenset(
-    ["MatMul", "Gemm", "Conv", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Pad"]
-)
-"""Operators whose input becomes neurons where it takes a few values; so do those of several."""
-
-
-def _are_parts_of_one(inputs: list[Any]) -> bool:
-    found = [value for value in inputs if isinstance(value, Tensor)]
-    return all(value.elements is found[0].elements for value in found)
+        return list(ReferenceEvaluator(model).run(None, {n: values[n] for n in names}))
 
 
 def _initializers(graph: onnx.GraphProto) -> dict[str, Any]:

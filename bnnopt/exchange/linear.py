@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.neurons import materialized
+from bnnopt.exchange.scalar import SIGN
 from bnnopt.exchange.tensor import Elements, Sums, Tensor, Term
-from bnnopt.exchange.whole import whole_rows
+from bnnopt.exchange.whole import RealWeightsError, whole_rows
 from bnnopt.network.checks import MAX_NONZEROS
 from bnnopt.network.convolution import Convolution
-from bnnopt.network.weights import LinearMap, read_weight
+from bnnopt.network.weights import read_weight
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -57,14 +58,17 @@ def _dense_rows(
 ) -> tuple[Sums, FloatArray] | None:
     """A matrix over the base itself, if that is what the elements are."""
     sums = elements.sums
-    if sums.linear is not None or sums.inputs * matrix.shape[1] > MAX_NONZEROS:
+    if not sums.is_plain or sums.inputs * matrix.shape[1] > MAX_NONZEROS:
         return None
     rows = np.zeros((matrix.shape[1], sums.inputs))
     for term in elements.terms:
         np.add.at(rows.T, term.row, matrix * term.scale[:, None])
     count, width = rows.shape
     place = np.repeat(np.arange(count), width)
-    found = whole_rows(rows.ravel(), place, count, _levels(sums))
+    try:
+        found = whole_rows(rows.ravel(), place, count, _levels(sums))
+    except RealWeightsError:
+        return None
     _tell(found, note)
     linear = read_weight(found.whole.reshape(rows.shape))
     return Sums(sums.base, linear), found.scale
@@ -105,6 +109,8 @@ def rows_of(elements: Elements) -> csr_array:
         shape = (count, sums.count)
         chosen = chosen + csr_array((term.scale, (place, term.row)), shape=shape)
     chosen.eliminate_zeros()
+    if sums.real is not None:
+        return csr_array(chosen @ sums.real)
     if sums.linear is None:
         return chosen
     return csr_array(chosen @ csr_array(sums.linear.matrix).astype(np.float64))
@@ -133,12 +139,16 @@ def _whole(
     if matrix.nnz > MAX_NONZEROS:
         raise NetworkFormatError(f"it stands for {matrix.nnz} weights; at most {MAX_NONZEROS} fit")
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    found = whole_rows(matrix.data, row, matrix.shape[0], _levels(sums))
-    _tell(found, note)
-    whole = csr_array((found.whole, matrix.indices, matrix.indptr), shape=matrix.shape)
-    linear: LinearMap = read_weight(whole)
-    term = Term(np.arange(matrix.shape[0]), found.scale)
-    elements = Elements(Sums(sums.base, linear), (term,), np.asarray(offset, float).ravel())
+    try:
+        found = whole_rows(matrix.data, row, matrix.shape[0], _levels(sums))
+    except RealWeightsError:
+        scale, rows = np.ones(matrix.shape[0]), Sums(sums.base, real=matrix)
+    else:
+        _tell(found, note)
+        whole = csr_array((found.whole, matrix.indices, matrix.indptr), shape=matrix.shape)
+        scale, rows = found.scale, Sums(sums.base, read_weight(whole))
+    term = Term(np.arange(matrix.shape[0]), scale)
+    elements = Elements(rows, (term,), np.asarray(offset, float).ravel())
     pick = np.arange(matrix.shape[0]).reshape(*shape, 1)
     return Tensor(elements, pick, precision)
 
@@ -170,13 +180,13 @@ def add(left: Tensor, right: Tensor, sign: float, note: Note) -> Tensor:
 def together(one: Elements, two: Elements) -> tuple[Elements, Elements]:
     """Two affine rows of elements over the same sums."""
     if one.sums is two.sums or (
-        one.sums.base == two.sums.base and one.sums.linear is None and two.sums.linear is None
+        one.sums.base == two.sums.base and one.sums.is_plain and two.sums.is_plain
     ):
         return one, replace(two, sums=one.sums)
     base = (*one.sums.base, *(part for part in two.sums.base if part not in one.sums.base))
     starts = dict(zip(base, np.cumsum([0, *(part.size for part in base)]), strict=False))
     both = [one.sums, two.sums]
-    if all(sums.linear is None for sums in both):
+    if all(sums.is_plain for sums in both):
         found = Sums(base)
         moved = [np.concatenate([starts[p] + np.arange(p.size) for p in s.base]) for s in both]
         first, second = (
@@ -187,7 +197,9 @@ def together(one: Elements, two: Elements) -> tuple[Elements, Elements]:
     from scipy.sparse import vstack
 
     widened = [_widened(sums, base, starts) for sums in both]
-    found = Sums(base, read_weight(vstack(widened, format="csr")))
+    rows = vstack(widened, format="csr")
+    is_whole = all(sums.real is None for sums in both)
+    found = Sums(base, read_weight(rows)) if is_whole else Sums(base, real=rows)
     shift = one.sums.count
     terms = tuple(Term(term.row + shift, term.scale) for term in two.terms)
     return replace(one, sums=found), replace(two, sums=found, terms=terms)
@@ -197,7 +209,9 @@ def _widened(sums: Sums, base: Any, starts: Any) -> csr_array:
     """Rows over a larger base."""
     from scipy.sparse import csr_array, eye_array
 
-    if sums.linear is None:
+    if sums.real is not None:
+        rows = sums.real.tocoo()
+    elif sums.linear is None:
         rows = eye_array(sums.inputs, dtype=np.int64, format="coo")
     else:
         rows = csr_array(sums.linear.matrix).astype(np.int64).tocoo()
@@ -310,7 +324,7 @@ def _as_convolution(
     """The same over the base, if the elements are its channels in order, padded or not."""
     sums = seen.elements.sums
     parts = seen.elements.terms
-    if sums.linear is not None or (len(parts) > 1 and geometry.groups > 1):
+    if not sums.is_plain or (len(parts) > 1 and geometry.groups > 1):
         return None
     channels, rows, columns = image = geometry.input_shape
     scales = [term.scale.reshape(image) for term in parts]
@@ -321,18 +335,15 @@ def _as_convolution(
     height, width = rows - above - below, columns - left - right
     found = _layout([term.row.reshape(image)[inner] for term in parts], sums)
     factors = [_by_channel(scale[inner]) for scale in scales]
-    if found is None or any(factor is None for factor in factors):
+    if found is None or any(len(factor) == 0 for factor in factors):
         return None
-    each: list[Any] = [
-        kernel
-        * np.resize(f, (geometry.groups, kernel.shape[1])).repeat(
-            len(kernel) // geometry.groups, axis=0
-        )[:, :, None, None]
-        for f in factors
-    ]
+    each = [kernel * _seen(factor, kernel, geometry.groups) for factor in factors]
     wide = np.concatenate(each, axis=1)
     row = np.repeat(np.arange(len(wide)), wide[0].size)
-    whole = whole_rows(wide.ravel(), row, len(wide), _levels(sums))
+    try:
+        whole = whole_rows(wide.ravel(), row, len(wide), _levels(sums))
+    except RealWeightsError:
+        return None
     _tell(whole, note)
     padding = tuple((a + c, b + d) for (a, b), (c, d) in zip(geometry.padding, inside, strict=True))
     linear = Convolution(
@@ -347,14 +358,21 @@ def _as_convolution(
     return Sums(sums.base, linear), whole.scale
 
 
+def _seen(factor: FloatArray, kernel: FloatArray, groups: int) -> FloatArray:
+    """What each weight of a kernel is multiplied by, from one number an input channel."""
+    of_groups = factor.reshape(groups, kernel.shape[1])
+    return np.repeat(of_groups, len(kernel) // groups, axis=0)[:, :, None, None]
+
+
 def _inside(used: Array) -> Sides:
     """How many rows and columns at each side are constant."""
     sides = []
     for axis in (1, 0):
-        lines = np.flatnonzero(used.any(axis=axis))
+        is_used = np.asarray(used.any(axis=axis))
+        lines = np.flatnonzero(is_used)
         if not len(lines):
             return (0, 0), (0, 0)
-        sides.append((int(lines[0]), int(len(used.any(axis=axis)) - 1 - lines[-1])))
+        sides.append((int(lines[0]), int(is_used.size - 1 - lines[-1])))
     return sides[0], sides[1]
 
 
@@ -369,10 +387,10 @@ def _layout(rows: list[IntArray], sums: Sums) -> str | None:
     return "last" if np.array_equal(every.transpose(1, 2, 0).ravel(), order) else None
 
 
-def _by_channel(scale: FloatArray) -> FloatArray | None:
-    """One number a channel, if all its places have that."""
+def _by_channel(scale: FloatArray) -> FloatArray:
+    """One number a channel, if all its places have that; else nothing."""
     first: FloatArray = scale[:, 0, 0]
-    return first if (scale == first[:, None, None]).all() else None
+    return first if (scale == first[:, None, None]).all() else first[:0]
 
 
 def mean_pool(
@@ -428,6 +446,8 @@ def max_pool(
     seen = geometry.inputs.reshape(1, *geometry.output_shape, -1)
     if (seen < 0).all(axis=-1).any():
         raise NetworkFormatError("a window holds padding only, which has no maximum")
+    if tensor.is_stepped and tensor.is_pooled:
+        tensor = _restepped(tensor)
     flat = tensor.pick.reshape(-1, tensor.pick.shape[-1])
     pick = np.where(seen[..., None] < 0, -1, flat[seen]).reshape(*seen.shape[:-1], -1)
     in_order = not tensor.is_pooled and np.array_equal(flat.ravel(), np.arange(len(flat)))
@@ -436,3 +456,19 @@ def max_pool(
         return replace(tensor, elements=elements, pick=pick, windows=None, place=None)
     place = np.arange(geometry.shape[0]).reshape(pick.shape[:-1])
     return replace(tensor, elements=elements, pick=pick, windows=geometry, place=place)
+
+
+def _restepped(tensor: Tensor) -> Tensor:
+    """A tensor of few values as steps on neurons of its own, which can be pooled again."""
+    seen = single(linear_input(tensor), lambda _: None)
+    elements, (term,) = seen.elements, seen.elements.terms
+    linear = elements.sums.linear
+    sizes = np.ones(elements.sums.count)
+    if linear is not None:
+        sizes = linear.spread(np.ones(linear.shape[1]))
+    reach = term.scale * sizes[term.row]
+    one = Term(term.row, np.ones(len(elements)))
+    sums = Elements(elements.sums, (one,), np.zeros(len(elements)))
+    stepped = sums.stepped(SIGN, np.zeros(len(elements)), seen.precision)
+    values = tuple((elements.offset + n * reach).astype(seen.precision) for n in (-1, 0, 1))
+    return replace(seen, elements=replace(stepped, outcomes=values))

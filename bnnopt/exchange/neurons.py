@@ -62,7 +62,9 @@ def materialized(tensor: Tensor, name: str = "") -> Tensor:
     base = tensor.elements.sums.base
     before = [Block(one.layer, base, "", one.bound) for one in found]
     found = [_pooled(tensor, one) for one in found]
-    blocks = [Block(one.layer, (b,), name, one.bound) for one, b in zip(found, before, strict=True)]
+    blocks = [
+        Block(one.layer, (b,), name, one.bound, True) for one, b in zip(found, before, strict=True)
+    ]
     first = tensor.pick.max(axis=-1).ravel()
     pooled = _over(tensor, blocks, found, [values[first] for values in outcomes])
     return pooled.moved(lambda places: places.ravel()[order])
@@ -151,7 +153,7 @@ def _over(
 
 def _pooled(tensor: Tensor, found: Indicators) -> Indicators:
     """Whether any element of a window is above a jump, or all are."""
-    pick = tensor.pick.reshape(-1, tensor.pick.shape[-1])
+    pick = _each_once(tensor.pick.reshape(-1, tensor.pick.shape[-1]))
     rises = tensor.elements.rises
     assert rises is not None
     present = pick >= 0
@@ -162,11 +164,20 @@ def _pooled(tensor: Tensor, found: Indicators) -> Indicators:
     threshold = np.where(rises[first], 2 - count, count)
     place = np.arange(len(pick))
     turn = np.ones(len(pick), dtype=np.int8)
-    layer = _window_layer(tensor, found, threshold)
+    layer = _window_layer(tensor, pick, found, threshold)
     return Indicators(layer, place, turn, layer.threshold.astype(np.float64))
 
 
-def _window_layer(tensor: Tensor, found: Indicators, threshold: IntArray) -> HiddenLayer:
+def _each_once(pick: IntArray) -> IntArray:
+    """Windows without the elements that they hold twice, as windows of windows do."""
+    ordered = np.sort(pick, axis=-1)
+    ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = -1
+    return ordered
+
+
+def _window_layer(
+    tensor: Tensor, pick: IntArray, found: Indicators, threshold: IntArray
+) -> HiddenLayer:
     """Rows of the turns of each window's neurons: as a convolution where they are one."""
     windows = tensor.windows
     if windows is not None:
@@ -176,14 +187,10 @@ def _window_layer(tensor: Tensor, found: Indicators, threshold: IntArray) -> Hid
             return HiddenLayer(replace(windows, kernel=kernel), threshold)
     from scipy.sparse import csr_array
 
-    pick = tensor.pick.reshape(-1, tensor.pick.shape[-1])
     present = pick >= 0
     starts = np.concatenate([[0], np.cumsum(present.sum(axis=-1))])
     chosen = pick[present]
     shape = (len(pick), found.layer.shape[0])
-    rows = csr_array((found.turn[chosen].astype(np.int64), found.row[chosen], starts), shape=shape)
-    if not rows.has_canonical_format and rows.nnz != len(
-        np.unique(np.stack([np.repeat(np.arange(len(pick)), np.diff(starts)), chosen]), axis=1).T
-    ):
-        raise NetworkFormatError("a window holds an element twice")
+    turns = found.turn[chosen].astype(np.int64)
+    rows = csr_array((turns, found.row[chosen], starts), shape=shape)
     return HiddenLayer(read_weight(rows), threshold)

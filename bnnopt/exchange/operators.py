@@ -171,7 +171,7 @@ def _rounded(node: Node) -> Tensor:
         raise NetworkFormatError("it rounds what is behind a sign")
     elements = tensor.affine().elements
     pixels = elements.sums.pixels
-    if pixels is not None and elements.sums.linear is None:
+    if pixels is not None and elements.sums.is_plain:
         scales = np.unique(elements.terms[0].scale).tolist()
         steps = [pixels.unit * Fraction(scale) / GRID for scale in scales]
         shifts = [Fraction(shift) for shift in np.unique(elements.offset).tolist()]
@@ -341,7 +341,7 @@ def _pool_input(node: Node) -> tuple[Tensor, bool, Geometry]:
     size = node.get("kernel_shape")
     tensor, is_flat = flattened(node.tensor(), len(node.tensor().shape))
     if node.kind.startswith("Global"):
-        size = tensor.shape[2:]
+        size = tensor.shape[2], tensor.shape[3]
         return tensor, is_flat, Geometry(size, size, ((0, 0), (0, 0)), (1, 1), ((0, 0), (0, 0)))
     sides = (1, *size) if is_flat else tuple(size)
     return tensor, is_flat, read_geometry(node, sides, tensor.shape[2:], is_flat)

@@ -151,7 +151,7 @@ class _Clip(Function):
 
     def values(self, x: Array, *constants: Array) -> Array:
         low, high = (c.astype(x.dtype) for c in constants)
-        return np.minimum(np.maximum(x, low), high)
+        return np.asarray(np.minimum(np.maximum(x, low), high))
 
     def preimage(self, half: HalfLine, *constants: Fraction) -> HalfLine:
         low, high = constants
@@ -164,7 +164,7 @@ class _Leaky(Function):
     """x where that is positive, slope x elsewhere; the slope is above 0."""
 
     def values(self, x: Array, *constants: Array) -> Array:
-        return np.where(x < 0, x * constants[0].astype(x.dtype), x)
+        return np.asarray(np.where(x < 0, x * constants[0].astype(x.dtype), x))
 
     def preimage(self, half: HalfLine, *constants: Fraction) -> HalfLine:
         return half.moved(half.at / constants[0]) if half.at < 0 else half

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from bnnopt.exchange.scalar import CONTINUOUS, Function, Steps
 from bnnopt.network import HiddenLayer
 from bnnopt.network.convolution import Convolution
 from bnnopt.network.weights import LinearMap
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["Applied", "Base", "Block", "Elements", "Pixels", "Sums", "Tensor", "Term"]
 
@@ -59,16 +62,19 @@ class Block:
         Its inputs are those of `base`, one part after the other.
     base : tuple of Pixels or Block
     name : str
-        What the file calls the tensor that they are for; empty for those of a pooling's windows.
+        What the file calls the tensor that they are for.
     bound : array of float64, shape (size,)
         Each one's bound on its sum as the file has it, before it became whole; infinite for a
         constant.
+    is_pooling : bool
+        Whether they take the maximum or minimum of signs.
     """
 
     layer: HiddenLayer
     base: Base
     name: str
     bound: FloatArray
+    is_pooling: bool = False
 
     @property
     def size(self) -> int:
@@ -86,10 +92,14 @@ Base = tuple[Pixels | Block, ...]
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Whole sums of a base: rows of a matrix, or the base's own numbers if that is None."""
+    """Whole sums of a base: rows of a matrix, or the base's own numbers if that is None.
+
+    Rows of real weights, which only a head may have, are `real` instead.
+    """
 
     base: Base
     linear: LinearMap | None = None
+    real: csr_array | None = None
 
     @property
     def inputs(self) -> int:
@@ -99,7 +109,14 @@ class Sums:
     @property
     def count(self) -> int:
         """Number of sums."""
+        if self.real is not None:
+            return int(self.real.shape[0])
         return self.linear.shape[0] if self.linear is not None else self.inputs
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether these are the base's own numbers."""
+        return self.linear is None and self.real is None
 
     @property
     def pixels(self) -> Pixels | None:
@@ -211,10 +228,7 @@ class Elements:
             if self.pooled is not None and (self._direction(self.pooled) < 0).any():
                 raise NetworkFormatError("it takes a maximum of minima, without a sign between")
             return replace(self, pooled=len(self.chain) if self.pooled is None else self.pooled)
-        rises = self.outcomes[-1] >= self.outcomes[0]
-        if self.rises is not None and (self.rises != rises).any():
-            raise NetworkFormatError("it takes a maximum of minima, without a linear map between")
-        return replace(self, rises=rises)
+        return replace(self, rises=self.outcomes[-1] >= self.outcomes[0])
 
     def affine(self) -> Elements:
         """Without a chain, if all of it is affine and nothing waits for a sign."""

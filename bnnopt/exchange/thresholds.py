@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array, eye_array
 
+from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.scalar import HalfLine
 from bnnopt.exchange.tensor import Elements, Pixels, Sums
 from bnnopt.exchange.whole import LARGEST_LEVEL_SUM
@@ -60,6 +61,11 @@ def neurons_above(elements: Elements, jump: int) -> tuple[HiddenLayer, Array, Fl
 
 def _rows(sums: Sums, row: IntArray) -> LinearMap:
     """One row an element; a convolution remains one if all its sums are asked for in order."""
+    if sums.real is not None:
+        raise NetworkFormatError(
+            "it sees signs by real weights that are no whole multiples of one number: only weights "
+            "such as -1, 0 and +1, times a scale a row, fit before a sign"
+        )
     if sums.linear is not None and np.array_equal(row, np.arange(sums.count)):
         return sums.linear
     if sums.linear is None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bnnopt.errors import NetworkFormatError
 from bnnopt.network.checks import MAX_SINGLE, MAX_WEIGHT
 
-__all__ = ["LARGEST_LEVEL_SUM", "WholeRows", "whole_rows"]
+__all__ = ["LARGEST_LEVEL_SUM", "RealWeightsError", "WholeRows", "whole_rows"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -25,6 +25,10 @@ RATIO = 1e-6
 
 DENOMINATORS = 64
 """Whole numbers by which the smallest weight of a row may be divided."""
+
+
+class RealWeightsError(NetworkFormatError):
+    """Rows of signs have real weights: only a head may."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,7 @@ class WholeRows:
     error: float = 0.0
 
 
-def whole_rows(
-    weight: FloatArray, row: IntArray, rows: int, levels: int | None, grid: bool = True
-) -> WholeRows:
+def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None) -> WholeRows:
     """Find the whole numbers that rows of weights are multiples of.
 
     Parameters
@@ -62,13 +64,13 @@ def whole_rows(
     rows : int
     levels : int or None
         Of the pixels that the rows see; None if they see signs.
-    grid : bool
-        Whether rows of pixels that are no multiples may be rounded to a grid.
 
     Raises
     ------
     NetworkFormatError
-        If a weight is not finite, or rows of signs are not in whole ratios.
+        If a weight is not finite.
+    RealWeightsError
+        If rows of signs are no whole multiples.
     """
     if not np.isfinite(weight).all():
         raise NetworkFormatError("its weights are not all finite")
@@ -90,8 +92,8 @@ def whole_rows(
     scale = smallest / np.where(is_real, 1.0, divisor)
     if is_real.any():
         largest = _extreme(np.maximum, size, row, rows, 0.0)
-        total = np.bincount(row, weights=size, minlength=rows)
-        scale[is_real] = _steps(largest, total, is_real, levels, grid)
+        total = np.bincount(row, weights=size, minlength=rows).astype(np.float64)
+        scale[is_real] = _steps(largest, total, is_real, levels)
     whole = np.rint(weight / scale[row])
     _check_sizes(whole, row, rows, levels)
     off = np.abs(weight - whole * scale[row])
@@ -101,18 +103,20 @@ def whole_rows(
     return WholeRows(whole.astype(np.int64), scale, int(is_real.sum()), error)
 
 
-def _extreme(ufunc: np.ufunc, values: FloatArray, row: IntArray, rows: int, empty: float) -> Any:
+def _extreme(
+    ufunc: np.ufunc, values: FloatArray, row: IntArray, rows: int, empty: float
+) -> FloatArray:
     found = np.full(rows, empty)
     ufunc.at(found, row, values)
     return found
 
 
 def _steps(
-    largest: FloatArray, total: FloatArray, is_real: Array, levels: int | None, grid: bool
+    largest: FloatArray, total: FloatArray, is_real: Array, levels: int | None
 ) -> FloatArray:
     """The grid's steps of rows of real weights: powers of 2 that keep every sum exact."""
-    if levels is None or not grid:
-        raise NetworkFormatError(
+    if levels is None:
+        raise RealWeightsError(
             f"{int(is_real.sum())} of its rows have real weights that are no whole multiples of "
             "one number, behind signs: only weights such as -1, 0 and +1, times a scale a row, fit"
         )
@@ -125,7 +129,8 @@ def _check_sizes(whole: FloatArray, row: IntArray, rows: int, levels: int | None
     most = MAX_SINGLE - 1 if levels is None else LARGEST_LEVEL_SUM // levels
     largest = np.abs(whole).max(initial=0)
     if largest > MAX_WEIGHT or sums > most:
-        raise NetworkFormatError(
+        kind = RealWeightsError if levels is None else NetworkFormatError
+        raise kind(
             f"its weights are whole multiples of one number, up to {int(largest)} of it, "
             f"{int(sums)} in a row: at most {MAX_WEIGHT} and {most} fit"
         )

@@ -88,7 +88,7 @@ def decide(
         A counterexample was replayed twice as it is printed: exactly through the network, and by
         onnxruntime through the file; it lies in its box exactly. `Verdict.UNSAT` is a statement
         on the network that was read, which sees inputs on a grid of 2^-20 levels
-        (docs/exchange.md).
+        (docs/how-to/decide-a-property.md).
 
     Raises
     ------
