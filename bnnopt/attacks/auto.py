@@ -62,10 +62,12 @@ class AutoAttack(Attack):
 
     def prepare(self, instance: AttackInstance) -> None:
         """Compile the kernel; import Pyomo, and find the solver, where a MILP will be built."""
+        if is_searchable(instance):
+            self._tree.prepare(instance)
+            return
         warm_up()
-        if not is_searchable(instance):
-            attack_class(MILP)
-            ensure_available(self._adapter)
+        attack_class(MILP)
+        ensure_available(self._adapter)
 
     def searches(self, instance: AttackInstance) -> bool:
         """Whether all targets of an instance are one search, which tells them apart."""

@@ -18,7 +18,15 @@ from bnnopt.search.compiled import compiled
 from bnnopt.search.gray_code import add_row
 from bnnopt.search.position import TargetTerms
 
-__all__ = ["CheapFlips", "Walk", "begin_walk", "cheap_flips", "new_walk", "score_each", "visit_sets"]
+__all__ = [
+    "CheapFlips",
+    "Walk",
+    "begin_walk",
+    "cheap_flips",
+    "new_walk",
+    "score_each",
+    "visit_sets",
+]
 
 Array = Any
 Scalar = Any
