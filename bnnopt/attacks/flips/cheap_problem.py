@@ -114,6 +114,10 @@ class CheapProblem:
         flipped[self._order[list(members)]] = 1.0
         return self._space.point(flipped)
 
+    def margin(self, z: FloatArray) -> float:
+        """The best margin of levels."""
+        return float(self._instance.margins(z[None])[0])
+
     def is_flip(self, z: FloatArray) -> bool:
         """Whether levels are a flip, exactly."""
         return bool(self._instance.are_flips(z[None])[0])

@@ -1,8 +1,8 @@
 """The smallest L0 or L1 distance of a flip where flips are free: all sets, in order of their cost.
 
-Where the network is deep, no bound ends a branch of a tree early, and sets of a few flips are looked
-at one and all (`bnnopt.search.cheap_sets`). A beam has looked for a flip before, so that what is
-left is mostly the proof.
+Where the network is deep, no bound ends a branch of a tree early, and sets of a few flips are
+looked at one and all (`bnnopt.search.cheap_sets`). A beam has looked for a flip before, so that
+what is left is mostly the proof.
 """
 
 from __future__ import annotations
@@ -76,18 +76,18 @@ class _Search:
         self, instance: AttackInstance, problem: CheapProblem, limits: Limits, starts: FloatArray
     ) -> None:
         self._problem, self._limits, self._deadline = problem, limits, Deadline(limits)
-        self._is_flipped = problem.is_flip(instance.levels)
+        is_flipped = problem.is_flip(instance.levels)
         costs = [problem.cost(z) for z in starts if problem.is_flip(z)]
         self._best = min(costs, default=problem.most + 1)
         self._open = problem.most + 1
         self._spent = 0.0
         self._map: Callable[..., Iterable[bool]] = map
-        self.result = Findings(starts, goal_bounds=[problem.distance(1)], iterations=0)
+        least = problem.distance(0 if is_flipped else 1)
+        self.result = Findings(starts, goal_bounds=[least], iterations=0)
 
     def run(self) -> None:
         """Fill the findings."""
-        if self._is_flipped:  # nothing is nearer than the image itself
-            self.result.goal_bounds = [0.0]
+        if self.result.goal_bounds == [0.0]:  # nothing is nearer than the image itself
             return
         with ExitStack() as stack:
             if self._limits.threads > 1:
@@ -130,9 +130,9 @@ class _Search:
         def is_over(scored: int) -> bool:
             return self._spend(scored / SCORES_A_VISIT)
 
-        self._best, point = seek_by_beam(self._problem, width, self._best, is_over)
+        cost, point = seek_by_beam(self._problem, width, self._best, is_over)
         if point is not None:
-            self.result.points = np.vstack([self.result.points, point])
+            self._keep(point, cost)
 
     def _visit(self, above: int, most: int, size: int) -> int:
         """Visit all sets of a range of costs; a limit may end it. Returns how many there were."""
@@ -169,8 +169,13 @@ class _Search:
         z, cost = self._problem.point(members), int(self._problem.flips.cost[members].sum())
         if not self._problem.is_flip(z):
             return
-        if self._problem.is_admissible(z):
-            self.result.points = np.vstack([self.result.points, z])
-            self._best = min(self._best, cost)
-        else:
+        if not self._problem.is_admissible(z):
             self._open = min(self._open, cost)
+        elif cost < self._best:
+            self._keep(z, cost)
+
+    def _keep(self, z: FloatArray, cost: int) -> None:
+        """A flip that costs less than those before."""
+        self._best = cost
+        self.result.points = np.vstack([self.result.points, z])
+        self._limits.tell(self._deadline.elapsed, self._problem.margin(z))
