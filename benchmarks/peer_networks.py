@@ -43,7 +43,7 @@ def from_chainer(path: str | Path, shape: tuple[int, int]) -> bnnopt.BinarizedNe
         weight, bias = np.sign(arrays[f"{block}/lin/W"]), arrays[f"{block}/lin/b"]
         hidden.append(fold(weight, **norm(f"{block}/bn", bias)))
     head = linear_head(arrays["output_lin/W"], arrays["output_lin/b"])
-    return bnnopt.BinarizedNetwork(hidden, head, input_shape=shape)
+    return bnnopt.BinarizedNetwork(tuple(hidden), head, input_shape=shape)
 
 
 def from_state_dict(path: str | Path, shape: tuple[int, int], cut: str) -> bnnopt.BinarizedNetwork:
@@ -64,7 +64,7 @@ def from_state_dict(path: str | Path, shape: tuple[int, int], cut: str) -> bnnop
         )
         hidden.append(layer)
     head = linear_head(arrays[f"fc{last}.weight"], arrays[f"fc{last}.bias"])
-    return bnnopt.BinarizedNetwork(hidden, head, input_shape=shape)
+    return bnnopt.BinarizedNetwork(tuple(hidden), head, input_shape=shape)
 
 
 def from_csv(folder: str | Path, shape: tuple[int, int], cut: str) -> bnnopt.BinarizedNetwork:
@@ -85,4 +85,4 @@ def from_csv(folder: str | Path, shape: tuple[int, int], cut: str) -> bnnopt.Bin
         )
         hidden.append(layer)
     head = linear_head(read("out_blk", "lin_weight", 2), read("out_blk", "lin_bias"))
-    return bnnopt.BinarizedNetwork(hidden, head, input_shape=shape)
+    return bnnopt.BinarizedNetwork(tuple(hidden), head, input_shape=shape)

@@ -331,7 +331,7 @@ def _place(mask: Array, flip: int) -> int:
     for word in range(len(mask)):
         mixed = (mixed ^ mask[word, flip]) * MIXED
         mixed ^= mixed >> np.uint64(32)
-    return np.int64(mixed & np.uint64(PATTERNS - 1))
+    return int(mixed & np.uint64(PATTERNS - 1))
 
 
 @compiled
@@ -416,8 +416,8 @@ def _pass_on(
     for target in range(len(total)):
         total[target] = before_total[target]
     for a in range(count):
-        sign = np.int32(1) if before[turned[a]] < np.float32(0.0) else np.int32(-1)
-        add_row(total, gain[turned[a] - start[layers]], sign)
+        once = np.int32(1) if before[turned[a]] < np.float32(0.0) else np.int32(-1)
+        add_row(total, gain[turned[a] - start[layers]], once)
 
 
 @compiled

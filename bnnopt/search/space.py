@@ -389,7 +389,7 @@ class CutSpace(Space):
     @property
     def pixel(self) -> IntArray:
         """The pixel of each flip, shape (k,)."""
-        return self._pixel
+        return np.asarray(self._pixel)
 
     @property
     def step(self) -> float:

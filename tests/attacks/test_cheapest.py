@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bnnopt import AttackInstance, Status
 from bnnopt.attacks.base import Limits
-from bnnopt.attacks.flips import BranchAndBound, beam, cheapest
+from bnnopt.attacks.flips import BranchAndBound, beam, cheap_problem, cheapest
 from bnnopt.attacks.flips.cheap_problem import CheapProblem, is_cheap
 from bnnopt.search import cheap_sets
 from tests import kinds
@@ -106,6 +106,54 @@ def test_what_its_effort_cuts_off_has_a_sound_bound_and_repeats_itself(
         assert expected <= first.goal_values[0] + 1e-9
 
 
+@settings(max_examples=40)
+@given(
+    seed=seeds,
+    widths=st.sampled_from([(5,), (5, 4)]),
+    domain=st.sampled_from(["pixels", "continuous"]),
+    budget=st.sampled_from([{"max_pixels": 1}, {"max_pixels": 2}, {"max_l1": 0.5}]),
+    ties=st.sampled_from(["lowest", "always"]),
+    finds_by_beam=st.booleans(),
+)
+def test_any_flip_within_a_budget_of_few_sets(
+    seed: int,
+    widths: tuple[int, ...],
+    domain: Any,
+    budget: dict[str, Any],
+    ties: Any,
+    finds_by_beam: bool,
+) -> None:
+    network = kinds.network_of_cuts(seed, 4, 2, widths)
+    instance = kinds.instance_of(
+        network, seed, target="untargeted", goal="flip", domain=domain, ties=ties, **budget
+    )
+    points = kinds.admissible(instance)
+    with pytest.MonkeyPatch.context() as patch:
+        if not finds_by_beam:
+            patch.setattr(beam, "ROUNDS", 0)
+        result = BranchAndBound()(instance)
+        if domain == "continuous":
+            patch.setattr(CheapProblem, "of", lambda _: None)
+            assert result.status is BranchAndBound()(instance).status
+    assert result.verified
+    if instance.are_flips(points).any():
+        assert result.flipped
+    if domain == "pixels":
+        assert result.flipped == instance.are_flips(points).any()
+        expected = Status.OPTIMAL if result.flipped else Status.INFEASIBLE
+        assert result.status is expected
+
+
+def test_a_budget_of_many_sets_is_left_to_the_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = kinds.instance_of(kinds.network_of_cuts(1, 4, 3, (5,)), 1, goal="flip", max_pixels=2)
+    problem = CheapProblem.of(instance)
+    assert problem is not None
+    k = len(problem.flips.cost)
+    for few, serves in ((1 + k + k * (k - 1) // 2, True), (k + k * (k - 1) // 2, False)):
+        monkeypatch.setattr(cheap_problem, "FEW_SETS", few)
+        assert (CheapProblem.of(instance) is not None) == serves
+
+
 def test_an_image_that_is_a_flip_itself_is_at_distance_0() -> None:
     instance = instance_of(3, "l1", domain="pixels")
     other = next(c for c in range(3) if c != instance.source)
@@ -188,7 +236,7 @@ def test_a_beam_finds_flips_that_are_real_and_cost_what_it_says() -> None:
 
 def test_it_serves_deep_networks_of_free_flips_and_distances_only() -> None:
     for widths, serves in (((), False), ((5,), False), ((5, 4), True)):
-        for goal in ("l0", "l1", "linf", "flip", "l0 + l1"):
+        for goal in ("l0", "l1", "linf", "flip", "l0+l1"):
             instance = replace(
                 kinds.instance_of(kinds.network_of_cuts(1, 4, 3, widths), 1), goal=goal
             )

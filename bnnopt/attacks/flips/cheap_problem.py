@@ -1,8 +1,12 @@
-"""The smallest L0 or L1 distance of a flip as the least cost of a set, where flips are free."""
+"""The smallest L0 or L1 distance of a flip as the least cost of a set, where flips are free.
+
+So too any flip within a budget, where that leaves few sets.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import comb
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +30,41 @@ MOST_FLIPS = 4096
 LARGEST_SUM = 2**24
 """Whole numbers up to this are exact in single precision."""
 
+FEW_SETS = 2**23
+"""Sets within a budget that are visited rather than searched: half a second or less."""
+
+MOST_SIZE = 24
+"""Flips of a set from which on there are too many sets, or fewer flips than that."""
+
 DOUBT = 5e-6
 """In units of the margin: how far below a flip's margin a set is still replayed, exactly."""
 
 
 def is_cheap(instance: AttackInstance) -> bool:
-    """Whether the goal is L0 or L1, each first-layer neuron looks at one pixel, and more follow.
+    """Whether sets in the order of their cost may serve: for the least cost, or any within a budget.
 
-    Where only one hidden layer follows, bounds on its margin end trees early.
+    Each first-layer neuron looks at one pixel. For the least cost, two layers or more follow: where
+    it is one, bounds on its margin end trees early.
     """
-    is_deep = instance.network.depth > 2
-    return is_deep and distance_sought(instance) in ("l0", "l1") and has_cuts_only(instance)
+    name = _counted(instance)
+    is_served = instance.network.depth > 2 if instance.sought.stages else True
+    return name is not None and is_served and has_cuts_only(instance)
+
+
+def _counted(instance: AttackInstance) -> str | None:
+    """What sets are sorted by: the distance sought, or what is limited where any flip is."""
+    if instance.sought.stages:
+        name = distance_sought(instance)
+        return name if name in ("l0", "l1") else None
+    if instance.max_pixels is not None:
+        return "l0"
+    return "l1" if instance.max_l1 is not None else None
+
+
+def _is_small(cost: IntArray, most: int) -> bool:
+    """Whether there are so few sets within a budget that no tree need be tried."""
+    size = int(np.searchsorted(np.cumsum(cost), most, side="right"))
+    return sum(comb(len(cost), count) for count in range(min(size, MOST_SIZE) + 1)) <= FEW_SETS
 
 
 class CheapProblem:
@@ -56,8 +84,11 @@ class CheapProblem:
 
     @classmethod
     def of(cls, instance: AttackInstance) -> CheapProblem | None:
-        """One for an instance that `is_cheap`; None if it is too large, or nothing can flip."""
-        name = distance_sought(instance)
+        """One for an instance that `is_cheap`; None if it is too large, or nothing can flip.
+
+        For any flip within a budget, also if its sets are not few.
+        """
+        name = _counted(instance)
         assert name is not None
         part = within(instance, name, instance.largest_distance(name))
         space = CutSpace(part, MOST_FLIPS)
@@ -66,7 +97,11 @@ class CheapProblem:
             return None
         terms = next(iter(of_target.values()))
         largest = np.abs(terms.surplus) + np.abs(terms.change).sum(axis=0, dtype=np.float64)
-        return cls(instance, name, space, of_target) if largest.max() <= LARGEST_SUM else None
+        if largest.max() > LARGEST_SUM:
+            return None
+        problem = cls(instance, name, space, of_target)
+        is_few = _is_small(problem.flips.cost, problem.most)
+        return problem if instance.sought.stages or is_few else None
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """The smallest L0 or L1 distance of a flip where flips are free: all sets, in order of their cost.
 
+So too any flip within a budget of few sets.
 Where the network is deep, no bound ends a branch of a tree early, and sets of a few flips are
 looked at one and all (`bnnopt.search.cheap_sets`). A beam has looked for a flip before, so that
 what is left is mostly the proof.
@@ -48,7 +49,7 @@ def cheapest_sets(
     Parameters
     ----------
     instance : AttackInstance
-        Its goal is the distance.
+        Its goal is the distance, or any flip, with which the search ends.
     problem : CheapProblem
         Of the instance.
     limits : Limits
@@ -57,7 +58,7 @@ def cheapest_sets(
     Returns
     -------
     Findings
-        With a proved lower bound on the distance.
+        With a proved lower bound on the distance, if that is the goal.
     """
     search = _Search(instance, problem, limits, starts)
     return keep_going(search.result, search.run)
@@ -78,16 +79,19 @@ class _Search:
         self._problem, self._limits, self._deadline = problem, limits, Deadline(limits)
         is_flipped = problem.is_flip(instance.levels)
         costs = [problem.cost(z) for z in starts if problem.is_flip(z)]
+        self._takes_any = not instance.sought.stages
         self._best = min(costs, default=problem.most + 1)
         self._open = problem.most + 1
         self._spent = 0.0
         self._map: Callable[..., Iterable[bool]] = map
-        least = problem.distance(0 if is_flipped else 1)
-        self.result = Findings(starts, goal_bounds=[least], iterations=0)
+        if is_flipped or (costs and self._takes_any):  # nothing is left to look for
+            self._best = 0
+        self.result = Findings(starts, iterations=0)
+        self._rule_out(min(self._best - 1, 0))
 
     def run(self) -> None:
         """Fill the findings."""
-        if self.result.goal_bounds == [0.0]:  # nothing is nearer than the image itself
+        if self._best == 0:
             return
         with ExitStack() as stack:
             if self._limits.threads > 1:
@@ -111,12 +115,13 @@ class _Search:
                 return
             above = min(most, self._best - 1)
             self._rule_out(above)
-        self._rule_out(self._best - 1)
+        self._rule_out(max(self._best - 1, 0))
         self.result.no_flip = self._best > problem.most and self._open > problem.most
 
     def _rule_out(self, cost: int) -> None:
         """No set of so little cost is a flip, but for those that stay open."""
-        self.result.goal_bounds = [self._problem.distance(min(cost + 1, self._open))]
+        if not self._takes_any:
+            self.result.goal_bounds = [self._problem.distance(min(cost + 1, self._open))]
 
     def _spend(self, visits: float) -> bool:
         """Count visits; whether a limit is reached."""
@@ -176,6 +181,6 @@ class _Search:
 
     def _keep(self, z: FloatArray, cost: int) -> None:
         """A flip that costs less than those before."""
-        self._best = cost
+        self._best = 0 if self._takes_any else cost
         self.result.points = np.vstack([self.result.points, z])
         self._limits.tell(self._deadline.elapsed, self._problem.margin(z))
