@@ -77,14 +77,16 @@ class AutoAttack(Attack):
 
         Import torch where PGD may be of use.
         """
-        warm_up()
         self._climber = None
         if _seeks_any_flip(instance) and instance.network.widths[0] > WIDE:
             with suppress(MissingDependencyError):
                 self._climber = attack_class(PGD)(device="cpu")
-        if not is_searchable(instance):
-            attack_class(MILP)
-            ensure_available(self._adapter)
+        if is_searchable(instance):
+            self._tree.prepare(instance)
+            return
+        warm_up()
+        attack_class(MILP)
+        ensure_available(self._adapter)
 
     def searches(self, instance: AttackInstance) -> bool:
         """Whether all targets of an instance are one search, which tells them apart."""
