@@ -54,8 +54,8 @@ def test_a_box_of_whole_levels_is_what_epsilon_leaves_of_it(seed: int, epsilon: 
 
 def test_whole_levels_lie_within_sides_up_to_rounding() -> None:
     network = random_network(0, levels=5)
-    low = np.array([0.17, np.nextafter(0.2, 1), 0.2, np.nextafter(0.2, 0)])
-    high = np.array([0.83, np.nextafter(0.8, 0), 0.8, np.nextafter(0.8, 1)])
+    low = np.array([0.17, 0.2 + 1e-13, 0.2, 0.2 - 1e-13])
+    high = np.array([0.83, 0.8 - 1e-13, 0.8, 0.8 + 1e-13])
     instance = AttackInstance(network, np.full(4, 0.4), 1, domain="pixels", within=(low, high))
     for found in (instance.box, instance.point_box):
         assert found[0].tolist() == [1.0, 1.0, 1.0, 1.0]

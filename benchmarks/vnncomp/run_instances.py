@@ -51,11 +51,14 @@ def read_list(path: Path) -> list[Instance]:
 
 
 def read_done(path: Path) -> dict[tuple[str, str], str]:
-    """The verdicts of the instances that are done; a line that was cut off is none."""
+    """The verdicts of the instances that are done; a line that was cut off is dropped."""
     if not path.exists():
         return {}
-    with path.open(newline="") as lines:
-        return {(row[0], row[1]): row[2] for row in csv.reader(lines) if len(row) == 4}
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole)
+    return {(row[0], row[1]): row[2] for row in csv.reader(whole.splitlines())}
 
 
 def missing(instance: Instance, folder: Path) -> list[str]:
@@ -97,7 +100,9 @@ def main() -> None:
         else:
             verdict, seconds = run(instance, given.list.parent, given.out, given.most_seconds)
             with results.open("a", newline="") as lines:
-                csv.writer(lines).writerow([*instance.key, verdict, f"{seconds:.2f}"])
+                csv.writer(lines, lineterminator="\n").writerow(
+                    [*instance.key, verdict, f"{seconds:.2f}"]
+                )
         verdicts[verdict] += 1
         what = f": {', '.join(gone)}" if verdict == "missing" else f", {seconds:.1f} s"
         print(f"{number}/{len(instances)} {instance.name}: {verdict}{what}", flush=True)

@@ -176,6 +176,32 @@ def test_a_box_of_one_point_between_the_floats_is_decided(tmp_path: Path) -> Non
             )
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        ("-1e100", "1e100", Verdict.SAT),
+        ("1e-100", "1e-99", Verdict.SAT),
+        ("-0.0", "0", Verdict.SAT),
+        ("1e100", "1e100", Verdict.UNKNOWN),  # infinite in the file's precision
+    ],
+)
+def test_boxes_of_any_size_are_searched(
+    low: str, high: str, verdict: Verdict, tmp_path: Path
+) -> None:
+    text = "".join(
+        f"(declare-const X_{i} Real)(assert (<= {low} X_{i}))(assert (<= X_{i} {high}))"
+        for i in range(3)
+    )
+    text += "".join(f"(declare-const Y_{c} Real)" for c in range(3))
+    answer = ask(tmp_path, tiny_onnx(3), f"{text}(assert (or (>= Y_0 Y_1) (>= Y_1 Y_0)))")
+    assert answer.verdict is verdict
+    assert all(Fraction(low) <= Fraction(x) <= Fraction(high) for x in printed_if_sat(answer))
+
+
+def printed_if_sat(answer: Answer) -> list[str]:
+    return printed(answer)[0] if answer.verdict is Verdict.SAT else []
+
+
 def test_equal_logits_are_equal_behind_the_softmax(tmp_path: Path) -> None:
     # Classes 0 and 1 have one and the same logit everywhere.
     content = tiny_onnx(1, 0, 255, widths=(6,), softmax=True, twins=True)

@@ -113,6 +113,8 @@ def test_comments_spaces_and_gzip_do_not_matter(tmp_path: Path) -> None:
         (f"{HEADER}{BOX}(assert (<= X_0 1e9999))", "no number"),
         (f"{HEADER}{BOX}(assert (<= X_0 (* {'1e999 ' * 20})))", "bits"),
         (f"{HEADER}{BOX}(assert (<= X_0 nan))", "no number"),
+        (f"{HEADER}{BOX}(assert (<= X_0 1e300))", "bits"),
+        (f"{HEADER}{BOX}(assert (>= (+ Y_0 Y_1) 1e999))", "bits"),
         (f"{HEADER}{BOX}(assert (<= X_7 1))", "no number"),
         (f"{HEADER}{BOX}(assert (<= Z_0 1))", "no number"),
         (f"{HEADER}(declare-const X_1 Real)", "twice"),

@@ -105,7 +105,7 @@ def _head_row(literal: Literal) -> tuple[FloatArray, float, float]:
     """Weights, bias and unit of a logit: one unit above 0, or more, where the literal holds."""
     size = max(int(np.abs(literal.weight).max()), abs(literal.threshold))
     step = 2.0 ** -max(size.bit_length() - HEAD_BITS, 0)
-    return literal.weight * step, (1 - literal.threshold) * step, step
+    return literal.weight.astype(np.float64) * step, (1 - literal.threshold) * step, step
 
 
 def _lost(literal: Literal, weight: FloatArray, bias: float, step: float) -> Fraction:

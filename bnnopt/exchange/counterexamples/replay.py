@@ -83,7 +83,7 @@ class Replay:
             raise InputError(
                 f"the network's input is a {taken.type}; floats and doubles are served"
             )
-        self._kind = KINDS[taken.type]
+        self._kind: Any = KINDS[taken.type]
         self._name = taken.name
         self._shape = [side if isinstance(side, int) and side > 0 else 1 for side in taken.shape]
         self.mismatch = ""
@@ -106,7 +106,8 @@ class Replay:
             if inputs is None or not self._is_found(case, inputs):
                 continue
             outputs = self._run(inputs)
-            if case.holds([Fraction(number) for number in outputs]):
+            is_finite = all(map(math.isfinite, outputs))  # not where a box is beyond all floats
+            if is_finite and case.holds([Fraction(number) for number in outputs]):
                 return Witness(inputs, tuple(_plain(number) for number in outputs))
             self.mismatch = "a point was found at which the file's own arithmetic does not agree"
         return None
@@ -125,13 +126,10 @@ class Replay:
     def _numbers(self, case: Case, values: Sequence[Fraction]) -> Iterator[str | None]:
         for low, value, high in zip(case.low, values, case.high, strict=True):
             clipped = min(max(value, low), high)
-            near = self._kind(float(clipped))
-            around = (
-                near,
-                np.nextafter(near, self._kind(np.inf)),
-                np.nextafter(near, self._kind(-np.inf)),
-            )
-            for number in around:
+            with np.errstate(over="ignore"):
+                near = self._kind(float(clipped))
+                beside = [np.nextafter(near, self._kind(end)) for end in (-np.inf, np.inf)]
+            for number in (near, *beside):
                 if math.isfinite(number) and low <= Fraction(float(number)) <= high:
                     yield _plain(float(number))
                     break
@@ -151,7 +149,8 @@ class Replay:
 
     def _run(self, inputs: Sequence[str]) -> list[float]:
         """What the file makes of printed numbers."""
-        array = np.array([float(number) for number in inputs], dtype=self._kind)
+        with np.errstate(over="ignore"):
+            array = np.array([float(number) for number in inputs], dtype=self._kind)
         outputs: Any = self._session.run(None, {self._name: array.reshape(self._shape)})
         return [float(number) for number in np.ravel(outputs[0]).tolist()]
 

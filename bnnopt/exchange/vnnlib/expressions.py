@@ -16,8 +16,8 @@ __all__ = ["And", "Atom", "Expression", "Or", "Statement", "Variable"]
 Variable = tuple[str, int]
 """``("X", 3)`` or ``("Y", 0)``: an input or an output, by its place in the flat array."""
 
-MAX_BITS = 2**14
-"""Of the numerator and the denominator of any number."""
+MAX_BITS = 500
+"""Of the numerator and the denominator of any number, so that floats have quotients of two."""
 
 
 @dataclass(frozen=True)

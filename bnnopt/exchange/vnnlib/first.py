@@ -54,8 +54,8 @@ def read_first(text: str) -> Property:
                 raise InputError(
                     f"{_shown(form)} is neither (declare-const X_0 Real) nor (assert ...)"
                 )
-    arrays = [_array(name, indices) for name, indices in declared.items()]
-    return property_of(*arrays, statements, "1.0")
+    inputs, outputs = (_array(name, declared[name]) for name in ("X", "Y"))
+    return property_of(inputs, outputs, statements, "1.0")
 
 
 def check_depth(text: str) -> None:

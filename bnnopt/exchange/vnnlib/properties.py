@@ -167,9 +167,9 @@ def _case(common: _Box, own: Bounds, choices: list[Choice]) -> Case | None:
         for index, bound in side:
             box.add(index, bound, is_lower=is_lower)
     for index in range(box.size):
-        for side, bounds in (("lower", box.low), ("upper", box.high)):
+        for word, bounds in (("lower", box.low), ("upper", box.high)):
             if index not in bounds:
-                raise InputError(f"X_{index} has no {side} bound: bound every input on both sides")
+                raise InputError(f"X_{index} has no {word} bound: bound every input on both sides")
     low = tuple(box.low[index] for index in range(box.size))
     high = tuple(box.high[index] for index in range(box.size))
     if any(least > most for least, most in zip(low, high, strict=True)):
