@@ -41,7 +41,7 @@ DOUBT = 5e-6
 
 
 def is_cheap(instance: AttackInstance) -> bool:
-    """Whether sets in the order of their cost may serve: for the least cost, or any within a budget.
+    """Whether sets in the order of their cost may serve: for the least, or any within a budget.
 
     Each first-layer neuron looks at one pixel. For the least cost, two layers or more follow: where
     it is one, bounds on its margin end trees early.
