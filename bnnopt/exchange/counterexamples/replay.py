@@ -99,11 +99,15 @@ class Replay:
         Returns
         -------
         Witness or None
-            `mismatch` says what was wrong with the last point that is none for the file only.
+            `mismatch` says what was wrong with a point.
         """
         for point in (levels, np.round(levels)):
             inputs = self._printed(case, point)
-            if inputs is None or not self._is_found(case, inputs):
+            if inputs is None:
+                continue
+            if not self._is_found(case, inputs):
+                rounded = "a flip is no counterexample once its numbers are rounded"
+                self.mismatch = self.mismatch or rounded
                 continue
             outputs = self._run(inputs)
             is_finite = all(map(math.isfinite, outputs))  # not where a box is beyond all floats
