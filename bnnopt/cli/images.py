@@ -15,7 +15,7 @@ from bnnopt.datasets.indices import parse_indices
 from bnnopt.errors import InputError
 from bnnopt.network import BinarizedNetwork
 
-__all__ = ["Source", "network_options", "network_with_images", "parse_indices"]
+__all__ = ["Source", "about", "network_options", "network_with_images", "parse_indices"]
 
 OPTIONS = (
     click.option(
@@ -82,6 +82,11 @@ def network_with_images(name: str, options: dict[str, Any]) -> tuple[BinarizedNe
             f"{name} names no data set: give images with --data, an .npz file or a data set's name"
         )
     return network, Source(data or network.dataset)
+
+
+def about(images: Images, index: int) -> dict[str, Any]:
+    """What a record says of an image."""
+    return {"index": index, "label": images.label(index)}
 
 
 def reading(options: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bnnopt import datasets
 from bnnopt.cli.images import network_options, reading
-from bnnopt.cli.output import check_folder
+from bnnopt.cli.output import check_npz
 from bnnopt.datasets.indexed import Images
 from bnnopt.errors import InputError
 from bnnopt.network import BinarizedNetwork
@@ -38,9 +38,7 @@ def import_network(
     """
     from bnnopt.exchange.read import read
 
-    if Path(out).suffix != ".npz":
-        raise InputError(f"--out must end in .npz, not {out!r}")
-    check_folder(out, "--out")
+    check_npz(out, "--out")
     images = _images(data)
     imported = read(file, check=check, **reading(options))
     network = replace(imported.network, name=name or imported.network.name)

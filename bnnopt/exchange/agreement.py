@@ -1,8 +1,9 @@
 """Whether a network that was read gives what its file gives: neuron by neuron, by another program.
 
-Sums of real numbers are rounded in the file's precision and not here. So a neuron may differ whose
-sum lies within that rounding of its bound; such ones are counted, any other is an error. Layers
-behind it are compared all the same: on what the file has.
+Sums of real numbers are rounded in the file's precision and not here, and real weights of pixels
+are put on a grid here and not there. So a neuron may differ whose sum lies within that of its
+bound; such ones are counted, any other is an error. Layers behind it are compared all the same: on
+what the file has.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy.typing as npt
 from bnnopt.arguments import read_whole
 from bnnopt.errors import ImportDisagreesError
 from bnnopt.exchange.evaluation import evaluated
-from bnnopt.exchange.nodes import short
-from bnnopt.exchange.onnx import Imported
+from bnnopt.exchange.imported import Imported
+from bnnopt.exchange.naming import short
 from bnnopt.exchange.rounding import SLACK, Rounding, unit_of
 from bnnopt.exchange.sought import sought_images
 from bnnopt.exchange.tensor import Block, Elements, Tensor, Term
@@ -30,6 +31,9 @@ IntArray = npt.NDArray[np.int64]
 
 LOGITS = 2.0**-45
 """Of the largest logit: more than what the network's own grid takes."""
+
+PROBABILITY = 1e-4
+"""How far a probability may be off."""
 
 AT_ONCE = 64
 """Images that are evaluated at a time."""
@@ -46,7 +50,7 @@ class Agreement:
     neurons : int
         Of the tensors of signs that the file names.
     rounded : int
-        Neurons, of all images, that differ within the rounding of the file's precision.
+        Neurons, of all images, that differ within that.
     changed : int
         Images whose prediction differs because of that, or of the rounding of logits.
     wrong : str
@@ -71,8 +75,8 @@ class Agreement:
         if not self.rounded:
             return told
         return (
-            f"{told}, but for {self.rounded} whose sums lie within the file's rounding of their "
-            f"thresholds; {self.changed} predictions differ"
+            f"{told}, but for {self.rounded} whose sums lie within rounding of their thresholds; "
+            f"{self.changed} predictions differ"
         )
 
 
@@ -233,11 +237,9 @@ class _Part:
         if file.shape != logits.shape:
             self.wrong = f"the output has {file.shape[1]} numbers in the file, not one a class"
             return
-        head = network.output
-        size = np.abs(head.scale) * np.abs(head.weight).sum(axis=1) + np.abs(head.bias)
-        terms = np.sqrt(head.weight.shape[1] + 16.0)
-        unit = SLACK * terms * unit_of(self._imported) + LOGITS
-        allowed = unit * float(size.max()) + 1e-30
+        allowed = self._allowed_logits()
+        if self._imported.softmax and self._imported.evaluate is not None:
+            logits, file, allowed = _probabilities(logits), _without_logarithm(file), PROBABILITY
         off = np.abs(logits - file).max(axis=1) * self._is_followed
         if not (off <= allowed).all():
             image = int(np.argmax(off))
@@ -247,6 +249,24 @@ class _Part:
             )
         own = network.logits_of_levels(self._levels)
         self.changed = int((own.argmax(axis=1) != file.argmax(axis=1)).sum())
+
+    def _allowed_logits(self) -> float:
+        """How far logits may be off whose neurons agree."""
+        head = self._imported.network.output
+        size = np.abs(head.scale) * np.abs(head.weight).sum(axis=1) + np.abs(head.bias)
+        terms = np.sqrt(head.weight.shape[1] + 16.0)
+        unit = SLACK * terms * unit_of(self._imported) + LOGITS
+        return float(unit * size.max() + 1e-30)
+
+
+def _probabilities(logits: FloatArray) -> FloatArray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _without_logarithm(file: FloatArray) -> FloatArray:
+    """Probabilities from those, or from the output of a LogSoftmax."""
+    return np.exp(file) if (file < 0).any() else file
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ import zlib
 
 from bnnopt.errors import MissingDependencyError, NetworkFormatError
 
-__all__ = ["file_content", "needs"]
+__all__ = ["LARGEST", "file_content", "first_line", "needs"]
 
 LARGEST = 2**28
 """Bytes of a file, unpacked."""
 
 
-def needs(package: str, task: str) -> None:
+def needs(package: str, task: str, extra: str = "exchange") -> None:
     """Raise `MissingDependencyError` unless a package is there."""
     if importlib.util.find_spec(package) is None:
-        raise MissingDependencyError(package, task, "exchange")
+        raise MissingDependencyError(package, task, extra)
 
 
 def file_content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
@@ -42,3 +42,8 @@ def file_content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
 def _read(name: str) -> bytes:
     with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
         return file.read(LARGEST + 1)
+
+
+def first_line(error: Exception) -> str:
+    """What another package's error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange import linear
@@ -88,37 +87,35 @@ def _cast(node: Node) -> Any:
         return value
     tensor = node.tensor()
     if tensor.is_stepped:
-        return tensor.mapped(lambda values: _converted(values, kind))
+        found = tensor.mapped(lambda values: _converted(values, kind), kind)
+        return replace(found, precision=kind, kind=None) if kind.kind == "f" else found
     if kind.kind == "f":
-        if kind.itemsize < tensor.precision.itemsize:
+        if tensor.kind is None and kind.itemsize < tensor.precision.itemsize:
             node.note(f"numbers before a sign are rounded to {kind}")
-        return replace(tensor, precision=kind)
-    if tensor.precision.kind in "iu" and np.can_cast(tensor.precision, kind):
-        return replace(tensor, precision=kind)
+        return replace(tensor, precision=kind, kind=None)
+    if tensor.kind is not None and np.can_cast(tensor.kind, kind):
+        return replace(tensor, kind=kind)
     raise NetworkFormatError(f"it makes real numbers {kind}: only signs have few values")
 
 
 def _wanted_kind(node: Node) -> np.dtype[Any]:
-    try:
-        if node.kind == "CastLike":
-            kind = np.asarray(node.given(1, "type")).dtype
-        else:
-            kind = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.get("to")))
-    except KeyError:
-        kind = np.dtype(object)
+    if node.kind == "CastLike":
+        kind = np.asarray(node.given(1, "type")).dtype
+    else:
+        kind = np.dtype(node.get("to", object))
     if kind.kind not in "biuf":
         raise NetworkFormatError("it makes something else than truth values or numbers")
     return kind
 
 
 def _converted(values: Array, kind: np.dtype[Any]) -> Array:
-    """Values of steps in another type, if that has them."""
+    """Values of steps as another type has them, if it does."""
     if kind.kind in "iu":
         whole, limits = np.trunc(values.astype(np.float64)), np.iinfo(kind)
         if not ((whole >= limits.min) & (whole <= limits.max)).all():
             raise NetworkFormatError(f"it makes numbers {kind} that are beyond its range")
-        return whole.astype(kind)
-    return (values != 0) if kind.kind == "b" else values.astype(kind)
+        return whole
+    return (values != 0) if kind.kind == "b" else values
 
 
 @handles("Round", "Floor", "Ceil")
@@ -164,7 +161,7 @@ def _compared(node: Node) -> Tensor:
 
 @handles("Not")
 def _not(node: Node) -> Tensor:
-    return node.tensor().mapped(lambda values: values == 0)
+    return node.tensor().mapped(lambda values: values == 0, np.dtype(bool))
 
 
 @handles("Where")

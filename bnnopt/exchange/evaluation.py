@@ -11,7 +11,7 @@ import onnx
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.content import needs
 from bnnopt.exchange.custom import with_custom
-from bnnopt.exchange.onnx import Imported
+from bnnopt.exchange.imported import Imported
 
 __all__ = ["evaluated"]
 
@@ -29,9 +29,13 @@ def evaluated(imported: Imported, values: Array, names: list[str]) -> list[Float
     ----------
     imported : Imported
     values : array, shape (images, *shape)
-        What the file takes. Images go in one by one, if the file does not want several at once.
+        What the file takes. Images go in one by one, if the file does not want several at once;
+        unless the reader has an evaluation of its own, which is asked for signs and the output.
     names : list of str
     """
+    if imported.evaluate is not None:
+        parts = imported.evaluate(values, names[:-1])
+        return [part.reshape(len(values), -1).astype(np.float64) for part in parts]
     try:
         run, size = _runner(imported, names), imported.about.batch or 1
         found = [run(part) for part in _groups(values, size)]

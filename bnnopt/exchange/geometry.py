@@ -10,14 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.tensor import Tensor
+from bnnopt.exchange.tensor import Tensor, check_count
 
 __all__ = ["Geometry", "flattened", "read_geometry"]
 
 Pair = tuple[int, int]
-
-MOST = 2**22
-"""Places of a window, and of a padded input."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +93,10 @@ def read_geometry(node: Any, size: Any, sides: Any, is_flat: bool) -> Geometry:
 def _check_sizes(size: Pair, sides: Any, padding: list[Pair]) -> None:
     """Refuse windows and padding that would be too large, before anything is made of them."""
     padded = [side + sum(more) for side, more in zip(sides, padding, strict=True)]
-    if math.prod(size) > MOST or math.prod(padded) > MOST or min(size) < 1:
-        raise NetworkFormatError(f"windows of {size} over {padded} padded places are too large")
+    if min(size) < 1:
+        raise NetworkFormatError(f"its windows are of {size} places")
+    check_count(math.prod(size), "a window")
+    check_count(math.prod(padded), "padding")
 
 
 def _padding(node: Any, extent: list[int], stride: Pair, sides: Any, is_flat: bool) -> list[Pair]:

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import onnx
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.nodes import short
-from bnnopt.exchange.tensor import Elements, Pixels, Sums, Tensor, Term
+from bnnopt.exchange.imported import FileInput
+from bnnopt.exchange.naming import short
 from bnnopt.network.checks import MAX_WIDTH
 
-__all__ = ["FileInput", "file_input", "image_tensor"]
-
-
-@dataclass(frozen=True)
-class FileInput:
-    """What the file takes.
-
-    Parameters
-    ----------
-    name : str
-    shape : tuple of int
-        Of one image, without the batch's axis.
-    dtype : dtype
-    batch : int or None
-        The batch that the file is written for; None if any will do.
-    has_batch : bool
-        Whether there is a batch's axis.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    batch: int | None
-    has_batch: bool
+__all__ = ["file_input"]
 
 
 def file_input(model: onnx.ModelProto) -> FileInput:
@@ -72,14 +47,3 @@ def _input_kind(number: int) -> np.dtype[Any]:
     if kind.kind not in "iuf":
         raise NetworkFormatError(f"its input is of type {number}: whole or real numbers fit")
     return kind
-
-
-def image_tensor(about: FileInput, levels: int, limits: tuple[Fraction, Fraction]) -> Tensor:
-    """The image as the file sees it: levels between two limits."""
-    low, high = limits
-    pixels = Pixels(about.shape, levels, low, (high - low) / levels)
-    place = np.arange(pixels.size)
-    term = Term(place, np.ones(pixels.size))
-    elements = Elements(Sums((pixels,)), (term,), np.full(pixels.size, float(low)))
-    shape = (1, *about.shape) if about.has_batch else about.shape
-    return Tensor(elements, place.reshape(*shape, 1), about.dtype)

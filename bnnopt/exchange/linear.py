@@ -76,7 +76,7 @@ def _dense_rows(
         return None
     _tell(found, note)
     linear = read_weight(found.whole.reshape(rows.shape))
-    return Sums(sums.base, linear, error=_errors(found, count)), found.scale
+    return Sums(sums.base, linear, off=found.off), found.scale
 
 
 def _levels(sums: Sums) -> int | None:
@@ -85,10 +85,9 @@ def _levels(sums: Sums) -> int | None:
 
 
 def _tell(found: WholeRows, note: Note) -> None:
-    rounded = int(found.is_rounded.sum())
-    if rounded:
+    if found.rounded:
         note(
-            f"real weights of {rounded} rows were put on a grid: each is off by at most "
+            f"real weights of {found.rounded} rows were put on a grid: each is off by at most "
             f"{found.error:.2g} of its row's largest"
         )
     elif found.error > NEARLY:
@@ -96,13 +95,6 @@ def _tell(found: WholeRows, note: Note) -> None:
             "weights that are nearly whole multiples of one number were taken for those: they are "
             f"off by at most {found.error:.2g} of their row's largest"
         )
-
-
-def _errors(found: WholeRows, count: int) -> FloatArray | None:
-    """How far a whole weight of each of so many sums may be from what it stands for."""
-    if not found.is_rounded.any():
-        return None
-    return np.repeat(found.is_rounded / 2.0, count // len(found.is_rounded))
 
 
 def _result(
@@ -138,12 +130,21 @@ def _from_rows(
     seen: Tensor, rows: csr_array, offset: FloatArray, shape: Sequence[int], note: Note
 ) -> Tensor:
     """``rows @`` the elements, row by row over the base, whatever those are."""
-    product = rows @ rows_of(seen.elements)
-    return _whole(product, seen.elements.sums, seen.precision, offset, shape, note)
+    product, off = rows @ rows_of(seen.elements), abs(rows) @ _off(seen.elements)
+    return _whole(product, off, seen.elements.sums, seen.precision, offset, shape, note)
+
+
+def _off(elements: Elements) -> FloatArray:
+    """What the weights of each element were changed by to become whole, all together."""
+    off = elements.sums.off
+    if off is None:
+        return np.zeros(len(elements))
+    return np.sum([np.abs(term.scale) * off[term.row] for term in elements.terms], axis=0)
 
 
 def _whole(
     matrix: csr_array,
+    off: FloatArray,
     sums: Sums,
     precision: np.dtype[Any],
     offset: FloatArray,
@@ -164,8 +165,8 @@ def _whole(
     else:
         _tell(found, note)
         whole = csr_array((found.whole, matrix.indices, matrix.indptr), shape=matrix.shape)
-        error = _errors(found, matrix.shape[0])
-        scale, rows = found.scale, Sums(sums.base, read_weight(whole), error=error)
+        scale = found.scale
+        rows = Sums(sums.base, read_weight(whole), off=found.off + off / scale)
     term = Term(np.arange(matrix.shape[0]), scale)
     elements = Elements(rows, (term,), np.asarray(offset, float).ravel())
     pick = np.arange(matrix.shape[0]).reshape(*shape, 1)
@@ -178,9 +179,8 @@ def single(tensor: Tensor, note: Note) -> Tensor:
         return tensor
     seen = tensor.affine()
     elements = seen.elements
-    return _whole(
-        rows_of(elements), elements.sums, seen.precision, elements.offset, seen.shape, note
-    )
+    rows, off = rows_of(elements), _off(elements)
+    return _whole(rows, off, elements.sums, seen.precision, elements.offset, seen.shape, note)
 
 
 def add(left: Tensor, right: Tensor, sign: float, note: Note) -> Tensor:
@@ -218,12 +218,8 @@ def together(one: Elements, two: Elements) -> tuple[Elements, Elements]:
     widened = [_widened(sums, base, starts) for sums in both]
     rows = vstack(widened, format="csr")
     is_whole = all(sums.real is None for sums in both)
-    errors = [np.zeros(s.count) if s.error is None else s.error for s in both]
-    found = (
-        Sums(base, read_weight(rows), error=np.concatenate(errors))
-        if is_whole
-        else Sums(base, real=rows)
-    )
+    off = np.concatenate([np.zeros(s.count) if s.off is None else s.off for s in both])
+    found = Sums(base, read_weight(rows), off=off) if is_whole else Sums(base, real=rows)
     shift = one.sums.count
     terms = tuple(Term(term.row + shift, term.scale) for term in two.terms)
     return replace(one, sums=found), replace(two, sums=found, terms=terms)
@@ -290,7 +286,8 @@ def pad(tensor: Tensor, before: Sequence[int], after: Sequence[int], value: floa
         np.append(elements.offset, float(value)),
     )
     width = list(zip(before, after, strict=True))
-    check_count(math.prod(side + sum(more) for side, more in zip(seen.shape, width, strict=True)))
+    sides = [side + sum(more) for side, more in zip(seen.shape, width, strict=True)]
+    check_count(math.prod(sides), "padding")
     return replace(
         seen.moved(lambda places: np.pad(places, width, constant_values=count)), elements=one
     )
@@ -382,7 +379,8 @@ def _as_convolution(
         geometry.groups,
         channels_last=found == "last",
     )
-    return Sums(sums.base, linear, error=_errors(whole, linear.shape[0])), whole.scale
+    off = np.repeat(whole.off, linear.shape[0] // len(wide))
+    return Sums(sums.base, linear, off=off), whole.scale
 
 
 def _seen(factor: FloatArray, kernel: FloatArray, groups: int) -> FloatArray:

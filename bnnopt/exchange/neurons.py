@@ -38,10 +38,10 @@ def materialized(tensor: Tensor, name: str = "") -> Tensor:
     tensor, order = _in_window_order(tensor)
     found, outcomes = _jumps(tensor.elements, may_split=False)
     base = tensor.elements.sums.base
-    before = [Block(one.layer, base, "", one.bound, one.error) for one in found]
+    before = [Block(one.layer, base, "", one.bound, one.slack) for one in found]
     found = [_pooled(tensor, one) for one in found]
     blocks = [
-        Block(one.layer, (part,), name, one.bound, one.error, is_pooling=True)
+        Block(one.layer, (part,), name, one.bound, one.slack, is_pooling=True)
         for one, part in zip(found, before, strict=True)
     ]
     first = tensor.pick.max(axis=-1).ravel()
@@ -57,7 +57,7 @@ def _unpooled(tensor: Tensor, name: str) -> Tensor:
         order = tensor.pick[..., 0]
     found, outcomes = _jumps(tensor.elements, may_split=True)
     base = tensor.elements.sums.base
-    blocks = [Block(one.layer, base, name, one.bound, one.error) for one in found]
+    blocks = [Block(one.layer, base, name, one.bound, one.slack) for one in found]
     flat = replace(tensor, pick=np.arange(len(tensor.elements))[:, None])
     return _over(flat, blocks, found, outcomes).moved(lambda places: places[order])
 
@@ -108,7 +108,7 @@ def _only(found: Indicators, wanted: Array) -> Indicators:
     layer = HiddenLayer(found.layer.rows(index), found.layer.threshold[index])
     row = np.zeros(len(wanted), dtype=np.int64)
     row[index] = np.arange(len(index))
-    return Indicators(layer, row, found.turn, found.bound[index], found.error[index])
+    return Indicators(layer, row, found.turn, found.bound[index], found.slack[index])
 
 
 def _over(

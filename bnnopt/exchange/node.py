@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.image import FileInput
 from bnnopt.exchange.tensor import Tensor
 
 __all__ = ["Final", "Handler", "Node", "registry"]
@@ -32,8 +31,10 @@ class Node:
     opset : int
     inputs : list of Tensor, Final, array or None
     attributes : dict
-    about : FileInput
-        What the file takes.
+    batch : int or None
+        The batch's size that the file was written for, if it is fixed.
+    has_batch : bool
+        Whether the file has an axis of the batch.
     note : callable
         Takes what a user should know.
     outputs : int
@@ -44,14 +45,15 @@ class Node:
     opset: int
     inputs: list[Any]
     attributes: dict[str, Any]
-    about: FileInput
+    batch: int | None
+    has_batch: bool
     note: Callable[[str], None]
     outputs: int = 1
 
     @property
     def may_be_batch(self) -> bool:
         """Whether the first axis, of one here, can have several images in the file."""
-        return self.about.has_batch and self.about.batch != 1
+        return self.has_batch and self.batch != 1
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute."""

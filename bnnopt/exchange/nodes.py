@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto
 
 from bnnopt.errors import NetworkFormatError
+from bnnopt.exchange.naming import short
 
-__all__ = ["attributes", "check_tensor", "checked", "in_order", "short"]
+__all__ = ["attributes", "check_tensor", "checked", "in_order"]
 
 MOST_NODES = 20_000
 MOST_BYTES = 2**28
@@ -21,15 +23,6 @@ OLDEST = 7
 
 DEEPEST = 60
 """Functions that call each other."""
-
-LONGEST = 60
-"""Letters of a name in a message."""
-
-
-def short(name: object) -> str:
-    """A name as a message has it: quoted, in one line, cut if it is long."""
-    text = str(name)
-    return repr(text if len(text) <= LONGEST else f"{text[:LONGEST]}...")
 
 
 def checked(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -79,7 +72,17 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
             check_tensor(tensor)
         if not attribute.ref_attr_name:
             found[attribute.name] = _value(attribute)
+    if node.op_type == "Cast" and "to" in found:
+        found["to"] = _kind(found["to"])
     return found
+
+
+def _kind(number: int) -> np.dtype[Any]:
+    """A type by its number."""
+    try:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
+    except (KeyError, ValueError, TypeError):
+        raise NetworkFormatError(f"{number!r} is no type") from None
 
 
 def _value(attribute: AttributeProto) -> Any:

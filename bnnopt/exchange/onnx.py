@@ -2,82 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from bnnopt.arguments import read_fraction, read_whole
-from bnnopt.errors import InputError, NetworkFormatError
+from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.content import file_content, needs
-from bnnopt.exchange.tensor import Tensor
+from bnnopt.exchange.imported import Imported, Limits, finished, image_of
 from bnnopt.network import BinarizedNetwork
 
-__all__ = ["Imported", "from_onnx", "read_onnx"]
+__all__ = ["from_onnx", "read_onnx"]
 
-Array = npt.NDArray[Any]
-Limits = tuple[Any, Any]
-
-MOST_LEVELS = 2**16
 LONGEST = 500
 """Letters of a message about a file."""
-
-
-@dataclass(eq=False)
-class Imported:
-    """A network that was read from a file, and what is known about that.
-
-    Parameters
-    ----------
-    network : BinarizedNetwork
-        Its images lie in [0, 1] and have the file's own shape, without the batch's axis.
-    softmax : bool
-        Whether a Softmax or LogSoftmax at the end was left out: it keeps the logits' order.
-    notes : tuple of str
-        What was put on a grid, and other things to know.
-    """
-
-    network: BinarizedNetwork
-    softmax: bool
-    notes: tuple[str, ...]
-    model: Any = field(repr=False)
-    about: Any = field(repr=False)
-    limits: tuple[Fraction, Fraction] = (Fraction(0), Fraction(1))
-    signs: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    layers: Any = field(default=None, repr=False)
-    mean: Any = field(default=0.0, repr=False)
-    std: Any = field(default=1.0, repr=False)
-    precision: np.dtype[Any] = field(default=np.dtype(np.float32), repr=False)
-    logits: str = field(default="", repr=False)
-    agreement: Any = None
-
-    def file_values(self, x: npt.ArrayLike) -> Array:
-        """What the file takes for images, shape (batch, *shape), in its precision.
-
-        Parameters
-        ----------
-        x : array_like
-            Images as `BinarizedNetwork.images` takes them.
-        """
-        return self.file_values_of_levels(self.network.levels_of(x))
-
-    def file_values_of_levels(self, levels: npt.NDArray[np.float64]) -> Array:
-        """What the file takes for levels, shape (batch, n) to (batch, *shape)."""
-        low, high = self.limits
-        values = float(low) + float(high - low) * levels / self.network.levels
-        images = values.reshape(len(values), *self.about.shape)
-        kind = self.about.dtype
-        normal = (images - self.spread_mean()) / _spread(self.std, self.about.shape)
-        return np.asarray(np.rint(normal) if kind.kind in "iu" else normal).astype(kind)
-
-    def spread_mean(self) -> npt.NDArray[np.float64]:
-        """What the file takes off each pixel, as broadcasts to the image's shape."""
-        return _spread(self.mean, self.about.shape)
 
 
 def from_onnx(
@@ -141,41 +79,21 @@ def read_onnx(
     Parameters are those of `from_onnx`.
     """
     needs("onnx", "reading ONNX files")
-    limits = _limits(input_range)
-    levels = read_whole(levels, "levels", low=1, high=MOST_LEVELS)
     try:
-        return _read(source, limits, mean, std, levels)
+        content, name = file_content(source)
+        model = _parsed(content, name)
+        return _walked(model, _stem(name), input_range, mean, std, levels)
     except NetworkFormatError as error:
         raise NetworkFormatError(_one_line(str(error))) from None
 
 
-def _read(source: Any, limits: Limits, mean: Any, std: Any, levels: int) -> Imported:
-    from bnnopt.exchange.assemble import assembled
+def _walked(model: Any, name: str, *reading: Any) -> Imported:
     from bnnopt.exchange.graph import walk
-    from bnnopt.exchange.image import file_input, image_tensor
+    from bnnopt.exchange.image import file_input
 
-    content, name = file_content(source)
-    model = _parsed(content, name)
     about = file_input(model)
-    if about.dtype.kind in "iu":
-        _check_whole(about.dtype, limits, mean, std, levels)
-    image = _normalized(image_tensor(about, levels, limits), mean, std, about.shape)
-    found = walk(model, about, image)
-    network, layers = assembled(found.output, name=_stem(name))
-    return Imported(
-        network,
-        found.softmax,
-        tuple(found.notes),
-        model,
-        about,
-        limits,
-        found.signs,
-        layers,
-        mean,
-        std,
-        found.precision,
-        found.logits,
-    )
+    image = image_of(about, *reading)
+    return finished(walk(model, about, image.tensor), image, name, model=model)
 
 
 def _one_line(text: str) -> str:
@@ -183,57 +101,11 @@ def _one_line(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
-def _check_whole(kind: np.dtype[Any], limits: Limits, mean: Any, std: Any, levels: int) -> None:
-    """Whether a file of whole numbers has one for each level."""
-    low, high = limits
-    steps = (low, high, (high - low) / levels)
-    is_plain = not np.any(np.asarray(mean) != 0) and not np.any(np.asarray(std) != 1)
-    bounds = np.iinfo(kind)
-    if not is_plain or any(Fraction(v).denominator != 1 for v in steps):
-        raise InputError(
-            f"the file takes whole numbers, {kind}: give an input_range of one for each of the "
-            f"{levels} levels, such as (0, {levels}), without mean and std"
-        )
-    if low < bounds.min or high > bounds.max:
-        raise InputError(f"input_range {low} to {high} is not that of {kind}")
-
-
 def _stem(name: str) -> str:
     base = os.path.basename(name)
     for ending in (".gz", ".onnx", ".qonnx"):
         base = base.removesuffix(ending)
     return base
-
-
-def _limits(given: Limits) -> tuple[Fraction, Fraction]:
-    if not isinstance(given, Sequence | np.ndarray) or len(given) != 2:
-        raise InputError(f"input_range is two numbers, such as (0, 255), not {given!r}")
-    low, high = (read_fraction(value, "input_range", low=-math.inf) for value in given)
-    if low >= high:
-        raise InputError(f"input_range must rise, not go from {given[0]} to {given[1]}")
-    return low, high
-
-
-def _spread(values: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
-    """One number for all, one a channel, or the image's shape, as broadcasts to the image."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim == 1 and array.size > 1 and len(shape) > 1:
-        axes = [axis for axis in (0, len(shape) - 1) if shape[axis] == array.size]
-        if not axes:
-            raise InputError(f"mean and std of {array.size} channels do not fit images {shape}")
-        sides = [1] * len(shape)
-        sides[axes[0]] = array.size
-        return array.reshape(sides)
-    return array
-
-
-def _normalized(image: Tensor, mean: Any, std: Any, shape: tuple[int, ...]) -> Tensor:
-    centre, deviation = _spread(mean, shape), _spread(std, shape)
-    if not np.all(np.isfinite(centre)) or not np.all(deviation > 0):
-        raise InputError("mean must be finite and std above 0")
-    if centre.any():
-        image = image.apply("add", -centre)
-    return image.apply("divide", deviation) if (deviation != 1).any() else image
 
 
 def _parsed(content: bytes, name: str) -> Any:

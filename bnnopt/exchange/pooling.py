@@ -118,7 +118,7 @@ def _restepped(tensor: Tensor) -> Tensor:
     one = Term(term.row, np.ones(len(elements)))
     sums = Elements(elements.sums, (one,), np.zeros(len(elements)))
     precision = seen.precision
-    stepped = sums.stepped(SIGN, np.zeros(len(elements)), np.dtype(np.float64), precision)
+    stepped = sums.stepped(SIGN, np.zeros(len(elements)), precision)
     values = tuple((elements.offset + n * reach).astype(precision) for n in (-1, 0, 1))
     return replace(seen, elements=replace(stepped, outcomes=values))
 

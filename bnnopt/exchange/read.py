@@ -9,11 +9,16 @@ from typing import Any
 import numpy.typing as npt
 
 from bnnopt.errors import InputError
-from bnnopt.exchange.onnx import Imported, read_onnx
+from bnnopt.exchange.imported import Imported
+from bnnopt.exchange.keras import read_keras
+from bnnopt.exchange.onnx import read_onnx
 
 __all__ = ["ENDINGS", "is_foreign", "read"]
 
 READERS: dict[str, Callable[..., Imported]] = {
+    ".h5": read_keras,
+    ".hdf5": read_keras,
+    ".keras": read_keras,
     ".onnx": read_onnx,
     ".qonnx": read_onnx,
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.exchange.onnx import Imported
+from bnnopt.exchange.imported import Imported
 from bnnopt.exchange.tensor import Block, Pixels
 
 __all__ = ["SLACK", "Rounding", "unit_of"]
@@ -22,9 +22,6 @@ SLACK = 4.0
 
 OPERATIONS = 16
 """Roundings of a sum beside those of its terms: of a scale, a norm and the pixels themselves."""
-
-GRID = 2.4
-"""Times what independent errors of weights, at most that large each, come to: four deviations."""
 
 
 def unit_of(imported: Imported) -> float:
@@ -91,7 +88,7 @@ class Rounding:
         shift = self._shift[weights.indices] if is_first else np.zeros(len(weights.indices))
         allowed = self._allowed(weights.data, inputs, shift, self._largest if is_first else 1.0)
         allowed += OPERATIONS * self._unit * abs(block.bound[row])
-        allowed += _grid(block.error[row], inputs + shift)
+        allowed += block.slack[row]
         return found | (np.abs(inputs @ weights.data - block.bound[row]) <= allowed)
 
     def _of(self, part: Any) -> FloatArray:
@@ -108,10 +105,3 @@ class Rounding:
         partial += np.abs(np.cumsum(weights * shift)).max(initial=0.0)
         partial += largest * float(np.sqrt(weights @ weights))
         return SLACK * self._unit * np.sqrt(len(weights) + OPERATIONS) * partial
-
-
-def _grid(error: float, inputs: FloatArray) -> FloatArray:
-    """How far sums are off whose weights are off by at most so much each."""
-    return error * np.minimum(
-        np.abs(inputs).sum(axis=1), GRID * np.sqrt((inputs * inputs).sum(axis=1))
-    )

@@ -48,15 +48,15 @@ class Indicators:
     bound : array of float64
         Each neuron's bound on its sum as the file has it, before it became whole; infinite for a
         constant.
-    error : array of float64
-        How far each neuron's weights may be from those of the file.
+    slack : array of float64
+        How far each neuron's sum may be from the file's, because weights became whole.
     """
 
     layer: HiddenLayer
     row: IntArray
     turn: Array
     bound: FloatArray
-    error: FloatArray
+    slack: FloatArray
 
 
 def neurons_above(elements: Elements, jump: int) -> Indicators:
@@ -72,13 +72,13 @@ def neurons_above(elements: Elements, jump: int) -> Indicators:
     kinds, sums = _Kinds(elements, jump), elements.sums
     row = elements.terms[0].row
     linear = _rows(sums, row)
-    error = np.zeros(len(row)) if sums.error is None else sums.error[row]
     ends = np.array([float(half.at) for half in kinds.halves])[kinds.which]
     if sums.pixels is None:
         layer, turn = _of_signs(kinds, linear)
-        return Indicators(layer, np.arange(len(row)), turn, ends, error)
+        return Indicators(layer, np.arange(len(row)), turn, ends, np.zeros(len(row)))
     layer, turn, factor = _of_pixels(kinds, linear, sums.pixels)
-    return Indicators(layer, np.arange(len(row)), turn, factor * ends, np.abs(factor) * error)
+    slack = np.zeros(len(row)) if sums.off is None else sums.off[row] * sums.pixels.levels
+    return Indicators(layer, np.arange(len(row)), turn, factor * ends, np.abs(factor) * slack)
 
 
 def _rows(sums: Sums, row: IntArray) -> LinearMap:

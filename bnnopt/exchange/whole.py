@@ -43,15 +43,18 @@ class WholeRows:
         In the order of the weights given.
     scale : array of float64, shape (rows,)
         Above 0.
-    is_rounded : array of bool, shape (rows,)
-        Rows that are no whole multiples and were put on a grid.
+    off : array of float64, shape (rows,)
+        What a row's weights were changed by, all together, in units of its `scale`.
+    rounded : int
+        How many rows are no whole multiples and were put on a grid.
     error : float
         The largest error of a weight, as a share of its row's largest.
     """
 
     whole: IntArray
     scale: FloatArray
-    is_rounded: Array
+    off: FloatArray
+    rounded: int
     error: float
 
 
@@ -98,8 +101,11 @@ def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None)
         scale[is_real] = _steps(largest, total, is_real, levels)
     whole = np.rint(weight / scale[row])
     _check_sizes(whole, row, rows, levels)
-    off = np.abs(weight - whole * scale[row]) / _extreme(np.maximum, size, row, rows, TINY)[row]
-    return WholeRows(whole.astype(np.int64), scale, is_real, float(off.max(initial=0.0)))
+    off = np.abs(weight - whole * scale[row])
+    largest = _extreme(np.maximum, size, row, rows, TINY)
+    error = float((off / largest[row]).max(initial=0.0))
+    changed = np.bincount(row, weights=off / scale[row], minlength=rows)
+    return WholeRows(whole.astype(np.int64), scale, changed, int(is_real.sum()), error)
 
 
 def _extreme(
