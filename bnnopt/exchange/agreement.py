@@ -189,7 +189,8 @@ class _Part:
 
     def _of(self, block: Any) -> FloatArray:
         number, neurons = self._places[block]
-        return self._activations[number + 1][:, neurons]
+        found: FloatArray = self._activations[number + 1][:, neurons]
+        return found
 
     def _take_over(
         self, elements: Elements, file: FloatArray, images: IntArray, places: IntArray
@@ -210,7 +211,7 @@ class _Part:
             for one in some:
                 one.turn(images, fits)
             lacking[fits] = np.nan  # done
-        return np.any([one.may_differ & (one.scale != 0) for one in neurons], axis=0)
+        return np.asarray(np.any([one.may_differ & (one.scale != 0) for one in neurons], axis=0))
 
     def _neurons(
         self, elements: Elements, term: Term, images: IntArray, places: IntArray
@@ -223,7 +224,7 @@ class _Part:
         layers = np.zeros(len(rows), dtype=np.int64)
         for number, block in enumerate(base):
             mine = part == number
-            layer, neurons = self._places[block]  # type: ignore[index]
+            layer, neurons = self._places[block]
             column[mine] = neurons.start + rows[mine] - starts[number]
             layers[mine] = layer + 1
             sign[mine] = self._activations[layer + 1][images[mine], column[mine]]
