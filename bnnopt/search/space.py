@@ -270,8 +270,8 @@ def _with_budget(weight: FloatArray | csr_array) -> FloatArray | csr_array:
 class CutSpace(Space):
     """Points by the interval of each pixel; a coordinate is 1 where a flip is made, else 0.
 
-    Intervals end at whole numbers of grid steps, so that nothing here is rounded: `step` is how many
-    there are to a level, and `pixel`, shape (k,), the pixel of each flip.
+    Intervals end at whole numbers of grid steps, so that nothing here is rounded: `step` says how
+    many make a level, and `pixel`, shape (k,), has the pixel of each flip.
 
     Parameters
     ----------
