@@ -1,0 +1,1 @@
+"""Networks and attacks in the forms of other programs, one module each."""
