@@ -173,7 +173,8 @@ class ArtAttack(ObservedAttack):
                 "give a class of art.attacks.evasion, not "
                 f"{attack.__name__ if isinstance(attack, type) else type(attack).__name__}"
             )
-        self._attack, self._options = attack, options
+        self._attack: Any = attack
+        self._options = options
 
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""
