@@ -34,12 +34,24 @@ __all__ = [
     "solver_errors",
 ]
 
+FEW_IMAGES = 16
+"""On which an imported network is compared with its file where nobody asks for more."""
+
 START_SECONDS = 5.0
 """What a start by another method may take (the paper's Figure 6)."""
 
 
-def load_network(network: BinarizedNetwork | str | os.PathLike[str]) -> BinarizedNetwork:
-    """A network itself, one of the zoo by name, or one from an ``.npz`` file by path.
+def load_network(
+    network: BinarizedNetwork | str | os.PathLike[str], **reading: Any
+) -> BinarizedNetwork:
+    """A network itself, one of the zoo by name, or one from a file by path.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork, str or path
+        A file is an ``.npz``, or one that `bnnopt.exchange.read` imports, by its ending: ``.onnx``.
+    reading
+        For files to import: ``input_range``, ``mean`` and ``std`` of `bnnopt.from_onnx`.
 
     Raises
     ------
@@ -47,7 +59,15 @@ def load_network(network: BinarizedNetwork | str | os.PathLike[str]) -> Binarize
         If it is neither a known name nor the path of a file.
     NetworkFormatError
         If the file is not a valid network.
+    ImportDisagreesError
+        If an imported network does not give what its file gives.
     """
+    from bnnopt.exchange.read import is_foreign, read
+
+    if isinstance(network, str | os.PathLike) and is_foreign(network):
+        return read(network, check=FEW_IMAGES, **reading).network
+    if reading:
+        raise InputError(f"{', '.join(reading)} are for files of other programs, not {network}")
     if isinstance(network, BinarizedNetwork):
         return network
     if not isinstance(network, str | os.PathLike):

@@ -7,11 +7,9 @@ from typing import Any
 
 import click
 
-from bnnopt import datasets
 from bnnopt.cli.budget import budget_options, read_budget
-from bnnopt.cli.images import network_with_images, parse_indices
+from bnnopt.cli.images import network_options, network_with_images
 from bnnopt.cli.output import check_folder
-from bnnopt.datasets.catalog import COUNTS
 from bnnopt.errors import InputError
 
 __all__ = ["export"]
@@ -19,6 +17,7 @@ __all__ = ["export"]
 
 @click.command()
 @click.argument("network")
+@network_options
 @click.option("--image", default="0", show_default=True, help="Test-set index.")
 @budget_options
 @click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
@@ -33,14 +32,14 @@ def export(
     from bnnopt.formulations.files import ENDINGS, write_model
     from bnnopt.instance import AttackInstance
 
-    loaded = network_with_images(network)
+    loaded, source = network_with_images(network, options)
     if Path(out).suffix not in ENDINGS:
         raise InputError(f"--out must end in {' or '.join(ENDINGS)}, not {out!r}")
     check_folder(out, "--out")
-    indices = parse_indices(image, COUNTS["test"])
+    indices = source.indices(image)
     if len(indices) != 1:
         raise InputError(f"--image takes one index, not {image!r}")
-    data = datasets.for_indices(loaded.dataset, indices)
+    data = source.at(indices)
     options = read_budget(options, loaded.input_shape)
     instance = AttackInstance(loaded, data.x(indices[0]), target=target, goal=goal, **options)
     model = attack_model(instance, formulation)

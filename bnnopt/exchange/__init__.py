@@ -1,1 +1,1 @@
-"""Networks and attacks in the forms of other programs, one module each."""
+"""Networks of other programs: read into threshold layers, compared with their files; and out."""

@@ -103,7 +103,7 @@ class BinarizedNetwork:
 
     def _image_shape(self) -> tuple[int, ...]:
         first = self.given[0][0]
-        own = first.convolution.input_shape if first.convolution else first.shape[1:]
+        own = first.convolution.image_shape if first.convolution else first.shape[1:]
         return tuple(self.input_shape) or own
 
     def _check_metadata(self, fan_in: int) -> None:

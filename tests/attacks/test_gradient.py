@@ -228,28 +228,31 @@ def test_ctrl_c_keeps_the_incumbents() -> None:
 def test_a_batch_gives_a_record_an_image() -> None:
     data = bnnopt.datasets.embedded()
     indices = [0, 1, 2]
-    results = bnnopt.attack_batch(
+    results = bnnopt.attack_images(
         "fashion-mnist-2x100",
         [data.x(k) for k in indices],
         0.01,
+        method="pgd",
         target="untargeted",
         indices=indices,
         labels=data.labels[indices].tolist(),
     )
     assert [r.image for r in results] == indices
     assert all(r.verified and r.method == "pgd" and "torch" in r.versions for r in results)
-    assert bnnopt.attack_batch("fashion-mnist-2x100", np.zeros((0, 784))) == []
+    assert len(bnnopt.attack_images("fashion-mnist-2x100", np.zeros((0, 784)), method="pgd")) == 0
 
 
 def test_a_wrong_batch_is_refused_in_one_sentence() -> None:
     images = np.zeros((2, 784))
     name = "fashion-mnist-2x100"
-    with pytest.raises(InputError, match="use pgd, ifgsm or fgsm"):
-        bnnopt.attack_batch(name, images, method="milp")
+    with pytest.raises(InputError, match="device is for pgd, ifgsm and fgsm"):
+        bnnopt.attack_images(name, images, method="milp", device="cuda")
+    with pytest.raises(InputError, match="leave out workers"):
+        bnnopt.attack_images(name, images, method="pgd", workers=2)
     with pytest.raises(InputError, match="no device 'abacus' here"):
-        bnnopt.attack_batch(name, images, device="abacus")
+        bnnopt.attack_images(name, images, method="pgd", device="abacus")
     with pytest.raises(InputError, match="labels has 1 entries: give 2"):
-        bnnopt.attack_batch(name, images, labels=[3])
+        bnnopt.attack_images(name, images, labels=[3])
     with pytest.raises(InputError, match="one network and one domain"):
         PgdAttack().batch([tiny(1), tiny(2)])
     with pytest.raises(InputError, match="restarts must be a whole number, at least 1"):

@@ -1,0 +1,42 @@
+"""What every reader of foreign files does first: packages, bounded bytes."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import os
+import zlib
+
+from bnnopt.errors import MissingDependencyError, NetworkFormatError
+
+__all__ = ["file_content", "needs"]
+
+LARGEST = 2**29
+"""Bytes of a file, unpacked."""
+
+
+def needs(package: str, task: str, extra: str = "exchange") -> None:
+    """Raise `MissingDependencyError` unless a package is there."""
+    if importlib.util.find_spec(package) is None:
+        raise MissingDependencyError(package, task, extra)
+
+
+def file_content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
+    """A file's bytes, unpacked if its name ends in ``.gz``, and what to call it.
+
+    Raises
+    ------
+    NetworkFormatError
+        If it is missing, too large or broken.
+    """
+    if isinstance(source, bytes):
+        return source, "the content"
+    name = os.fspath(source)
+    try:
+        with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise NetworkFormatError(f"{name} cannot be read: {error}") from None
+    if len(content) > LARGEST:
+        raise NetworkFormatError(f"{name} has more than {LARGEST} bytes")
+    return content, name
