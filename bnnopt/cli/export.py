@@ -1,4 +1,4 @@
-"""``bnnopt export``: an attack's model as an LP or MPS file, for any solver elsewhere."""
+"""``bnnopt export``: an attack's model for any solver elsewhere, or the network as ONNX."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from bnnopt.api import load_network
 from bnnopt.cli.budget import budget_options, read_budget
-from bnnopt.cli.images import network_options, network_with_images
+from bnnopt.cli.images import network_options, network_with_images, reading
 from bnnopt.cli.output import check_folder
 from bnnopt.errors import InputError
 
@@ -23,11 +24,36 @@ __all__ = ["export"]
 @click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
 @click.option("--target", default="runner-up", show_default=True)
 @click.option("--goal", default="margin", show_default=True, help="As for attack; first stage.")
-@click.option("--out", required=True, help="A file that ends in .lp or .mps.")
-def export(
-    network: str, image: str, formulation: str, target: str, goal: str, out: str, **options: Any
+@click.option("--out", help="A file that ends in .lp or .mps.")
+@click.option("--onnx", metavar="FILE", help="Write the network itself, as an ONNX file.")
+def export(network: str, out: str | None, onnx: str | None, **options: Any) -> None:
+    """Write the model of one attack on NETWORK, with the paper's names p, a and h.
+
+    With --onnx, write the network: what onnxruntime gives is what NETWORK gives, exactly.
+    """
+    if (out is None) == (onnx is None):
+        raise InputError("give --out FILE for an attack's model, or --onnx FILE for the network")
+    if onnx is not None:
+        _network(network, onnx, options)
+    elif out is not None:
+        _model(network, out, **options)
+
+
+def _network(network: str, path: str, options: dict[str, Any]) -> None:
+    from bnnopt.exchange.onnx_write import to_onnx
+
+    check_folder(path, "--onnx")
+    loaded = load_network(network, **reading(options))
+    to_onnx(loaded, path)
+    print(
+        f"{path}: image {('N', *loaded.input_shape)} of float32 in [0, 1], logits "
+        f"{('N', loaded.num_classes)}, {Path(path).stat().st_size} bytes"
+    )
+
+
+def _model(
+    network: str, out: str, image: str, formulation: str, target: str, goal: str, **options: Any
 ) -> None:
-    """Write the model of one attack on NETWORK, with the paper's names p, a and h."""
     from bnnopt.formulations.attack import attack_model, model_size
     from bnnopt.formulations.files import ENDINGS, write_model
     from bnnopt.instance import AttackInstance
