@@ -8,6 +8,7 @@ whatever the order in which a program adds. Weights are kept as whole numbers of
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,25 +70,31 @@ def onnx_model(network: BinarizedNetwork) -> onnx.ModelProto:
     for number, layer in enumerate(network.hidden, 1):
         values = _hidden(graph, layer, values, number)
     _head(graph, network.output, values)
-    pixels = [("image", TensorProto.FLOAT, ["N", *network.input_shape])]
-    logits = [("logits", TensorProto.DOUBLE, ["N", network.num_classes])]
-    hidden = [
-        (f"hidden_{number}", TensorProto.FLOAT, ["N", width])
-        for number, width in enumerate(network.widths, 1)
-    ]
-    ends = [[helper.make_tensor_value_info(*end) for end in part] for part in (pixels, logits)]
+    single, double = TensorProto.FLOAT, TensorProto.DOUBLE
+    made = helper.make_graph(
+        graph.nodes,
+        network.name or "network",
+        [_value("image", single, network.input_shape)],
+        [_value("logits", double, [network.num_classes])],
+        initializer=graph.constants,
+        value_info=[
+            _value(f"hidden_{number}", single, [width])
+            for number, width in enumerate(network.widths, 1)
+        ],
+    )
     return helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            network.name or "network",
-            *ends,
-            initializer=graph.constants,
-            value_info=[helper.make_tensor_value_info(*values) for values in hidden],
-        ),
+        made,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="bnnopt",
     )
+
+
+def _value(name: str, kind: Any, shape: Sequence[int]) -> Any:
+    """A value of a batch of any size."""
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, kind, ["N", *shape])
 
 
 class _Graph:
