@@ -35,7 +35,7 @@ __all__ = [
 EMBEDDED = "fashion-mnist"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset(Images):
     """Grey images with labels.
 

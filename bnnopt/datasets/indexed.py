@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import InputError
+from bnnopt.notebook import Shown
 
 __all__ = ["Images"]
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
+@dataclass(frozen=True, eq=False, repr=False)
+class Images(Shown):
     """Images with labels, or without.
 
     Parameters
@@ -29,6 +30,11 @@ class Images:
     name: str
     images: npt.NDArray[Any]
     labels: npt.NDArray[Any] | None
+
+    def __repr__(self) -> str:
+        sides = "x".join(map(str, self.images.shape[1:]))
+        labels = "" if self.labels is not None else ", without labels"
+        return f"{type(self).__name__}({self.name!r}, {len(self)} images of {sides}{labels})"
 
     def __len__(self) -> int:
         return len(self.images)
