@@ -62,7 +62,8 @@ class BinarizedClassifier(PyTorchClassifier):  # type: ignore[misc]
         Parameters
         ----------
         x : array, shape (batch, *input_shape)
-            What lies outside [0, 1] is read as the nearer end.
+            What lies outside [0, 1] is read as the nearer end; logits of an image with NaN are
+            NaN.
         batch_size, training_mode
             Make no difference.
 
@@ -70,7 +71,10 @@ class BinarizedClassifier(PyTorchClassifier):  # type: ignore[misc]
         -------
         array of float64, shape (batch, C)
         """
-        return self.network.logits(np.clip(x, 0.0, 1.0).reshape(len(x), -1))
+        pixels = np.clip(x, 0.0, 1.0).reshape(len(x), -1)
+        logits = self.network.logits(np.nan_to_num(pixels))
+        logits[np.isnan(pixels).any(axis=1)] = np.nan
+        return logits
 
 
 class BnnoptEvasion(EvasionAttack):  # type: ignore[misc]

@@ -33,11 +33,16 @@ class ExactModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits in float64 of images, shape (batch, *input_shape) to (batch, C).
 
-        What lies outside [0, 1] is read as the nearer end; the gradients ignore that.
+        What lies outside [0, 1] is read as the nearer end; the gradients ignore that. Images that
+        a division by zero in an attack has made NaN have logits of NaN.
         """
-        z = x.flatten(1).double() * self.network.levels
-        seen = torch.from_numpy(self.network.levels_of(x.detach().flatten(1).clamp(0.0, 1.0)))
-        return self._signs.logits_of_levels(z + (seen.to(z) - z).detach())
+        pixels = x.flatten(1)
+        missing = pixels.isnan().any(dim=1, keepdim=True)
+        given = pixels.detach().nan_to_num().clamp(0.0, 1.0)
+        z = pixels.double() * self.network.levels
+        seen = torch.from_numpy(self.network.levels_of(given)).to(z)
+        logits = self._signs.logits_of_levels(z + (seen - z).detach())
+        return logits.masked_fill(missing, torch.nan)
 
 
 def image_shape(network: BinarizedNetwork) -> tuple[int, ...]:

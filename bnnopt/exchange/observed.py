@@ -71,8 +71,11 @@ class ObservedModule(nn.Module):
         logits: Tensor = self._exact(x)
         self.findings.iterations = (self.findings.iterations or 0) + len(x)
         self._deadline.spend(len(x))
-        margins = self._instance.of_margins.best(logits.detach().cpu().numpy())
-        self.keep(x[int(np.argmax(margins))][None])
+        found = logits.detach().cpu().numpy()
+        finite = np.flatnonzero(np.isfinite(found).all(axis=1))
+        if len(finite):
+            best = np.argmax(self._instance.of_margins.best(found[finite]))
+            self.keep(x[int(finite[best])][None])
         return logits
 
     def keep(self, x: Tensor) -> None:

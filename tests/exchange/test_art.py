@@ -64,6 +64,10 @@ def test_images_of_rows_and_columns_get_a_channel() -> None:
     assert classifier.input_shape == (1, 28, 28) and classifier.nb_classes == 10
     assert np.array_equal(classifier.predict(images).argmax(axis=1), classes)
     assert np.array_equal(classifier.predict(images * 1.0001), classifier.predict(images))
+    expected = classifier.predict(images)
+    images[1, 0, 3, 4] = np.nan
+    logits = classifier.predict(images)
+    assert np.isnan(logits[1]).all() and np.array_equal(logits[::2], expected[::2])
 
 
 def test_the_activation_decides_the_gradients_and_not_the_logits() -> None:

@@ -59,6 +59,28 @@ def test_images_have_a_channel_or_none_and_what_rounding_leaves_outside_is_read_
     assert foolbox.accuracy(model, images, classes) == 1.0
 
 
+def test_an_image_of_nan_has_logits_of_nan_and_leaves_the_others_alone() -> None:
+    network, images, _ = zoo_images(3)
+    model = BinarizedModel(network, device="cpu")
+    expected = model(images)
+    images[1, 0, 3, 4] = torch.nan
+    logits = model(images)
+    assert logits[1].isnan().all() and torch.equal(logits[::2], expected[::2])
+
+
+def test_an_attack_that_goes_through_nan_keeps_what_it_found_before() -> None:
+    class Dividing(foolbox.attacks.LinfPGD):  # type: ignore[misc]
+        def run(self, model: Any, inputs: Any, criterion: Any, **options: Any) -> Any:
+            found = super().run(model, inputs, criterion, **options)
+            model(found / 0.0 * 0.0)
+            return found / 0.0 * 0.0
+
+    network, images, _ = zoo_images(5)
+    result = bnnopt.attack(network, images[4], 0.03, method=FoolboxAttack(Dividing()))
+    assert result.verified and not result.message
+    assert result.objective > result.start_objective
+
+
 def test_the_activation_decides_the_gradients_and_not_the_logits() -> None:
     network, images, _ = small()
     gradients = []
