@@ -49,10 +49,10 @@ def traffic_signs(arguments: argparse.Namespace) -> Results:
         listed = [(network, asked) for network, asked, *_ in csv.reader(lines)]
     records: list[Record] = []
     for network, asked in listed:
-        paths = _existing(folder / network), _existing(folder / asked)
-        if paths[0] is None or paths[1] is None:
+        paths = [_existing(folder / part) for part in (network, asked)]
+        if None in paths:
             continue
-        records.append(_falsified(*paths, arguments))
+        records.append(_falsified(*(path for path in paths if path), arguments=arguments))
         yield SIGNS, _summary(records, len(listed)), records
 
 
