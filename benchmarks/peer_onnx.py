@@ -52,7 +52,7 @@ def traffic_signs(arguments: argparse.Namespace) -> Results:
         paths = [_existing(folder / part) for part in (network, asked)]
         if None in paths:
             continue
-        records.append(_falsified(*(path for path in paths if path), arguments=arguments))
+        records.append(_falsified(arguments, *(path for path in paths if path)))
         yield SIGNS, _summary(records, len(listed)), records
 
 
@@ -60,7 +60,7 @@ def _existing(path: Path) -> Path | None:
     return next((p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file()), None)
 
 
-def _falsified(network: Path, asked: Path, arguments: argparse.Namespace) -> Record:
+def _falsified(arguments: argparse.Namespace, network: Path, asked: Path) -> Record:
     began = time.perf_counter()
     about = read_vnnlib(asked)
     between = input_range(about.cases)

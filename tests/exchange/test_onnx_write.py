@@ -181,6 +181,6 @@ def test_the_command_writes_the_network(bnnopt_cli: Any, tmp_path: Path) -> None
     assert np.array_equal(logits, network.logits(images))
     for arguments in ((), ("--out", "model.lp", "--onnx", str(path))):
         code, _, err = bnnopt_cli("export", "fashion-mnist-2x100", *arguments)
-        assert code == 2 and "give --out FILE for an attack's model, or --onnx" in err
+        assert code == 2 and "give --out FILE for an attack, or --onnx" in err
     code, _, err = bnnopt_cli("export", "fashion-mnist-2x100", "--onnx", "/nowhere/n.onnx")
     assert code == 2 and "does not exist" in err
