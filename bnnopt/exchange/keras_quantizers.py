@@ -65,5 +65,5 @@ def quantized(kernel: Array, given: Any) -> Array:
         if config.get("ternary_weight_networks", False):
             clip = float(config.get("clip_value", 1.0))
             limit = 0.7 * float(np.abs(np.clip(kernel, -clip, clip)).mean())
-        return np.sign(kernel) * (np.abs(kernel) > limit)
+        return np.asarray(np.sign(kernel) * (np.abs(kernel) > limit))
     raise NetworkFormatError(f"its kernel quantizer {name!r} is not known")

@@ -129,7 +129,7 @@ def _off(elements: Elements) -> FloatArray:
     off = elements.sums.off
     if off is None:
         return np.zeros(len(elements))
-    return np.sum([np.abs(term.scale) * off[term.row] for term in elements.terms], axis=0)
+    return np.asarray(sum(np.abs(term.scale) * off[term.row] for term in elements.terms))
 
 
 def _whole(

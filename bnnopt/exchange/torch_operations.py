@@ -214,7 +214,7 @@ def _chosen(call: Call, condition: Tensor, yes: Any, no: Any) -> Any:
     if not are_of_one(tensors) or not all(scalars):
         raise NetworkFormatError("it chooses between real numbers: only signs fit")
     yes, no = (v if isinstance(v, Tensor) else float(np.ravel(v)[0]) for v in (yes, no))
-    return combined(lambda c, y, n: np.where(c != 0, y, n), [condition, yes, no])
+    return combined(lambda c, y, n: np.asarray(np.where(c != 0, y, n)), [condition, yes, no])
 
 
 @handles("sign", "sgn")
