@@ -57,7 +57,8 @@ def quantized(kernel: Array, given: Any) -> Array:
     if name in SIGNS:
         return signs
     if name in SCALED:
-        return signs * np.abs(kernel).mean(axis=tuple(range(kernel.ndim - 1)), dtype=np.float32)
+        axes = tuple(range(kernel.ndim - 1))
+        return np.asarray(signs * np.abs(kernel).mean(axis=axes, dtype=np.float32))
     if name in HEAVISIDE:
         return (kernel > 0).astype(np.float32)
     if name in TERNARY:
