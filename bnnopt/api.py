@@ -100,6 +100,7 @@ def attack(
     goal: str = "margin",
     ties: Ties = "lowest",
     source: int | str | None = None,
+    within: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     start: str | npt.ArrayLike = "none",
     options: Mapping[str, Any] | None = None,
     time_limit: float | None = 180.0,
@@ -145,6 +146,8 @@ def attack(
         paper), or always.
     source : int or str, optional
         The class whose loss counts as a flip; the prediction for the image if not given.
+    within : pair of array_like, shape (n,) or the network's input_shape each, optional
+        The lowest and the highest value of each pixel, beside `epsilon`: see `AttackInstance`.
     start : str or array_like, shape (n,), (count, n) or the network's input_shape
         Where to begin: ``"none"``, the name of another method, which gets up to
         `START_SECONDS` of the time limit, or images in [0, 1].
@@ -201,6 +204,7 @@ def attack(
         goal,
         ties,
         source,  # type: ignore[arg-type]
+        within,
     )
     index, label = read_index(index), read_label(label, loaded)
     given = {"solver": solver, "formulation": formulation}

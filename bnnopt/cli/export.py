@@ -1,4 +1,4 @@
-"""``bnnopt export``: an attack's model as an LP or MPS file, for any solver elsewhere."""
+"""``bnnopt export``: an attack as a model, or as a property, for programs elsewhere."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from bnnopt.errors import InputError
 
 __all__ = ["export"]
 
+VNNLIB = ".vnnlib"
+
 
 @click.command()
 @click.argument("network")
@@ -23,18 +25,22 @@ __all__ = ["export"]
 @click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
 @click.option("--target", default="runner-up", show_default=True)
 @click.option("--goal", default="margin", show_default=True, help="As for attack; first stage.")
-@click.option("--out", required=True, help="A file that ends in .lp or .mps.")
+@click.option("--out", required=True, help="A file that ends in .lp, .mps or .vnnlib.")
 def export(
     network: str, image: str, formulation: str, target: str, goal: str, out: str, **options: Any
 ) -> None:
-    """Write the model of one attack on NETWORK, with the paper's names p, a and h."""
+    """Write one attack on NETWORK as a model, LP or MPS, or as a VNN-LIB property.
+
+    The model has the paper's names p, a and h; the property asks for a flip.
+    """
+    from bnnopt.exchange.vnnlib import write_vnnlib
     from bnnopt.formulations.attack import attack_model, model_size
     from bnnopt.formulations.files import ENDINGS, write_model
     from bnnopt.instance import AttackInstance
 
     loaded, source = network_with_images(network, options)
-    if Path(out).suffix not in ENDINGS:
-        raise InputError(f"--out must end in {' or '.join(ENDINGS)}, not {out!r}")
+    if Path(out).suffix not in (*ENDINGS, VNNLIB):
+        raise InputError(f"--out must end in {', '.join(ENDINGS)} or {VNNLIB}, not {out!r}")
     check_folder(out, "--out")
     indices = source.indices(image)
     if len(indices) != 1:
@@ -42,6 +48,10 @@ def export(
     data = source.at(indices)
     options = read_budget(options, loaded.input_shape)
     instance = AttackInstance(loaded, data.x(indices[0]), target=target, goal=goal, **options)
+    if Path(out).suffix == VNNLIB:
+        write_vnnlib(instance, out)
+        print(f"{out}: {loaded.num_inputs} inputs, {len(instance.targets)} classes to flip to")
+        return
     model = attack_model(instance, formulation)
     write_model(model, out)
     size = model_size(model)

@@ -386,6 +386,16 @@ class CutSpace(Space):
         near[chosen[paid]] = 1.0
         return near
 
+    @property
+    def pixel(self) -> IntArray:
+        """The pixel of each flip, shape (k,)."""
+        return np.asarray(self._pixel)
+
+    @property
+    def step(self) -> float:
+        """Into how many parts, of which costs are counted, a level falls."""
+        return self._step
+
     def pairs(self) -> BoolArray:
         """Those of one pixel."""
         return np.asarray(self._excludes)

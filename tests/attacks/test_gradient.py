@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ import bnnopt
 from bnnopt import AttackInstance, Status
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Limits
-from bnnopt.attacks.gradient import FgsmAttack, GradientAttack, IteratedFgsmAttack, PgdAttack
+from bnnopt.attacks.gradient import (
+    FgsmAttack,
+    GradientAttack,
+    IteratedFgsmAttack,
+    PgdAttack,
+    base,
+)
 from bnnopt.attacks.gradient.rows import Rows
 from bnnopt.errors import InputError
 from bnnopt.surrogate import HardTanh, StraightThroughNetwork, layer_scales
@@ -147,6 +154,55 @@ def test_restarts_are_the_image_then_corners_and_points_of_the_box_in_any_batch(
     assert is_end[10].all()
     assert not is_end[9].all()
     assert bool(((z >= batch.low) & (z <= batch.high)).all())
+
+
+def test_restarts_in_groups_are_those_of_one_batch() -> None:
+    instances = real(2, target="untargeted", goal="flip")
+    whole = Rows(instances, 6, torch.device("cpu"), torch.float64)
+    logits = torch.from_numpy(np.stack([i.logits for i in instances for _ in range(6)]))
+    starts = [instance.levels[None] + 1.0 for instance in instances]
+    begun, clips = whole.begin(starts, whole.scattered(3)), PgdAttack().activation(whole).clip
+    whole.spread_targets()
+    for numbers in (slice(0, 1), slice(1, 4), slice(4, 6)):
+        part = Rows(instances, 6, torch.device("cpu"), torch.float64, numbers)
+        rows = [at * 6 + number for at in range(2) for number in range(6)[numbers]]
+        part.spread_targets()
+        assert torch.equal(part.begin(starts, part.scattered(3)), begun[rows])
+        assert torch.equal(part.pursued(logits[rows]), whole.pursued(logits)[rows])
+        assert torch.equal(PgdAttack().activation(part).clip, clips[rows])
+
+
+def test_few_restarts_come_first_where_any_flip_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "CHEAP", 0)
+    nothing = np.zeros((0, 784))
+    safe, flips = real(1, epsilon=1e-6, goal="flip")[0], real(1, epsilon=0.1, goal="flip")[0]
+    attack = PgdAttack(5, 3)
+    found = attack.run(safe, Limits(), nothing)
+    assert found.iterations == 3 * 4  # groups of 1, 3 and 1; a step ends with an evaluation
+    assert len(found.points) == 3
+    both = attack.batch([safe, flips])
+    assert [result.flipped for result in both] == [False, True]
+    assert both[0].iterations == 12
+    assert both[1].iterations < 12
+    assert attack.run(replace(safe, goal="margin"), Limits(), nothing).iterations == 4
+
+
+def test_the_groups_of_a_run_without_a_flip_share_its_effort(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(base, "CHEAP", 0)
+    safe = real(1, epsilon=1e-6, goal="flip")[0]
+    found = PgdAttack(5, 3).run(safe, Limits(effort=6), np.zeros((0, 784)))
+    assert found.iterations == 6
+    values = [value for _, value in found.trace]
+    assert values == sorted(set(values))
+
+
+def test_the_boxs_reach_is_the_mean_over_the_first_layer() -> None:
+    instances = [tiny(seed, epsilon=0.2 * (1 + seed)) for seed in (0, 0)]
+    rows = Rows(instances, 2, torch.device("cpu"), torch.float64)
+    low, high = instances[0].point_box
+    assert rows.reach().tolist() == [[pytest.approx((high - low).sum() / 2.0)]] * 4
 
 
 @pytest.mark.parametrize("attack", [FgsmAttack(), IteratedFgsmAttack(1), PgdAttack(3, 1)])
