@@ -31,7 +31,8 @@ VNNLIB = ".vnnlib"
 def export(network: str, out: str | None, onnx: str | None, **options: Any) -> None:
     """Write one attack on NETWORK as a model, LP or MPS, or as a VNN-LIB property.
 
-    The model has the paper's names p, a and h; the property asks for a flip. With --onnx, write the network: what onnxruntime gives is what NETWORK gives, exactly.
+    The model has the paper's names p, a and h; the property asks for a flip. With --onnx,
+    write the network: what onnxruntime gives is what NETWORK gives, exactly.
     """
     if (out is None) == (onnx is None):
         raise InputError("give --out FILE for an attack, or --onnx FILE for the network")

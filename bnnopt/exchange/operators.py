@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange import linear
+from bnnopt.exchange import linear, pooling
 from bnnopt.exchange.geometry import Geometry, flattened, read_geometry
 from bnnopt.exchange.scalar import SIGN, Steps, compare
 from bnnopt.exchange.tensor import Tensor
@@ -353,7 +353,7 @@ def _max_pool(node: Node) -> Tensor:
         raise NetworkFormatError("it gives indices as well")
     tensor, is_flat, g = _pool_input(node)
     given: Any = {"stride": g.stride, "padding": g.padding, "dilation": g.dilation}
-    found = linear.max_pool(tensor, g.size, **given)
+    found = pooling.max_pool(tensor, g.size, **given)
     return found.reshaped((*found.shape[:2], found.shape[3])) if is_flat else found
 
 
@@ -362,7 +362,7 @@ def _mean_pool(node: Node) -> Tensor:
     tensor, is_flat, g = _pool_input(node)
     count = g.counted(tensor.shape[2:]) if node.get("count_include_pad", 0) else None
     given: Any = {"stride": g.stride, "padding": g.padding, "dilation": g.dilation}
-    found = linear.mean_pool(tensor, g.size, node.note, counts_padding=count, **given)
+    found = pooling.mean_pool(tensor, g.size, node.note, counts_padding=count, **given)
     return found.reshaped((*found.shape[:2], found.shape[3])) if is_flat else found
 
 
@@ -375,7 +375,7 @@ def _reduced(node: Node) -> Tensor:
             return tensor
         axes = list(range(1, len(tensor.shape)))
     mean, keep = node.kind == "ReduceMean", bool(node.get("keepdims", 1))
-    return linear.reduce(tensor, axes, mean, keep, node.note)
+    return pooling.reduce(tensor, axes, mean, keep, node.note)
 
 
 @handles("Pad")

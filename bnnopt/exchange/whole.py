@@ -103,7 +103,7 @@ def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None)
     error = 0.0
     if is_real.any():
         error = float((off / largest[row])[is_real[row]].max())
-    changed = np.bincount(row, weights=off / scale[row], minlength=rows)
+    changed = np.bincount(row, weights=off / scale[row], minlength=rows).astype(np.float64)
     return WholeRows(whole.astype(np.int64), scale, changed, int(is_real.sum()), error)
 
 
