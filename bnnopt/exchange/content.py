@@ -11,7 +11,7 @@ from bnnopt.errors import MissingDependencyError, NetworkFormatError
 
 __all__ = ["LARGEST", "file_content", "first_line", "needs"]
 
-LARGEST = 2**29
+LARGEST = 2**28
 """Bytes of a file, unpacked."""
 
 
@@ -29,17 +29,19 @@ def file_content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
     NetworkFormatError
         If it is missing, too large or broken.
     """
-    if isinstance(source, bytes):
-        return source, "the content"
-    name = os.fspath(source)
+    name = "the content" if isinstance(source, bytes) else os.fspath(source)
     try:
-        with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
-            content = file.read(LARGEST + 1)
+        content = source if isinstance(source, bytes) else _read(name)
     except (OSError, EOFError, zlib.error) as error:
         raise NetworkFormatError(f"{name} cannot be read: {error}") from None
     if len(content) > LARGEST:
         raise NetworkFormatError(f"{name} has more than {LARGEST} bytes")
     return content, name
+
+
+def _read(name: str) -> bytes:
+    with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
+        return file.read(LARGEST + 1)
 
 
 def first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.tensor import Tensor
+from bnnopt.exchange.tensor import Tensor, check_count
 
 __all__ = ["Geometry", "flattened", "read_geometry"]
 
@@ -84,8 +85,18 @@ def read_geometry(node: Any, size: Any, sides: Any, is_flat: bool) -> Geometry:
                 steps -= 1  # a window must begin before the padding at the end
             more = max(steps * stride[axis] + extent[axis] - whole, 0)
             padding[axis], beyond[axis] = (low, high + more), (0, more)
+    _check_sizes((height, width), sides, padding)
     (top, side), (more, last) = padding, beyond
     return Geometry((height, width), stride, (top, side), dilation, (more, last))
+
+
+def _check_sizes(size: Pair, sides: Any, padding: list[Pair]) -> None:
+    """Refuse windows and padding that would be too large, before anything is made of them."""
+    padded = [side + sum(more) for side, more in zip(sides, padding, strict=True)]
+    if min(size) < 1:
+        raise NetworkFormatError(f"its windows are of {size} places")
+    check_count(math.prod(size), "a window")
+    check_count(math.prod(padded), "padding")
 
 
 def _padding(node: Any, extent: list[int], stride: Pair, sides: Any, is_flat: bool) -> list[Pair]:

@@ -15,7 +15,7 @@ from bnnopt.arguments import read_fraction, read_whole
 from bnnopt.errors import InputError
 from bnnopt.exchange.assemble import assembled
 from bnnopt.exchange.building import Walk
-from bnnopt.exchange.tensor import Elements, Pixels, Sums, Tensor, Term
+from bnnopt.exchange.tensor import SINGLE, Elements, Pixels, Sums, Tensor, Term
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["FileInput", "Image", "Imported", "Limits", "finished", "image_of"]
@@ -73,6 +73,10 @@ class Imported:
         Whether a Softmax or LogSoftmax at the end was left out: it keeps the logits' order.
     notes : tuple of str
         What was put on a grid, and other things to know.
+    precision : dtype
+        The coarsest in which the file has real numbers before a sign.
+    logits : str
+        What an ONNX file calls them.
     evaluate : callable or None
         Another program's evaluation: takes an array of shape (batch, *shape) and names of
         `signs`, and returns these tensors and the output last, a row an image; None for ONNX.
@@ -88,6 +92,8 @@ class Imported:
     layers: Any = field(default=None, repr=False)
     mean: Any = field(default=0.0, repr=False)
     std: Any = field(default=1.0, repr=False)
+    precision: np.dtype[Any] = field(default=SINGLE, repr=False)
+    logits: str = field(default="", repr=False)
     agreement: Any = None
     evaluate: Evaluate | None = field(default=None, repr=False)
 
@@ -107,10 +113,12 @@ class Imported:
         values = float(low) + float(high - low) * levels / self.network.levels
         images = values.reshape(len(values), *self.about.shape)
         kind = self.about.dtype
-        normal = (images - _spread(self.mean, self.about.shape)) / _spread(
-            self.std, self.about.shape
-        )
+        normal = (images - self.spread_mean()) / _spread(self.std, self.about.shape)
         return np.asarray(np.rint(normal) if kind.kind in "iu" else normal).astype(kind)
+
+    def spread_mean(self) -> npt.NDArray[np.float64]:
+        """What the file takes off each pixel, as broadcasts to the image's shape."""
+        return _spread(self.mean, self.about.shape)
 
 
 def image_of(
@@ -119,6 +127,8 @@ def image_of(
     """The image as the file sees it, from the arguments of a reader."""
     limits = _limits(input_range)
     levels = read_whole(levels, "levels", low=1, high=MOST_LEVELS)
+    if about.dtype.kind in "iu":
+        _check_whole(about.dtype, limits, mean, std, levels)
     tensor = _normalized(_between(about, levels, limits), mean, std, about.shape)
     return Image(tensor, about, limits, mean, std)
 
@@ -139,6 +149,8 @@ def finished(
         layers,
         image.mean,
         image.std,
+        found.precision,
+        found.logits,
         evaluate=evaluate,
     )
 
@@ -151,8 +163,24 @@ def _between(about: FileInput, levels: int, limits: tuple[Fraction, Fraction]) -
     term = Term(place, np.ones(pixels.size))
     elements = Elements(Sums((pixels,)), (term,), np.full(pixels.size, float(low)))
     shape = (1, *about.shape) if about.has_batch else about.shape
-    precision = about.dtype if about.dtype.kind == "f" else np.dtype(np.float32)
-    return Tensor(elements, place.reshape(*shape, 1), precision)
+    is_real = about.dtype.kind == "f"
+    precision, kind = (about.dtype, None) if is_real else (SINGLE, about.dtype)
+    return Tensor(elements, place.reshape(*shape, 1), precision, kind)
+
+
+def _check_whole(
+    kind: np.dtype[Any], limits: tuple[Fraction, Fraction], mean: Any, std: Any, levels: int
+) -> None:
+    """Whether a file of whole numbers has one for each level."""
+    low, high = limits
+    is_plain = not np.any(np.asarray(mean) != 0) and not np.any(np.asarray(std) != 1)
+    if not is_plain or any(part.denominator != 1 for part in (low, (high - low) / levels)):
+        raise InputError(
+            f"the file takes whole numbers, {kind}: give an input_range of one for each of the "
+            f"{levels} levels, such as (0, {levels}), without mean and std"
+        )
+    if low < np.iinfo(kind).min or high > np.iinfo(kind).max:
+        raise InputError(f"input_range {low} to {high} is not that of {kind}")
 
 
 def _limits(given: Limits) -> tuple[Fraction, Fraction]:

@@ -1,4 +1,4 @@
-"""Linear maps of tensors: convolutions, matrices, sums of two, and padding."""
+"""Linear maps of tensors: convolutions, matrices, means, sums of two, and padding."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.neurons import materialized
-from bnnopt.exchange.tensor import MOST_ELEMENTS, Elements, Sums, Tensor, Term
-from bnnopt.exchange.whole import RealWeightsError, whole_rows
+from bnnopt.exchange.tensor import Elements, Sums, Tensor, Term, check_count
+from bnnopt.exchange.whole import RealWeightsError, WholeRows, whole_rows
 from bnnopt.network.checks import MAX_NONZEROS
 from bnnopt.network.convolution import Convolution
 from bnnopt.network.weights import read_weight
@@ -21,17 +21,7 @@ from bnnopt.network.weights import read_weight
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = [
-    "add",
-    "check_fits",
-    "concatenate",
-    "convolve",
-    "linear_input",
-    "multiply",
-    "pad",
-    "rows_of",
-    "single",
-]
+__all__ = ["add", "concatenate", "convolve", "linear_input", "multiply", "pad", "rows_of", "single"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
@@ -39,6 +29,9 @@ IntArray = npt.NDArray[np.int64]
 Pair = tuple[int, int]
 Sides = tuple[Pair, Pair]
 Note = Callable[[str], None]
+
+NEARLY = 1e-12
+"""Of a row's largest weight: what computing in double precision explains."""
 
 
 def linear_input(tensor: Tensor) -> Tensor:
@@ -53,6 +46,9 @@ def multiply(tensor: Tensor, matrix: FloatArray, note: Note) -> Tensor:
     if matrix.ndim != 2 or matrix.shape[0] != size:
         raise NetworkFormatError(f"a matrix of shape {matrix.shape} does not fit {size} inputs")
     shape = (*before, matrix.shape[1])
+    check_count(math.prod(shape))
+    if math.prod(before) * np.count_nonzero(matrix) > MAX_NONZEROS:
+        raise NetworkFormatError(f"it stands for too many weights: {MAX_NONZEROS} fit")
     offset = seen.elements.offset.reshape(*before, size) @ matrix
     if math.prod(before) == 1 and (dense := _dense_rows(seen.elements, matrix, note)):
         return _result(seen, *dense, offset, shape)
@@ -88,11 +84,16 @@ def _levels(sums: Sums) -> int | None:
     return None if pixels is None else pixels.levels
 
 
-def _tell(found: Any, note: Note) -> None:
+def _tell(found: WholeRows, note: Note) -> None:
     if found.rounded:
         note(
             f"real weights of {found.rounded} rows were put on a grid: each is off by at most "
             f"{found.error:.2g} of its row's largest"
+        )
+    elif found.error > NEARLY:
+        note(
+            "weights that are nearly whole multiples of one number were taken for those: they are "
+            f"off by at most {found.error:.2g} of their row's largest"
         )
 
 
@@ -138,7 +139,7 @@ def _off(elements: Elements) -> FloatArray:
     off = elements.sums.off
     if off is None:
         return np.zeros(len(elements))
-    return np.asarray(sum(np.abs(term.scale) * off[term.row] for term in elements.terms))
+    return np.sum([np.abs(term.scale) * off[term.row] for term in elements.terms], axis=0)
 
 
 def _whole(
@@ -274,17 +275,19 @@ def pad(tensor: Tensor, before: Sequence[int], after: Sequence[int], value: floa
     """With places of one value around it."""
     if min(*before, *after) < 0:
         raise NetworkFormatError("it pads by a negative number")
+    if not math.isfinite(value):
+        raise NetworkFormatError("it pads by what is not finite")
     seen = linear_input(tensor)
     elements = seen.elements
     count = len(elements)
-    sides = [a + b + side for a, b, side in zip(before, after, seen.shape, strict=True)]
-    check_fits(sides, "padding")
     one = Elements(
         elements.sums,
         tuple(Term(np.append(t.row, 0), np.append(t.scale, 0.0)) for t in elements.terms),
         np.append(elements.offset, float(value)),
     )
     width = list(zip(before, after, strict=True))
+    sides = [side + sum(more) for side, more in zip(seen.shape, width, strict=True)]
+    check_count(math.prod(sides), "padding")
     return replace(
         seen.moved(lambda places: np.pad(places, width, constant_values=count)), elements=one
     )
@@ -413,9 +416,3 @@ def _by_channel(scale: FloatArray) -> FloatArray:
     """One number a channel, if all its places have that; else nothing."""
     first: FloatArray = scale[:, 0, 0]
     return first if (scale == first[:, None, None]).all() else first[:0]
-
-
-def check_fits(sides: Sequence[int], what: str) -> None:
-    """Refuse what would be too large before it is made."""
-    if math.prod(sides) > MOST_ELEMENTS:
-        raise NetworkFormatError(f"{what} makes {math.prod(sides)} numbers: {MOST_ELEMENTS} fit")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.tensor import Block, Elements, Sums, Tensor, Term
-from bnnopt.exchange.thresholds import neurons_above
+from bnnopt.exchange.thresholds import Indicators, neurons_above
 from bnnopt.network import HiddenLayer
 from bnnopt.network.weights import read_weight
 
@@ -19,31 +19,6 @@ __all__ = ["materialized"]
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Indicators:
-    """Whether elements are above a jump: ``turn * neuron`` is +1 or -1, shape (count,) each.
-
-    Parameters
-    ----------
-    layer : HiddenLayer
-        Of the elements' base.
-    row : array of int64
-        Each element's neuron.
-    turn : array of int8
-        -1 where the neuron is on below the jump.
-    bound : array of float64
-        Each neuron's bound on its sum as the file has it, before it became whole.
-    slack : array of float64
-        How far each neuron's sum may be from the file's, because weights became whole.
-    """
-
-    layer: HiddenLayer
-    row: IntArray
-    turn: Array
-    bound: FloatArray
-    slack: FloatArray
 
 
 def materialized(tensor: Tensor, name: str = "") -> Tensor:
@@ -66,8 +41,8 @@ def materialized(tensor: Tensor, name: str = "") -> Tensor:
     before = [Block(one.layer, base, "", one.bound, one.slack) for one in found]
     found = [_pooled(tensor, one) for one in found]
     blocks = [
-        Block(one.layer, (b,), name, one.bound, one.slack, is_pooling=True)
-        for one, b in zip(found, before, strict=True)
+        Block(one.layer, (part,), name, one.bound, one.slack, is_pooling=True)
+        for one, part in zip(found, before, strict=True)
     ]
     first = tensor.pick.max(axis=-1).ravel()
     pooled = _over(tensor, blocks, found, [values[first] for values in outcomes])
@@ -102,11 +77,10 @@ def _in_window_order(tensor: Tensor) -> tuple[Tensor, IntArray]:
 def _jumps(elements: Elements, may_split: bool) -> tuple[list[Indicators], list[Array]]:
     """Neurons for each jump at which some outcome changes, and the values around those."""
     outcomes = [values.astype(np.float64) for values in elements.outcomes]
+    if not all(np.isfinite(values).all() for values in outcomes):
+        raise NetworkFormatError("its values behind a sign are not finite")
     jumps = [j for j in range(len(outcomes) - 1) if (outcomes[j] != outcomes[j + 1]).any()]
-    found = []
-    for jump in jumps:
-        layer, turn, bound, slack = neurons_above(elements, jump)
-        found.append(Indicators(layer, np.arange(len(turn)), turn, bound, slack))
+    found = [neurons_above(elements, jump) for jump in jumps]
     values = [outcomes[jumps[0]] if jumps else outcomes[0], *(outcomes[j + 1] for j in jumps)]
     if len(found) < 2:
         return found, values

@@ -14,6 +14,9 @@ from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_onnx", "read_onnx"]
 
+LONGEST = 500
+"""Letters of a message about a file."""
+
 
 def from_onnx(
     path: str | os.PathLike[str],
@@ -76,13 +79,26 @@ def read_onnx(
     Parameters are those of `from_onnx`.
     """
     needs("onnx", "reading ONNX files")
-    from bnnopt.exchange.graph import file_input, walk
+    try:
+        content, name = file_content(source)
+        model = _parsed(content, name)
+        return _walked(model, _stem(name), input_range, mean, std, levels)
+    except NetworkFormatError as error:
+        raise NetworkFormatError(_one_line(str(error))) from None
 
-    content, name = file_content(source)
-    model = _parsed(content, name)
+
+def _walked(model: Any, name: str, *reading: Any) -> Imported:
+    from bnnopt.exchange.graph import walk
+    from bnnopt.exchange.image import file_input
+
     about = file_input(model)
-    image = image_of(about, input_range, mean, std, levels)
-    return finished(walk(model, about, image.tensor), image, _stem(name), model=model)
+    image = image_of(about, *reading)
+    return finished(walk(model, about, image.tensor), image, name, model=model)
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
 def _stem(name: str) -> str:
@@ -96,17 +112,14 @@ def _parsed(content: bytes, name: str) -> Any:
     import onnx
     from google.protobuf.message import DecodeError
 
+    from bnnopt.exchange.nodes import checked
+    from bnnopt.exchange.wire import check_parts
+
+    check_parts(content, onnx.ModelProto, name)
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:
         raise NetworkFormatError(f"{name} is no ONNX file: {error}") from None
     if not model.graph.node:
         raise NetworkFormatError(f"{name} is no ONNX file: it has no nodes")
-    if model.functions:
-        import onnx.inliner
-
-        try:
-            model = onnx.inliner.inline_local_functions(model)
-        except (RuntimeError, ValueError) as error:
-            raise NetworkFormatError(f"{name} has functions that do not inline: {error}") from None
-    return model
+    return checked(model)

@@ -1,9 +1,9 @@
-"""Means, sums and maxima of windows and of axes."""
+"""Means, sums and maxima of windows and axes of tensors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,17 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.linear import check_fits, convolve, linear_input, multiply, single
+from bnnopt.exchange.linear import Note, Pair, Sides, convolve, linear_input, multiply, single
 from bnnopt.exchange.scalar import SIGN
-from bnnopt.exchange.tensor import Elements, Tensor, Term
+from bnnopt.exchange.tensor import Elements, Tensor, Term, check_count
 from bnnopt.network.convolution import Convolution
 
 __all__ = ["max_pool", "mean_pool", "reduce"]
 
 Array = npt.NDArray[Any]
-Pair = tuple[int, int]
-Sides = tuple[Pair, Pair]
-Note = Callable[[str], None]
 
 
 def mean_pool(
@@ -36,7 +33,6 @@ def mean_pool(
 ) -> Tensor:
     """Means of windows, over what is not padding, or over numbers that are given a place."""
     channels = tensor.shape[1]
-    check_fits((channels, *size), "a window")
     ones = np.ones((channels, 1, *size))
     given: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
     total = convolve(tensor, ones, note, groups=channels, **given)
@@ -73,16 +69,18 @@ def max_pool(
     if len(tensor.shape) != 4 or tensor.shape[0] != 1:
         raise NetworkFormatError(f"pooling takes (1, channels, rows, columns), not {tensor.shape}")
     image: Any = tensor.shape[1:]
-    check_fits((image[0], *size), "a window")
     ones = np.ones((image[0], 1, *size), dtype=np.int8)
     geometry = Convolution(ones, image, stride, padding, dilation, image[0])
+    check_count(geometry.shape[0] * math.prod(size) * tensor.pick.shape[-1])
     seen = geometry.inputs.reshape(1, *geometry.output_shape, -1)
     if (seen < 0).all(axis=-1).any():
         raise NetworkFormatError("a window holds padding only, which has no maximum")
-    if tensor.is_stepped and tensor.is_pooled:
+    if _must_be_restepped(tensor):
         tensor = _restepped(tensor)
     flat = tensor.pick.reshape(-1, tensor.pick.shape[-1])
     pick = np.where(seen[..., None] < 0, -1, flat[seen]).reshape(*seen.shape[:-1], -1)
+    if tensor.is_stepped:
+        _check_outcomes(tensor.elements.outcomes, pick)
     in_order = not tensor.is_pooled and np.array_equal(flat.ravel(), np.arange(len(flat)))
     elements = tensor.elements.pool()
     if not in_order or len(flat) != len(elements):
@@ -91,9 +89,26 @@ def max_pool(
     return replace(tensor, elements=elements, pick=pick, windows=geometry, place=place)
 
 
+def _must_be_restepped(tensor: Tensor) -> bool:
+    """Whether the maximum is not that of the number of jumps, upwards or downwards."""
+    elements = tensor.elements
+    if not tensor.is_stepped:  # signs that became neurons already, or real numbers
+        are_neurons = elements.sums.is_plain and elements.sums.pixels is None
+        return are_neurons and not elements.chain and not tensor.is_pooled
+    if tensor.is_pooled:
+        return True
+    change = np.diff(np.stack(elements.outcomes).astype(np.float64), axis=0)
+    return bool(((change > 0).any(axis=0) & (change < 0).any(axis=0)).any())
+
+
 def _restepped(tensor: Tensor) -> Tensor:
-    """A tensor of few values as steps on neurons of its own, which can be pooled again."""
-    seen = single(linear_input(tensor), lambda _: None)
+    """A tensor of few values as steps on sums of neurons, which can be pooled."""
+    seen = linear_input(tensor)
+    sizes = np.abs(np.stack([term.scale for term in seen.elements.terms]))
+    largest = sizes.max(axis=0)
+    if ((sizes != largest) & (sizes != 0)).any():
+        raise NetworkFormatError("it takes the maximum of three values that are not equally apart")
+    seen = single(seen, lambda _: None)
     elements, (term,) = seen.elements, seen.elements.terms
     linear = elements.sums.linear
     sizes = np.ones(elements.sums.count)
@@ -102,6 +117,15 @@ def _restepped(tensor: Tensor) -> Tensor:
     reach = term.scale * sizes[term.row]
     one = Term(term.row, np.ones(len(elements)))
     sums = Elements(elements.sums, (one,), np.zeros(len(elements)))
-    stepped = sums.stepped(SIGN, np.zeros(len(elements)), seen.precision)
-    values = tuple((elements.offset + n * reach).astype(seen.precision) for n in (-1, 0, 1))
+    precision = seen.precision
+    stepped = sums.stepped(SIGN, np.zeros(len(elements)), precision)
+    values = tuple((elements.offset + n * reach).astype(precision) for n in (-1, 0, 1))
     return replace(seen, elements=replace(stepped, outcomes=values))
+
+
+def _check_outcomes(outcomes: Sequence[Array], pick: Array) -> None:
+    """Whether all elements of each window have the same values."""
+    first = pick.max(axis=-1, keepdims=True)
+    for values in outcomes:
+        if ((values[pick] != values[first]) & (pick >= 0)).any():
+            raise NetworkFormatError("it takes the maximum of signs that stand for other numbers")

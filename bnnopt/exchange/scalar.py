@@ -154,7 +154,8 @@ class _Clip(Function):
         return np.asarray(np.minimum(np.maximum(x, low), high))
 
     def preimage(self, half: HalfLine, *constants: Fraction) -> HalfLine:
-        low, high = constants
+        high = constants[1]
+        low = min(constants[0], high)  # where they are exchanged, all is `high`
         if (low in half) == (high in half):
             return HalfLine.all_or_none(low in half)
         return half
@@ -182,9 +183,10 @@ class _Curve(Function):
             return np.asarray(_FORWARD[self.name](x)).astype(x.dtype)
 
     def preimage(self, half: HalfLine, *constants: Fraction) -> HalfLine:
-        if not self.low < half.at < self.high:
-            return HalfLine.all_or_none(bool(half.at <= self.low) == half.is_up)
-        return half.moved(Fraction(_BACKWARD[self.name](float(half.at))))
+        at = float(half.at)
+        if not self.low < at < self.high:
+            return HalfLine.all_or_none((at <= self.low) == half.is_up)
+        return half.moved(Fraction(_BACKWARD[self.name](at)))
 
 
 _FORWARD: dict[str, Any] = {

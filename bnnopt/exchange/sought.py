@@ -20,7 +20,7 @@ def sought_images(network: BinarizedNetwork, count: int, rng: np.random.Generato
     """Levels of images, shape (count, n): whole ones.
 
     A third is noise, a third has few grey values in blocks, and in a third a neuron of the first
-    layer lies on its threshold or just below.
+    layer lies on its threshold, as nearly as pixels can bring it there, or just below.
     """
     size, levels = network.num_inputs, network.levels
     noise = rng.integers(0, levels + 1, (count, size)).astype(np.float64)
@@ -37,17 +37,16 @@ def sought_images(network: BinarizedNetwork, count: int, rng: np.random.Generato
 def _brought_to_threshold(
     network: BinarizedNetwork, z: FloatArray, rng: np.random.Generator
 ) -> None:
-    """Change pixels until a neuron's sum is its threshold, or the largest sum below it."""
+    """Change pixels until a neuron's sum is the least from its threshold on, or the last below."""
     layer = network.hidden[0]
     neuron = int(rng.integers(layer.shape[0]))
     row: Any = layer.rows([neuron])
     lacking = float(layer.threshold[neuron]) - float(row.data @ z[row.indices])
-    lacking -= float(rng.integers(0, 2))
+    is_below = bool(rng.integers(0, 2))
     for at in rng.permutation(len(row.indices))[:STEPS].tolist():
-        pixel, weight = row.indices[at], row.data[at]
-        wanted = np.trunc(lacking / weight)
+        pixel, size = row.indices[at], abs(row.data[at])
+        turn = np.sign(row.data[at])
+        wanted = turn * (np.ceil(lacking / size) - is_below)
         moved = np.clip(z[pixel] + wanted, 0, network.levels) - z[pixel]
         z[pixel] += moved
-        lacking -= moved * weight
-        if abs(lacking) < 1:
-            return
+        lacking -= moved * row.data[at]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_ELEMENTS",
+    "SINGLE",
     "Applied",
     "Base",
     "Block",
@@ -35,6 +36,7 @@ __all__ = [
     "Sums",
     "Tensor",
     "Term",
+    "check_count",
 ]
 
 Array = npt.NDArray[Any]
@@ -43,6 +45,17 @@ IntArray = npt.NDArray[np.int64]
 
 MOST_ELEMENTS = 2**23
 """Of a tensor."""
+
+MOST_LINKS = 200
+"""Functions between a sum and its sign."""
+
+SINGLE = np.dtype(np.float32)
+
+INFINITE = frozenset(["clip"])
+"""Functions whose constants may be infinite."""
+
+WHOLE = frozenset(["add", "multiply"])
+"""Functions of whole numbers that are the same as of real ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +197,9 @@ class Elements:
     at : array, shape (count,)
         Where they are.
     outcomes : tuple of arrays, shape (count,) each
-        Values below, between and above the jumps, in the file's precision.
+        Values below, between and above the jumps, in the file's type.
+    precision : dtype
+        In which the file computes what comes before the jumps.
     rises : array of bool, shape (count,)
         Whether pooling takes the highest number of jumps, or else the lowest.
     """
@@ -197,6 +212,7 @@ class Elements:
     steps: Steps | None = None
     at: Array = field(default_factory=lambda: np.zeros(0))
     outcomes: tuple[Array, ...] = ()
+    precision: np.dtype[Any] = SINGLE
     rises: Array | None = None
 
     def __len__(self) -> int:
@@ -217,6 +233,8 @@ class Elements:
     def applied(self, function: Function, constants: tuple[Array, ...]) -> Elements:
         """Behind one function more."""
         if self.steps is None:
+            if len(self.chain) >= MOST_LINKS:
+                raise NetworkFormatError(f"{MOST_LINKS} functions come before it without a sign")
             return replace(self, chain=(*self.chain, Applied(function, constants)))
         outcomes = tuple(function.values(values, *constants) for values in self.outcomes)
         return replace(self, outcomes=outcomes)
@@ -228,7 +246,7 @@ class Elements:
             return replace(self, outcomes=outcomes)
         values = tuple(np.full(len(self), v, dtype=precision) for v in steps.outcomes)
         rises = None if self.pooled is None else self._direction(self.pooled) >= 0
-        return replace(self, steps=steps, at=at, outcomes=values, rises=rises)
+        return replace(self, steps=steps, at=at, outcomes=values, precision=precision, rises=rises)
 
     def _direction(self, start: int) -> Array:
         """Of the chain from a link on."""
@@ -275,6 +293,8 @@ class Tensor:
         Which elements each place is: one, or the k of its window; -1 where a window is padded.
     precision : dtype
         The file's, float32 in most.
+    kind : dtype or None
+        The type of its values in the file, if they are truth values or whole numbers.
     windows : Convolution or None
         The sums of the windows, if the elements lie in the order channel, row, column.
     place : array of int64, shape `shape`, or None
@@ -283,13 +303,13 @@ class Tensor:
 
     elements: Elements
     pick: IntArray
-    precision: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
+    precision: np.dtype[Any] = SINGLE
+    kind: np.dtype[Any] | None = None
     windows: Convolution | None = None
     place: IntArray | None = None
 
     def __post_init__(self) -> None:
-        if self.pick.size > MOST_ELEMENTS:
-            raise NetworkFormatError(f"a tensor of {self.pick.size} elements: {MOST_ELEMENTS} fit")
+        check_count(self.pick.size)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -309,6 +329,7 @@ class Tensor:
     def moved(self, move: Callable[[IntArray], Array]) -> Tensor:
         """With its places moved, chosen or repeated, as numpy does it to an array of its shape."""
         parts = [np.asarray(move(self.pick[..., k])) for k in range(self.pick.shape[-1])]
+        check_count(parts[0].size * len(parts))
         place = None if self.place is None else np.asarray(move(self.place))
         return replace(self, pick=np.stack(parts, axis=-1), place=place)
 
@@ -316,45 +337,61 @@ class Tensor:
         """In another shape of as many places."""
         return self.moved(lambda places: places.reshape(shape))
 
-    def apply(self, name: str, *constants: Any) -> Tensor:
-        """Behind one of `CONTINUOUS`."""
-        tensor, found = self._broadcast(constants)
-        function = CONTINUOUS[name]
-        return replace(tensor, elements=tensor.elements.applied(function, found))
+    def apply(self, name: str, *constants: Any, keeps_shape: bool = False) -> Tensor:
+        """Behind one of `CONTINUOUS`; its constants may not widen the tensor if that is asked."""
+        found = [np.asarray(constant) for constant in constants]
+        if name not in INFINITE and not all(np.isfinite(array).all() for array in found):
+            raise NetworkFormatError("its numbers are not all finite")
+        if any(np.isnan(array).any() for array in found):
+            raise NetworkFormatError("its limits are no numbers")
+        if self.kind is not None and not (self.is_stepped and name in WHOLE):
+            raise NetworkFormatError(f"it computes in {self.kind}: cast to real numbers before")
+        tensor, each = self._broadcast(found)
+        if keeps_shape and tensor.shape != self.shape:
+            raise NetworkFormatError(f"its numbers do not fit a tensor of shape {self.shape}")
+        return replace(tensor, elements=tensor.elements.applied(CONTINUOUS[name], each))
 
-    def step(self, steps: Steps, at: Any = 0.0) -> Tensor:
-        """Behind a sign, or a comparison with numbers `at`."""
-        tensor, (found,) = self._broadcast((at,))
-        return replace(tensor, elements=tensor.elements.stepped(steps, found, self.precision))
+    def step(self, steps: Steps, at: Any = 0, kind: Any = None) -> Tensor:
+        """Behind a sign, or a comparison with numbers `at`; its values are of a type."""
+        if not np.isfinite(at).all():
+            raise NetworkFormatError("it compares with what is not finite")
+        tensor, (found,) = self._broadcast((np.asarray(at),))
+        elements = tensor.elements.stepped(steps, found, self.precision)
+        kind = self.kind if kind is None else np.dtype(kind)
+        return replace(tensor, elements=elements, kind=kind)
 
-    def mapped(self, values: Callable[[Array], Array]) -> Tensor:
-        """With other values behind its steps."""
+    def mapped(self, values: Callable[[Array], Array], kind: np.dtype[Any] | None = None) -> Tensor:
+        """With other values behind its steps, of a type."""
         if not self.is_stepped:
             raise NetworkFormatError("it takes real numbers for true and false")
-        outcomes = tuple(np.asarray(values(v)) for v in self.elements.outcomes)
-        return replace(self, elements=replace(self.elements, outcomes=outcomes))
+        outcomes = tuple(
+            np.asarray(values(v)).astype(self.precision) for v in self.elements.outcomes
+        )
+        return replace(self, elements=replace(self.elements, outcomes=outcomes), kind=kind)
 
     def chosen(self, yes: Array, no: Array) -> Tensor:
         """One number where an element is true, not 0, and another elsewhere."""
         if not self.is_stepped:
             raise NetworkFormatError("it takes real numbers for true and false")
-        kind = np.result_type(yes, no, self.precision) if yes.dtype.kind == "f" else self.precision
+        found = np.result_type(yes, no)
+        kind, precision = (None, found) if found.kind == "f" else (found, self.precision)
         tensor, (above, below) = self._broadcast((yes, no))
         outcomes = tuple(
-            np.where(values != 0, above, below).astype(kind) for values in tensor.elements.outcomes
+            np.where(values != 0, above, below).astype(precision)
+            for values in tensor.elements.outcomes
         )
-        return replace(tensor, elements=replace(tensor.elements, outcomes=outcomes))
+        elements = replace(tensor.elements, outcomes=outcomes)
+        return replace(tensor, elements=elements, precision=precision, kind=kind)
 
-    def _broadcast(self, constants: Sequence[Any]) -> tuple[Tensor, tuple[Array, ...]]:
+    def _broadcast(self, constants: Sequence[Array]) -> tuple[Tensor, tuple[Array, ...]]:
         """Of the shape of all together; and the constants, one of each an element."""
-        arrays = [np.asarray(c) for c in constants]
-        shape = np.broadcast_shapes(self.shape, *(a.shape for a in arrays))
+        shape = np.broadcast_shapes(self.shape, *(array.shape for array in constants))
         tensor = self
         if shape != self.shape:
             tensor = self.moved(lambda places: np.broadcast_to(places, shape))
         if not tensor.is_pooled and tensor.pick.size != len(np.unique(tensor.pick)):
             tensor = tensor.gathered()
-        return tensor, tuple(tensor._each(a) for a in arrays)
+        return tensor, tuple(tensor._each(array) for array in constants)
 
     def _each(self, constant: Array) -> Array:
         """One number an element, from numbers of the places."""
@@ -362,7 +399,9 @@ class Tensor:
         if constant.size == 1:
             return np.broadcast_to(constant.ravel(), (count,))
         wanted = np.broadcast_to(constant, self.shape)[..., None]
-        each = np.zeros(count + 1, dtype=constant.dtype)  # the last is for padding
+        each = np.full(
+            count + 1, constant.flat[0]
+        )  # also of padding, which is last, and the unused
         each[self.pick] = wanted
         if not np.all((each[self.pick] == wanted) | (self.pick < 0)):
             raise NetworkFormatError(
@@ -381,3 +420,9 @@ class Tensor:
         if self.is_pooled:
             raise NetworkFormatError("it sees the maximum of real numbers: a sign must follow")
         return replace(self.gathered(), elements=self.gathered().elements.affine())
+
+
+def check_count(count: int, what: str = "it") -> None:
+    """Refuse what would be too large, before it is made."""
+    if count > MOST_ELEMENTS:
+        raise NetworkFormatError(f"{what} makes {count} numbers: {MOST_ELEMENTS} fit")

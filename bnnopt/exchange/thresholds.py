@@ -20,19 +20,46 @@ from bnnopt.network.checks import MAX_WEIGHT
 from bnnopt.network.convolution import Convolution
 from bnnopt.network.weights import LinearMap, read_weight
 
-__all__ = ["neurons_above"]
+__all__ = ["Indicators", "neurons_above"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+TOO_FINE = 2**40
+"""More than any factor of a row."""
+
 NEAR = 1e-5
 """Relative: a bound on a pixel as near as this to a level is decided by the file's arithmetic."""
 
 
-def neurons_above(
-    elements: Elements, jump: int
-) -> tuple[HiddenLayer, Array, FloatArray, FloatArray]:
+@dataclass(frozen=True, eq=False)
+class Indicators:
+    """Whether elements are above a jump: ``turn * neuron`` is +1 or -1, shape (count,) each.
+
+    Parameters
+    ----------
+    layer : HiddenLayer
+        Of the elements' base.
+    row : array of int64
+        Each element's neuron.
+    turn : array of int8
+        -1 where the neuron is on below the jump.
+    bound : array of float64
+        Each neuron's bound on its sum as the file has it, before it became whole; infinite for a
+        constant.
+    slack : array of float64
+        How far each neuron's sum may be from the file's, because weights became whole.
+    """
+
+    layer: HiddenLayer
+    row: IntArray
+    turn: Array
+    bound: FloatArray
+    slack: FloatArray
+
+
+def neurons_above(elements: Elements, jump: int) -> Indicators:
     """Neurons that tell whether elements are above a jump, one an element.
 
     Parameters
@@ -41,28 +68,17 @@ def neurons_above(
         Behind steps, with one term each.
     jump : int
         Number of the jump.
-
-    Returns
-    -------
-    layer : HiddenLayer
-        Of the elements' base.
-    turn : array of int8, shape (count,)
-        1 where a neuron is on above the jump, -1 where it is on below.
-    bound : array of float64, shape (count,)
-        Of each neuron's sum, before it became whole; infinite for a constant.
-    slack : array of float64, shape (count,)
-        How far each neuron's sum may be from that of the weights before they became whole.
     """
-    kinds = _Kinds(elements, jump)
-    linear = _rows(elements.sums, elements.terms[0].row)
-    pixels = elements.sums.pixels
+    kinds, sums = _Kinds(elements, jump), elements.sums
+    row = elements.terms[0].row
+    linear = _rows(sums, row)
     ends = np.array([float(half.at) for half in kinds.halves])[kinds.which]
-    if pixels is None:
-        return *_of_signs(kinds, linear), ends, np.zeros(len(ends))
-    layer, turn, factor = _of_pixels(kinds, linear, pixels)
-    off = elements.sums.off
-    slack = np.zeros(len(ends)) if off is None else off[elements.terms[0].row] * pixels.levels
-    return layer, turn, factor * ends, np.abs(factor) * slack
+    if sums.pixels is None:
+        layer, turn = _of_signs(kinds, linear)
+        return Indicators(layer, np.arange(len(row)), turn, ends, np.zeros(len(row)))
+    layer, turn, factor = _of_pixels(kinds, linear, sums.pixels)
+    slack = np.zeros(len(row)) if sums.off is None else sums.off[row] * sums.pixels.levels
+    return Indicators(layer, np.arange(len(row)), turn, factor * ends, np.abs(factor) * slack)
 
 
 def _rows(sums: Sums, row: IntArray) -> LinearMap:
@@ -117,7 +133,7 @@ class _Kinds:
 
     def are_above(self, sums: Array) -> Array:
         """Whether each kind is above its jump at a sum of its own, as the file computes it."""
-        few, precision = self._few, self._few.outcomes[0].dtype
+        few, precision = self._few, self._few.precision
         term, steps = few.terms[0], few.steps
         assert steps is not None
         x = (term.scale * float(self._unit) * sums + few.offset).astype(precision)
@@ -234,7 +250,7 @@ def _whole_bounds(
     for owner, kind in zip(owners.tolist(), own.tolist(), strict=True):
         bound = bounds[kind]
         if isinstance(bound, _Bound) and factor[owner] <= largest[owner]:
-            factor[owner] = math.lcm(int(factor[owner]), bound.at.denominator % 2**62 or 2**40)
+            factor[owner] = math.lcm(int(factor[owner]), min(bound.at.denominator, TOO_FINE))
     too_fine = factor > largest
     factor[too_fine] = 2 ** np.floor(np.log2(largest[too_fine])).astype(np.int64)
     found = [

@@ -20,8 +20,10 @@ IntArray = npt.NDArray[np.int64]
 LARGEST_LEVEL_SUM = 2**33 - 1
 """Of a row's absolute weights times levels: float64 has such sums exactly on the grid."""
 
-RATIO = 1e-6
+RATIO = 3e-7
 """Relative: two weights of float32 are in a whole ratio if they are within this."""
+
+TINY = 1e-300
 
 DENOMINATORS = 64
 """Whole numbers by which the smallest weight of a row may be divided."""
@@ -41,19 +43,19 @@ class WholeRows:
         In the order of the weights given.
     scale : array of float64, shape (rows,)
         Above 0.
+    off : array of float64, shape (rows,)
+        What a row's weights were changed by, all together, in units of its `scale`.
     rounded : int
         How many rows are no whole multiples and were put on a grid.
     error : float
         The largest error of a weight, as a share of its row's largest.
-    off : array of float64, shape (rows,)
-        What a row's weights were changed by, all together, in units of its `scale`.
     """
 
     whole: IntArray
     scale: FloatArray
     off: FloatArray
-    rounded: int = 0
-    error: float = 0.0
+    rounded: int
+    error: float
 
 
 def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None) -> WholeRows:
@@ -100,10 +102,9 @@ def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None)
     whole = np.rint(weight / scale[row])
     _check_sizes(whole, row, rows, levels)
     off = np.abs(weight - whole * scale[row])
-    error = 0.0
-    if is_real.any():
-        error = float((off / largest[row])[is_real[row]].max())
-    changed = np.bincount(row, weights=off / scale[row], minlength=rows).astype(np.float64)
+    largest = _extreme(np.maximum, size, row, rows, TINY)
+    error = float((off / largest[row]).max(initial=0.0))
+    changed = np.bincount(row, weights=off / scale[row], minlength=rows)
     return WholeRows(whole.astype(np.int64), scale, changed, int(is_real.sum()), error)
 
 

@@ -14,17 +14,24 @@ QONNX = ("onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general")
 class Graph:
     """Nodes one after the other; `shape` is that of the last tensor, without the batch's axis."""
 
-    def __init__(self, shape: tuple[int, ...], opset: int = 17, batch: int | str | None = "N"):
-        self.opset, self.batch = opset, batch
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        opset: int = 17,
+        batch: int | str | None = "N",
+        real: Any = np.float32,
+    ):
+        self.opset, self.batch, self.real = opset, batch, real
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.domains: set[str] = set()
         self.input_shape = self.shape = shape
         self.last = "image"
 
-    def constant(self, values: Any, kind: Any = np.float32) -> str:
+    def constant(self, values: Any, kind: Any = None) -> str:
         name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(values, dtype=kind), name))
+        array = np.asarray(values, dtype=self.real if kind is None else kind)
+        self.constants.append(numpy_helper.from_array(array, name))
         return name
 
     def add(self, kind: str, *more: str, shape: Any = None, domain: str = "", **given: Any) -> str:
@@ -43,17 +50,20 @@ class Graph:
         self.last, self.shape = name, self.shape if shape is None else tuple(shape)
         return name
 
-    def model(self, elem: int = TensorProto.FLOAT) -> onnx.ModelProto:
+    def model(self, given: Any = None) -> onnx.ModelProto:
+        """Whose input is of a type, that of its numbers if none is given."""
+        kinds = [np.dtype(kind) for kind in (self.real, given or self.real)]
+        real, elem = map(helper.np_dtype_to_tensor_dtype, kinds)
         batch = [self.batch] if self.batch is not None else []
         inputs = helper.make_tensor_value_info("image", elem, [*batch, *self.input_shape])
-        outputs = helper.make_tensor_value_info(self.last, TensorProto.FLOAT, None)
+        outputs = helper.make_tensor_value_info(self.last, real, None)
         graph = helper.make_graph(self.nodes, "network", [inputs], [outputs], self.constants)
         opsets = [helper.make_opsetid("", self.opset)]
         opsets += [helper.make_opsetid(domain, 1) for domain in sorted(self.domains)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
-    def bytes(self) -> bytes:
-        return self.model().SerializeToString()
+    def bytes(self, given: Any = None) -> bytes:
+        return self.model(given).SerializeToString()
 
     # what networks are made of
 
