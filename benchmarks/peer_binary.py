@@ -22,7 +22,7 @@ from bnnopt import certify, datasets
 from bnnopt.network import BinarizedNetwork
 from bnnopt.search.warm_up import warm_up
 
-__all__ = ["bnnquanalyst", "npaq"]
+__all__ = ["bnnquanalyst", "npaq", "verified"]
 
 Record = dict[str, Any]
 Results = Iterator[tuple[str, list[Record], list[Record]]]
@@ -65,11 +65,19 @@ def bnnquanalyst(arguments: argparse.Namespace) -> Results:
 def _verify(
     source: str, networks: dict[str, tuple[int, Build]], arguments: argparse.Namespace
 ) -> Results:
+    images = datasets.load("mnist").images
+    built = {n: (build(), resized(images, side)) for n, (side, build) in networks.items()}
+    yield from verified(TITLE.format(source), built, arguments)
+
+
+def verified(
+    title: str, networks: dict[str, tuple[BinarizedNetwork, Any]], arguments: argparse.Namespace
+) -> Results:
+    """Verify the first images of MNIST's test set; all are given, as each network has them."""
     warm_up()
-    data, table, records = datasets.load("mnist"), [], []
-    for name, (side, build) in networks.items():
-        network, images = build(), resized(data.images, side)
-        accuracy = float(np.mean(network.predict(images) == data.labels))
+    labels, table, records = datasets.load("mnist").labels, [], []
+    for name, (network, images) in networks.items():
+        accuracy = float(np.mean(network.predict(images) == labels))
         for asked, question in QUESTIONS.items():
             rows: list[Record] = []
             for index in range(arguments.images):
@@ -83,13 +91,13 @@ def _verify(
                         "asked": asked,
                         "image": index,
                         "verdict": certificate.verdict.value,
-                        "right": certificate.source == int(data.labels[index]),
+                        "right": certificate.source == int(labels[index]),
                         "seconds": round(time.perf_counter() - began, 4),
                     }
                 )
             records += rows
             table.append(_summary(name, accuracy, asked, rows))
-            yield TITLE.format(source), table, records
+            yield title, table, records
 
 
 def _summary(name: str, accuracy: float, asked: str, rows: list[Record]) -> Record:

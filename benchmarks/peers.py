@@ -3,6 +3,8 @@
     python benchmarks/peers.py msakai         # smallest perturbations, a dense network of 4 layers
     python benchmarks/peers.py npaq           # binary inputs, torch state dicts
     python benchmarks/peers.py bnnquanalyst   # binary inputs, CSV files
+    python benchmarks/peers.py tfc            # binary inputs, QONNX
+    python benchmarks/peers.py traffic-signs  # colour images, convolutions, ONNX and VNN-LIB
 
 Files are looked for in ``$BNNOPT_PEERS``, and fetched otherwise (benchmarks/peer_files.toml). A
 suite writes benchmarks/results/peers-SUITE.json after each instance.
@@ -20,13 +22,15 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from tabulate import tabulate
 
-from benchmarks import peer_binary, peer_smallest
+from benchmarks import peer_binary, peer_onnx, peer_smallest
 from benchmarks.record import FOLDER, write
 
 SUITES = {
     "msakai": peer_smallest.msakai,
     "npaq": peer_binary.npaq,
     "bnnquanalyst": peer_binary.bnnquanalyst,
+    "tfc": peer_onnx.tfc,
+    "traffic-signs": peer_onnx.traffic_signs,
 }
 """A suite takes the arguments, and yields (title, table, records) anew after each instance."""
 

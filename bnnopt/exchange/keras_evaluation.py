@@ -95,7 +95,7 @@ def _windows(
             lacking = max((math.ceil(side / step) - 1) * step + length - side, 0)
             width.append((lacking // 2, lacking - lacking // 2))
         x = np.pad(x, [*width, (0, 0)], constant_values=fill)
-    every = sliding_window_view(x, reach, (1, 2))  # type: ignore[call-overload]
+    every = sliding_window_view(x, reach, (1, 2))
     found = every[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
     return np.asarray(found)
 
@@ -131,7 +131,7 @@ def _pool(layer: KerasLayer, inputs: list[Array]) -> Array:
     size = pair(layer.config.get("pool_size", 2))
     stride = pair(layer.config.get("strides") or list(size))
     if layer.kind.startswith("Max"):
-        return _windows(layer, inputs[0], size, stride, -math.inf).max(axis=(4, 5))
+        return np.asarray(_windows(layer, inputs[0], size, stride, -math.inf).max(axis=(4, 5)))
     ones = np.ones((1, *inputs[0].shape[1:]), dtype=np.float32)
     total, count = (
         _windows(layer, x, size, stride, 0.0).sum(axis=(4, 5), dtype=np.float32)

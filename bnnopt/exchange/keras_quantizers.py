@@ -57,7 +57,8 @@ def quantized(kernel: Array, given: Any) -> Array:
     if name in SIGNS:
         return signs
     if name in SCALED:
-        return signs * np.abs(kernel).mean(axis=tuple(range(kernel.ndim - 1)), dtype=np.float32)
+        axes = tuple(range(kernel.ndim - 1))
+        return np.asarray(signs * np.abs(kernel).mean(axis=axes, dtype=np.float32))
     if name in HEAVISIDE:
         return (kernel > 0).astype(np.float32)
     if name in TERNARY:
@@ -65,5 +66,5 @@ def quantized(kernel: Array, given: Any) -> Array:
         if config.get("ternary_weight_networks", False):
             clip = float(config.get("clip_value", 1.0))
             limit = 0.7 * float(np.abs(np.clip(kernel, -clip, clip)).mean())
-        return np.sign(kernel) * (np.abs(kernel) > limit)
+        return np.asarray(np.sign(kernel) * (np.abs(kernel) > limit))
     raise NetworkFormatError(f"its kernel quantizer {name!r} is not known")

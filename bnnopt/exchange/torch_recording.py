@@ -80,7 +80,7 @@ class Operation:
         return _names(self.name, len(self.outputs))
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records what the code within it does to a tensor.
 
     Parameters
@@ -92,7 +92,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self, image: torch.Tensor, wanted: Collection[str] | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self.kept: dict[str, Array] = {}
         self.shapes: list[tuple[int, ...]] = []

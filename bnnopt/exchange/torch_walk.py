@@ -12,7 +12,9 @@ from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.building import Building, Walk
 from bnnopt.exchange.content import first_line
 from bnnopt.exchange.tensor import Tensor
-from bnnopt.exchange.torch_operations import HANDLERS, STEPPING, Call
+from bnnopt.exchange.torch_calls import Call
+from bnnopt.exchange.torch_layers import HANDLERS
+from bnnopt.exchange.torch_operations import STEPPING
 from bnnopt.exchange.torch_recording import Operation, Recorder, Value
 
 __all__ = ["walk"]

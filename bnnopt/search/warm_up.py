@@ -10,13 +10,8 @@ from functools import cache
 import numpy as np
 
 from bnnopt.search.cache import run_though_unsaved
-from bnnopt.search.cheap_sets import (
-    begin_walk,
-    cheap_flips,
-    new_walk,
-    score_each,
-    visit_sets,
-)
+from bnnopt.search.cheap_sets import score_each, visit_sets
+from bnnopt.search.cheap_walk import begin_walk, cheap_flips, new_walk
 from bnnopt.search.neighbourhood import better_set
 from bnnopt.search.position import exclude, move_to, new_position, target_terms
 from bnnopt.search.problem import MarginTerms

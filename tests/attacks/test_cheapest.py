@@ -16,7 +16,7 @@ from bnnopt import AttackInstance, Status
 from bnnopt.attacks.base import Limits
 from bnnopt.attacks.flips import BranchAndBound, beam, cheap_problem, cheapest
 from bnnopt.attacks.flips.cheap_problem import CheapProblem, is_cheap
-from bnnopt.search import cheap_sets
+from bnnopt.search import cheap_sets, cheap_walk
 from tests import kinds
 
 seeds = st.integers(0, 10**6)
@@ -177,8 +177,8 @@ def test_each_set_of_a_cost_is_visited_once_by_some_part(seed: int, parts: int, 
         size = int(np.searchsorted(np.cumsum(flips.cost), most, side="right"))
         found = []
         for part in range(parts if size else 0):
-            walk = cheap_sets.new_walk(flips, size)
-            cheap_sets.begin_walk(walk, part)
+            walk = cheap_walk.new_walk(flips, size)
+            cheap_walk.begin_walk(walk, part)
             walk.known[:] = 2**63  # no pattern is known, that of the image neither
             while walk.depth[0] >= 0:
                 if cheap_sets.visit_sets(
@@ -200,7 +200,8 @@ def test_each_set_of_a_cost_is_visited_once_by_some_part(seed: int, parts: int, 
 
 
 def test_masks_of_several_words_tell_patterns_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cheap_sets, "WORD", 2)
+    for module in (cheap_sets, cheap_walk):
+        monkeypatch.setattr(module, "WORD", 2)
     for function in ("visit_sets", "_visit_last", "_set_masks", "_pattern_is_wanted"):
         python = getattr(getattr(cheap_sets, function), "py_func", None)
         if python is not None:
@@ -213,7 +214,7 @@ def test_masks_of_several_words_tell_patterns_apart(monkeypatch: pytest.MonkeyPa
         problem = CheapProblem.of(instance)
         if problem is None:
             continue
-        words.add(cheap_sets.new_walk(problem.flips, 5).known.shape[1])
+        words.add(cheap_walk.new_walk(problem.flips, 5).known.shape[1])
         result, expected = BranchAndBound()(instance), least(instance)
         assert result.goal_values == ([None] if expected is None else pytest.approx([expected]))
     assert max(words) > 1

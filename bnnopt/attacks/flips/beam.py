@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.attacks.flips.cheap_problem import CheapProblem
-from bnnopt.search.cheap_sets import new_walk, score_each
+from bnnopt.search.cheap_sets import score_each
+from bnnopt.search.cheap_walk import new_walk
 
 __all__ = ["seek_by_beam"]
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bnnopt.attacks.budgets.smallest import distance_sought, within
 from bnnopt.instance import AttackInstance
-from bnnopt.search.cheap_sets import cheap_flips
+from bnnopt.search.cheap_walk import cheap_flips
 from bnnopt.search.position import new_position, target_terms
 from bnnopt.search.problem import MarginTerms
 from bnnopt.search.space import CutSpace, has_cuts_only

@@ -22,7 +22,8 @@ from bnnopt.attacks.flips.beam import seek_by_beam
 from bnnopt.attacks.flips.cheap_problem import CheapProblem
 from bnnopt.attacks.limits import Limits
 from bnnopt.instance import AttackInstance
-from bnnopt.search.cheap_sets import Walk, begin_walk, new_walk, visit_sets
+from bnnopt.search.cheap_sets import visit_sets
+from bnnopt.search.cheap_walk import Walk, begin_walk, new_walk
 
 __all__ = ["cheapest_sets"]
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.api import make_attack
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.limits import Limits
-from bnnopt.bounds import interval_bounds
 from bnnopt.exchange.counterexamples.questions import Range, questions_of
 from bnnopt.exchange.counterexamples.replay import Replay, Witness
 from bnnopt.exchange.vnnlib import Case
@@ -22,12 +18,6 @@ from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult, Status
 
 __all__ = ["CaseSearch"]
-
-MANY = 40
-"""Neurons of the first layer that can flip, beyond which gradients are tried before any tree."""
-
-GRADIENT_SHARE = 0.2
-"""Of a question's time, where they are."""
 
 LONGEST_NOTE = 200
 """Characters."""
@@ -84,18 +74,17 @@ class CaseSearch:
     def _ask(self, case: Case, instance: AttackInstance, left: int) -> Witness | None:
         """Search for a flip, and if the file does not agree with it, for one with more margin."""
         starts = np.zeros((0, instance.network.num_inputs))
-        for method, part in _methods(instance):
-            for goal in ("flip", "margin"):
-                share = self._deadline.share(part / left)
-                result = _attack(method, replace(instance, goal=goal), share, starts)
-                if result.status is Status.INFEASIBLE:
-                    return None
-                starts = instance.network.levels_of(result.adversarial)
-                if not result.flipped:
-                    break
-                witness = self._replay.witness(case, starts[0])
-                if witness is not None:
-                    return witness
+        for goal in ("flip", "margin"):
+            share = self._deadline.share(1.0 / left)
+            result = _attack(replace(instance, goal=goal), share, starts)
+            if result.status is Status.INFEASIBLE:
+                return None
+            starts = instance.network.levels_of(result.adversarial)
+            if not result.flipped:
+                break
+            witness = self._replay.witness(case, starts[0])
+            if witness is not None:
+                return witness
         if not result.flipped and share.time_limit and result.wall_time >= share.time_limit:
             self._again.append((case, instance))
             return None
@@ -105,19 +94,12 @@ class CaseSearch:
         return None
 
 
-def _methods(instance: AttackInstance) -> Iterator[tuple[str, float]]:
-    """What to try, and the share of the time for it."""
-    if len(interval_bounds(instance)[0].unstable) > MANY and importlib.util.find_spec("torch"):
-        yield "pgd", GRADIENT_SHARE
-    yield "auto", 1.0
-
-
 def _attack(
-    method: str, instance: AttackInstance, limits: Limits, starts: npt.NDArray[np.float64]
+    instance: AttackInstance, limits: Limits, starts: npt.NDArray[np.float64]
 ) -> AttackResult:
-    given = {"solver": "highs", "formulation": "tight"}
-    attacker = make_attack(attack_class(method), given, {})
-    result = attacker(instance, limits, starts=starts)
+    attacker = attack_class("auto")()
+    attacker.prepare(instance)
+    result: AttackResult = attacker(instance, limits, starts=starts)
     if result.interrupted:
         raise KeyboardInterrupt
     return result
