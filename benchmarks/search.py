@@ -25,7 +25,8 @@ from tabulate import tabulate
 
 import bnnopt
 from benchmarks.record import FOLDER, write
-from bnnopt import AttackInstance, AttackResult, Status, attack, datasets
+from bnnopt import AttackInstance, AttackResult, Status, datasets
+from bnnopt.api import attack as attack_image
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.flips import BranchAndBound, PatternAttack
@@ -164,7 +165,9 @@ def throughput(arguments: argparse.Namespace) -> None:
     network = bnnopt.zoo.load("fashion-mnist-2x100")
     images = datasets.embedded()
     options: dict[str, Any] = {"method": "bab", "time_limit": arguments.limit}
-    jobs = [Job(attack, network, images.x(i), 0.01, options | {"index": i}) for i in range(40)]
+    jobs = [
+        Job(attack_image, network, images.x(i), 0.01, options | {"index": i}) for i in range(40)
+    ]
     seconds = {}
     for workers in (1, 2):
         began = time.perf_counter()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bnnopt.attacks.iprop import IProp
     from bnnopt.exchange.keras import from_keras
     from bnnopt.exchange.onnx import from_onnx
+    from bnnopt.exchange.onnx_write import to_onnx
     from bnnopt.exchange.state_dict import from_state_dict
     from bnnopt.exchange.torch import from_torch
 
@@ -50,21 +51,23 @@ __all__ = [
     "from_state_dict",
     "from_torch",
     "load_network",
+    "to_onnx",
     "zoo",
 ]
 
-READERS = {
+EXCHANGE = {
     "from_keras": "bnnopt.exchange.keras",
     "from_onnx": "bnnopt.exchange.onnx",
     "from_state_dict": "bnnopt.exchange.state_dict",
     "from_torch": "bnnopt.exchange.torch",
+    "to_onnx": "bnnopt.exchange.onnx_write",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs optional or heavy packages when it is first asked for."""
-    if name in READERS:
-        return getattr(import_module(READERS[name]), name)
+    if name in EXCHANGE:
+        return getattr(import_module(EXCHANGE[name]), name)
     if name == "IProp":
         from bnnopt.attacks.iprop import IProp
 

@@ -77,14 +77,16 @@ class AutoAttack(Attack):
 
         Import torch where PGD may be of use.
         """
-        warm_up()
         self._climber = None
-        if _seeks_any_flip(instance) and instance.network.widths[0] > WIDE:
+        if _seeks_any_flip(instance) and _is_wide(instance):
             with suppress(MissingDependencyError):
                 self._climber = attack_class(PGD)(device="cpu")
-        if not is_searchable(instance):
-            attack_class(MILP)
-            ensure_available(self._adapter)
+        if is_searchable(instance):
+            self._tree.prepare(instance)
+            return
+        warm_up()
+        attack_class(MILP)
+        ensure_available(self._adapter)
 
     def searches(self, instance: AttackInstance) -> bool:
         """Whether all targets of an instance are one search, which tells them apart."""
@@ -92,7 +94,7 @@ class AutoAttack(Attack):
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Choose, and say what ran in `Findings.ran`."""
-        if self._climber is None or not _is_wide(instance):
+        if self._climber is None:
             return self._search(instance, limits, starts)
         deadline = Deadline(limits)
         findings = self._climb(self._climber, instance, deadline, starts)
@@ -165,6 +167,8 @@ def _seeks_any_flip(instance: AttackInstance) -> bool:
 
 
 def _is_wide(instance: AttackInstance) -> bool:
+    if instance.network.widths[0] <= WIDE:
+        return False
     return len(interval_bounds(instance)[0].unstable) > WIDE
 
 

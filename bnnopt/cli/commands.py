@@ -21,6 +21,7 @@ from bnnopt.cli.networks import networks
 from bnnopt.cli.solver_list import solvers
 from bnnopt.cli.train import train
 from bnnopt.cli.verify import verify
+from bnnopt.cli.vnnlib import vnnlib
 from bnnopt.errors import (
     BnnoptError,
     CampaignError,
@@ -60,7 +61,20 @@ def commands() -> None:
     """Find, and prove, the worst-case inputs of binarized neural networks."""
 
 
-for command in (attack, campaign, data, export, import_network, networks, solvers, train, verify):
+COMMANDS = (
+    attack,
+    campaign,
+    data,
+    export,
+    import_network,
+    networks,
+    solvers,
+    train,
+    verify,
+    vnnlib,
+)
+
+for command in COMMANDS:
     commands.add_command(command)
 add_completion(commands)
 

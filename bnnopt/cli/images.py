@@ -15,7 +15,14 @@ from bnnopt.datasets.indices import parse_indices
 from bnnopt.errors import InputError
 from bnnopt.network import BinarizedNetwork
 
-__all__ = ["Source", "about", "network_options", "network_with_images", "parse_indices"]
+__all__ = [
+    "Source",
+    "about",
+    "network_options",
+    "network_with_images",
+    "parse_indices",
+    "reading",
+]
 
 OPTIONS = (
     click.option(

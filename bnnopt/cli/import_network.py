@@ -32,7 +32,9 @@ AT_ONCE = 500
 def import_network(
     file: str, out: str, check: int, name: str | None, data: str | None, **options: Any
 ) -> None:
-    """Import a network from FILE (.onnx), and compare every neuron with what the file gives.
+    """Import a network from FILE, and compare every neuron with what the file gives.
+
+    FILE is ONNX or QONNX (.onnx), or of Keras or Larq (.h5, .keras), in .gz or not.
 
     With --data its accuracy on those images is measured, and kept in the network file.
     """

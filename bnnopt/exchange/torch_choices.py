@@ -9,7 +9,7 @@ import numpy as np
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.node import registry
 from bnnopt.exchange.tensor import Tensor
-from bnnopt.exchange.torch_call import Call
+from bnnopt.exchange.torch_calls import Call
 from bnnopt.exchange.torch_steps import EQUAL, OF_SIGNS, are_of_one, combined
 
 __all__ = ["HANDLERS", "STEPPING"]

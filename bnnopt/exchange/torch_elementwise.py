@@ -13,7 +13,7 @@ from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.node import registry
 from bnnopt.exchange.scalar import Steps
 from bnnopt.exchange.tensor import Tensor
-from bnnopt.exchange.torch_call import Call
+from bnnopt.exchange.torch_calls import Call
 from bnnopt.exchange.torch_steps import OF_SIGNS, are_of_one, combined
 
 __all__ = ["HANDLERS"]

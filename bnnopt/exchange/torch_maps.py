@@ -8,7 +8,7 @@ import numpy as np
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.node import registry
-from bnnopt.exchange.torch_call import Call
+from bnnopt.exchange.torch_calls import Call
 
 __all__ = ["HANDLERS"]
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.node import Final, registry
 from bnnopt.exchange.tensor import Tensor
-from bnnopt.exchange.torch_call import Call
+from bnnopt.exchange.torch_calls import Call
 
 __all__ = ["HANDLERS"]
 

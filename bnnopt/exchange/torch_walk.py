@@ -14,7 +14,7 @@ from bnnopt.exchange.building import Building, Walk
 from bnnopt.exchange.content import first_line
 from bnnopt.exchange.image import Image
 from bnnopt.exchange.tensor import Tensor
-from bnnopt.exchange.torch_call import Call, of_kind
+from bnnopt.exchange.torch_calls import Call, of_kind
 from bnnopt.exchange.torch_choices import STEPPING
 from bnnopt.exchange.torch_operations import OPERATIONS
 from bnnopt.exchange.torch_recording import Operation, Recorder, Value

@@ -107,6 +107,63 @@ class Model:
         return stream.getvalue()
 
 
+SIGN = {"class_name": "SteSign", "config": {"clip_value": 1.0}}
+
+
+def norm(model: Model, rng: np.random.Generator, size: int, **config: Any) -> None:
+    scale, center = bool(rng.integers(2)), bool(rng.integers(2))
+    weights = {"gamma": rng.normal(size=size)} if scale else {}
+    weights |= {"beta": rng.normal(size=size)} if center else {}
+    weights |= {
+        "moving_mean": rng.normal(size=size),
+        "moving_variance": rng.uniform(0.5, 2, size),
+    }
+    about = {"epsilon": 1e-3, "scale": scale, "center": center, "axis": [-1]}
+    model.add("BatchNormalization", **weights, **(about | config))
+
+
+def convolution(
+    model: Model, rng: np.random.Generator, channels: int, outputs: int, **config: Any
+) -> None:
+    kernel = rng.normal(size=(3, 3, channels, outputs))
+    about = {"kernel_size": [3, 3], "strides": [1, 1], "use_bias": False, "padding": "valid"}
+    about |= {"kernel_quantizer": SIGN, "filters": outputs}
+    model.add("QuantConv2D", kernel=kernel, **(about | config))
+
+
+def dense(model: Model, rng: np.random.Generator, size: int, units: int, **config: Any) -> None:
+    about = {"units": units, "use_bias": False, "kernel_quantizer": "ste_sign"}
+    model.add("QuantDense", kernel=rng.normal(size=(size, units)), **(about | config))
+
+
+def larq_network() -> Model:
+    """As Larq's own examples are: norms without scale, pooling before the norm, a softmax."""
+    rng = np.random.default_rng(0)
+    model = Model(12, 12, 3)
+    convolution(model, rng, 3, 8)
+    norm(model, rng, 8)
+    convolution(model, rng, 8, 6, input_quantizer="ste_sign", padding="same", pad_values=1.0)
+    model.add("MaxPooling2D", pool_size=[2, 2], strides=[2, 2], padding="valid")
+    norm(model, rng, 6)
+    model.add(
+        "QuantDepthwiseConv2D",
+        depthwise_kernel=rng.normal(size=(2, 2, 6, 2)),
+        depth_multiplier=2,
+        kernel_size=[2, 2],
+        strides=[2, 2],
+        padding="same",
+        input_quantizer=SIGN,
+        depthwise_quantizer=SIGN,
+        use_bias=False,
+    )
+    norm(model, rng, 12)
+    model.add("Flatten")
+    dense(model, rng, 108, 5, input_quantizer="ste_sign")
+    norm(model, rng, 5)
+    model.add("Activation", activation="softmax")
+    return model
+
+
 def by_torch(model: Model, images: Any) -> Any:
     """A chain's output by torch's functions, in double precision."""
     x = torch.tensor(np.asarray(images, dtype=np.float64))
