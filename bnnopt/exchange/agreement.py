@@ -142,7 +142,8 @@ class _Part:
         self._imported, self._start, self._names = imported, start, names
         self._levels, self._places = levels, imported.layers.places()
         self._activations: list[FloatArray] = [levels]
-        known = {block for name in names for block in imported.signs[name].elements.sums.base}
+        parts = (part for name in names for part in imported.signs[name].elements.sums.base)
+        known = {part for part in parts if isinstance(part, Block)}
         self._rounding = Rounding(imported, self._activations, known)
         self._is_followed = np.ones(len(levels), dtype=bool)
         self.rounded = self.changed = 0
@@ -189,7 +190,7 @@ class _Part:
 
     def _of(self, block: Any) -> FloatArray:
         number, neurons = self._places[block]
-        return self._activations[number + 1][:, neurons]
+        return np.asarray(self._activations[number + 1][:, neurons])
 
     def _take_over(
         self, elements: Elements, file: FloatArray, images: IntArray, places: IntArray
@@ -210,7 +211,7 @@ class _Part:
             for one in some:
                 one.turn(images, fits)
             lacking[fits] = np.nan  # done
-        return np.any([one.may_differ & (one.scale != 0) for one in neurons], axis=0)
+        return np.asarray(np.any([one.may_differ & (one.scale != 0) for one in neurons], axis=0))
 
     def _neurons(
         self, elements: Elements, term: Term, images: IntArray, places: IntArray
@@ -223,7 +224,7 @@ class _Part:
         layers = np.zeros(len(rows), dtype=np.int64)
         for number, block in enumerate(base):
             mine = part == number
-            layer, neurons = self._places[block]  # type: ignore[index]
+            layer, neurons = self._places[block]
             column[mine] = neurons.start + rows[mine] - starts[number]
             layers[mine] = layer + 1
             sign[mine] = self._activations[layer + 1][images[mine], column[mine]]

@@ -139,7 +139,8 @@ def _off(elements: Elements) -> FloatArray:
     off = elements.sums.off
     if off is None:
         return np.zeros(len(elements))
-    return np.sum([np.abs(term.scale) * off[term.row] for term in elements.terms], axis=0)
+    parts = [np.abs(term.scale) * off[term.row] for term in elements.terms]
+    return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
 
 
 def _whole(

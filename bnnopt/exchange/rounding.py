@@ -89,13 +89,13 @@ class Rounding:
         allowed = self._allowed(weights.data, inputs, shift, self._largest if is_first else 1.0)
         allowed += OPERATIONS * self._unit * abs(block.bound[row])
         allowed += block.slack[row]
-        return found | (np.abs(inputs @ weights.data - block.bound[row]) <= allowed)
+        return np.asarray(found | (np.abs(inputs @ weights.data - block.bound[row]) <= allowed))
 
     def _of(self, part: Any) -> FloatArray:
         if isinstance(part, Pixels):
             return self._activations[0]
         number, neurons = self._places[part]
-        return self._activations[number + 1][:, neurons]
+        return np.asarray(self._activations[number + 1][:, neurons])
 
     def _allowed(
         self, weights: FloatArray, inputs: FloatArray, shift: FloatArray, largest: float
@@ -104,4 +104,5 @@ class Rounding:
         partial = np.abs(np.cumsum(weights * inputs, axis=1)).max(axis=1, initial=0.0)
         partial += np.abs(np.cumsum(weights * shift)).max(initial=0.0)
         partial += largest * float(np.sqrt(weights @ weights))
-        return SLACK * self._unit * np.sqrt(len(weights) + OPERATIONS) * partial
+        roundings = float(np.sqrt(len(weights) + OPERATIONS))
+        return np.asarray(SLACK * self._unit * roundings * partial, dtype=np.float64)

@@ -104,7 +104,7 @@ def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None)
     off = np.abs(weight - whole * scale[row])
     largest = _extreme(np.maximum, size, row, rows, TINY)
     error = float((off / largest[row]).max(initial=0.0))
-    changed = np.bincount(row, weights=off / scale[row], minlength=rows)
+    changed = np.bincount(row, weights=off / scale[row], minlength=rows).astype(np.float64)
     return WholeRows(whole.astype(np.int64), scale, changed, int(is_real.sum()), error)
 
 
