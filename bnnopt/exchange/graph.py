@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import onnx
@@ -23,7 +24,9 @@ CONSTANT = 4
 """What a number of a constant takes of the work that is bounded, about a nanosecond each."""
 
 
-def walk(model: onnx.ModelProto, about: FileInput, image: Tensor) -> Walk:
+def walk(
+    model: onnx.ModelProto, about: FileInput, image: Tensor, known: Mapping[str, Tensor]
+) -> Walk:
     """Evaluate the graph on tensors.
 
     Parameters
@@ -32,6 +35,8 @@ def walk(model: onnx.ModelProto, about: FileInput, image: Tensor) -> Walk:
     about : FileInput
     image : Tensor
         What stands for the input.
+    known : mapping of str to Tensor
+        What stands for other tensors that no node gives.
 
     Raises
     ------
@@ -40,24 +45,25 @@ def walk(model: onnx.ModelProto, about: FileInput, image: Tensor) -> Walk:
     """
     if len(model.graph.output) != 1:
         raise NetworkFormatError(f"the file has {len(model.graph.output)} outputs: one fits")
-    return _Walker(model, about).run(image)
+    return _Walker(model, about).run({about.name: image, **known})
 
 
 class _Walker:
     def __init__(self, model: onnx.ModelProto, about: FileInput) -> None:
-        self._graph, self._image = model.graph, about.name
+        self._graph = model.graph
         self._opsets = {entry.domain: entry.version for entry in model.opset_import}
         uses = Counter(name for node in model.graph.node for name in node.input if name)
         uses.update(value.name for value in model.graph.output)
         self._building = Building(about, uses)
 
-    def run(self, image: Tensor) -> Walk:
-        known = initializers(self._graph)
-        if self._image in known:
-            raise NetworkFormatError(f"{short(self._image)} is given twice")
-        for name, value in (*known.items(), (self._image, image)):
+    def run(self, given: Mapping[str, Tensor]) -> Walk:
+        held = initializers(self._graph)
+        for name in given:
+            if name in held:
+                raise NetworkFormatError(f"{short(name)} is given twice")
+        for name, value in (held | dict(given)).items():
             self._building.put(name, value)
-        for node in in_order(self._graph, [*known, self._image]):
+        for node in in_order(self._graph, [*held, *given]):
             where = f"node {short(node.name or node.output[0])} ({short(node.op_type)[1:-1]})"
             try:
                 self._evaluate(node)

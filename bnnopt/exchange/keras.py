@@ -86,7 +86,7 @@ def read_keras(
     Parameters are those of `from_keras`.
     """
     needs("h5py", "reading files of Keras")
-    from bnnopt.exchange.keras_evaluation import evaluated
+    from bnnopt.exchange.keras_evaluation import evaluated_layers
     from bnnopt.exchange.keras_file import read_model
     from bnnopt.exchange.keras_layers import walk
 
@@ -97,7 +97,7 @@ def read_keras(
 
     def evaluate(values: Array, names: list[str]) -> list[Array]:
         parts = [
-            evaluated(model, values[at : at + AT_ONCE], names)
+            evaluated_layers(model, values[at : at + AT_ONCE], names)
             for at in range(0, len(values), AT_ONCE)
         ]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]

@@ -19,12 +19,12 @@ from bnnopt.exchange.keras_file import KerasLayer, KerasModel
 from bnnopt.exchange.keras_layers import input_name, pair
 from bnnopt.exchange.keras_quantizers import HEAVISIDE, SIGNS, quantized, quantizer
 
-__all__ = ["evaluated"]
+__all__ = ["evaluated_layers"]
 
 Array = npt.NDArray[Any]
 
 
-def evaluated(model: KerasModel, values: Array, names: list[str]) -> list[Array]:
+def evaluated_layers(model: KerasModel, values: Array, names: list[str]) -> list[Array]:
     """Layers by name, of shape (batch, numbers).
 
     A softmax, which is last, is left out: what is compared is the logits.

@@ -11,6 +11,7 @@ from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.content import file_content, needs, one_line
 from bnnopt.exchange.image import Limits, image_of
 from bnnopt.exchange.imported import Imported, finished
+from bnnopt.exchange.own_file import behind_levels
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_onnx", "read_onnx"]
@@ -85,7 +86,9 @@ def read_onnx(
         model = _parsed(content, name)
         about = file_input(model)
         image = image_of(about, input_range, mean, std, levels)
-        return finished(walk(model, about, image.tensor), image, _stem(name), model=model)
+        part, known = behind_levels(model, image.tensor)
+        found = walk(part, about, image.tensor, known)
+        return finished(found, image, _stem(name), model=model)
     except NetworkFormatError as error:
         raise NetworkFormatError(one_line(error)) from None
 

@@ -45,7 +45,7 @@ class Rounding:
     """
 
     def __init__(
-        self, imported: Imported, activations: list[FloatArray], known: Collection[Any]
+        self, imported: Imported, activations: list[FloatArray], known: Collection[Block]
     ) -> None:
         self._activations, self._known = activations, known
         self._unit, self._places = unit_of(imported), imported.layers.places()
