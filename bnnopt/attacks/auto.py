@@ -23,7 +23,6 @@ from bnnopt.errors import InputError
 from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
 from bnnopt.result import Status
-from bnnopt.search.warm_up import warm_up
 
 __all__ = ["AutoAttack"]
 
@@ -62,7 +61,7 @@ class AutoAttack(Attack):
 
     def prepare(self, instance: AttackInstance) -> None:
         """Compile the kernel; import Pyomo, and find the solver, where a MILP will be built."""
-        warm_up()
+        self._tree.compile_kernel(instance)
         if not is_searchable(instance):
             attack_class(MILP)
             ensure_available(self._adapter)

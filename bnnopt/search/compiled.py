@@ -1,15 +1,24 @@
-"""How the search kernel is compiled."""
+"""How the search kernel is compiled.
+
+A compiled function that calls others contains them: numba links them into it, and optimizes all
+again. So each function is compiled twofold, when it is needed: as a part of others, which is left
+as it was lowered (`bnnopt.search.parts`), and as what Python calls, with everything that it
+contains, which is optimized, made machine code of, and kept in numba's cache. Most are only parts.
+
+Each kind of argument is compiled for itself, and a constant of whole numbers or of truth is a kind
+of its own: where functions are called with several, they get `np.int64(1)` or `np.bool_(True)`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import update_wrapper
-from typing import Any, TypeVar
+from functools import cached_property, update_wrapper
+from typing import Any, TypeVar, cast
 
 import numba
 from numba import njit, types
 
-from bnnopt.search.linking import PartCompiler
+from bnnopt.search.parts import PartCompiler
 
 __all__ = ["compiled", "inlined"]
 
@@ -24,21 +33,32 @@ FLAGS = {
 
 
 class _Kernel:
-    def __init__(self, function: Any, **options: Any) -> None:
-        self.py_func = function
-        self.part = njit(pipeline_class=PartCompiler, no_cpython_wrapper=True, **FLAGS, **options)(
-            function
-        )
-        self.entry = njit(cache=True, **FLAGS)(function)
-        self._numba_type_ = types.Dispatcher(self.part)
+    """A function that compiled ones and Python call."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
         update_wrapper(self, function)
+        self.py_func = function
 
     def __call__(self, *arguments: Any) -> Any:
-        return self.entry(*arguments)
+        return self._callable(*arguments)
+
+    @cached_property
+    def _callable(self) -> Callable[..., Any]:
+        return cast(Callable[..., Any], njit(cache=True, **FLAGS)(self.py_func))
+
+    @cached_property
+    def _part(self) -> Any:
+        return njit(pipeline_class=PartCompiler, no_cpython_wrapper=True, **FLAGS)(self.py_func)
+
+    @property
+    def _numba_type_(self) -> types.Dispatcher:
+        """What numba asks of a global that compiled code calls."""
+        return types.Dispatcher(self._part)
 
 
-def compiled(function: Any) -> Any:
-    return function if numba.config.DISABLE_JIT else _Kernel(function)
+def compiled(function: Function) -> Function:
+    """Compile a function when it is first called; without numba's compiler it stays as it is."""
+    return function if numba.config.DISABLE_JIT else cast(Function, _Kernel(function))
 
 
 inlined: Callable[[Function], Function] = njit(inline="always", **FLAGS)

@@ -1,53 +1,57 @@
-"""Compiling the kernel, once a machine: before any clock runs, and not in silence."""
+"""Compiling the kernel, once a machine: before any clock runs, and not in silence.
+
+What each kind of search calls is compiled when one is prepared.
+"""
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
+from bnnopt.search.bound import margin_of
 from bnnopt.search.cache import run_though_unsaved
+from bnnopt.search.compiling import compiling_shown
+from bnnopt.search.descent import begin_descent, descend, is_over, new_descent
 from bnnopt.search.neighbourhood import better_set
-from bnnopt.search.position import exclude, move_to, new_position, target_terms
-from bnnopt.search.problem import MarginTerms
+from bnnopt.search.position import exclude, new_position, passes_sum_test, target_terms
+from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.region import free_region
 from bnnopt.search.tree import advance
 from bnnopt.search.tree_state import new_tree
 from bnnopt.search.workspace import new_workspace
 
-__all__ = ["compile_by_running", "warm_up"]
-
-NOTICE_SECONDS = 4.0
-"""Loading the compiled kernel takes less than this."""
+__all__ = ["compile_by_running", "warm_up", "warm_up_sets", "warm_up_tree"]
 
 
 @cache
 def warm_up() -> None:
-    """Compile the kernel, or load it from numba's cache, by running it on one neuron."""
-    compile_by_running(_run_on_one_neuron)
+    """Compile what pattern search calls, or load it from numba's cache, by running it."""
+    compile_by_running(_search_near)
+
+
+@cache
+def warm_up_tree() -> None:
+    """Likewise what branch and bound does besides."""
+    compile_by_running(_search_tree)
+
+
+@cache
+def warm_up_sets() -> None:
+    """Likewise what the search through all sets of free flips does besides."""
+    compile_by_running(_search_sets)
 
 
 def compile_by_running(work: Callable[[], None]) -> None:
-    """Do work that compiles functions, with a notice where they are not in numba's cache."""
-    notice = threading.Timer(
-        NOTICE_SECONDS,
-        logging.getLogger(__name__).warning,
-        ["bnnopt: compiling the search kernel; this happens once and takes a minute or two"],
-    )
-    notice.daemon = True
-    notice.start()
-    try:
+    """Do work that compiles functions, and show it where they are not in numba's cache."""
+    with compiling_shown():
         run_though_unsaved(work)
-    finally:
-        notice.cancel()
 
 
-def _run_on_one_neuron() -> None:
-    no, zero = np.zeros((1, 1), dtype=np.bool_), np.zeros((1, 1), dtype=np.int64)
-    region = free_region(no, np.zeros((1, 0)), np.zeros(0))
+def _problem() -> tuple[Region, MarginTerms]:
+    """One neuron that can flip."""
+    region = free_region(np.zeros((1, 1), dtype=np.bool_), np.zeros((1, 0)), np.zeros(0))
     one = np.ones((1, 1), dtype=np.float32)
     terms = MarginTerms(
         surplus=one[0],
@@ -60,9 +64,29 @@ def _run_on_one_neuron() -> None:
         block=np.zeros(1, dtype=np.int64),
         step=1.0,
     )
-    advance(region, terms, new_tree(region, terms), new_workspace(region, terms), 0.0, 1)
+    return region, terms
+
+
+def _search_near() -> None:
+    region, terms = _problem()
     targets = target_terms([terms])
     position = new_position(targets)
-    move_to(targets, position, no[0])
-    better_set(region, targets, position, zero[0], no, np.ones(1), 1, True, np.zeros(0))
+    no, moving = np.zeros((1, 1), dtype=np.bool_), np.zeros(1, dtype=np.int64)
+    better_set(region, targets, position, no[0], moving, no, np.ones(1), 1, True, np.zeros(0))
     exclude(position)
+    margin_of(terms, terms.surplus)
+
+
+def _search_tree() -> None:
+    region, terms = _problem()
+    advance(region, terms, new_tree(region, terms), new_workspace(region, terms), 0.0, 1)
+
+
+def _search_sets() -> None:
+    region, terms = _problem()
+    targets, no = target_terms([terms]), np.zeros((1, 1), dtype=np.bool_)
+    descent = new_descent(region, targets, 1)
+    passes_sum_test(region, no[0])
+    begin_descent(region, targets, descent, no[0], np.zeros(1, dtype=np.int64))
+    descend(region, targets, descent, no, np.zeros(1), 1)
+    is_over(descent)

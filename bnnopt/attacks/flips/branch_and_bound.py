@@ -26,6 +26,7 @@ from bnnopt.search.split import hand_over, split
 from bnnopt.search.terms import without_idle
 from bnnopt.search.tree import DONE, FOUND, FULL, UNCLEAR, advance
 from bnnopt.search.tree_state import Tree, deepened, new_tree
+from bnnopt.search.warm_up import warm_up_sets, warm_up_tree
 from bnnopt.search.workspace import new_workspace
 
 __all__ = ["BranchAndBound"]
@@ -56,6 +57,13 @@ class BranchAndBound(FlipAttack):
     """
 
     method: ClassVar[str] = "bab"
+
+    def compile_kernel(self, instance: AttackInstance) -> None:
+        """Compile what pattern search calls, and trees or all sets."""
+        super().compile_kernel(instance)
+        if AllSets.may_serve(instance):
+            warm_up_sets()
+        warm_up_tree()
 
     def seek(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Prove the best margin, or that there is no flip."""

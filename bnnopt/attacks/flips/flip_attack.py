@@ -30,6 +30,10 @@ class FlipAttack(Attack):
     def prepare(self, instance: AttackInstance) -> None:
         """Refuse what this cannot serve; compile the kernel."""
         check_searchable(instance, self.method)
+        self.compile_kernel(instance)
+
+    def compile_kernel(self, instance: AttackInstance) -> None:
+        """Compile what the search of an instance calls: here what pattern search does."""
         warm_up()
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
