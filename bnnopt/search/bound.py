@@ -41,10 +41,9 @@ def margin_of(terms: MarginTerms, surplus: Array) -> float:
     for j in range(len(on)):
         on[j] = 1.0 if surplus[j] >= 0.0 else 0.0
     for layer in range(1, len(terms.block)):
-        weight, before = layer_weight(terms, layer), on
-        on = np.empty(len(weight))
+        on = layer_weight(terms, layer) @ on
         for j in range(len(on)):
-            on[j] = 1.0 if product(weight[j], before) >= terms.needed[start[layer] + j] else 0.0
+            on[j] = 1.0 if on[j] >= terms.needed[start[layer] + j] else 0.0
     return total + product(gain, on)
 
 
@@ -121,7 +120,7 @@ def _layer_lines(terms: MarginTerms, layer: int, space: Workspace) -> tuple[floa
     weight, needed = layer_weight(terms, layer), terms.needed[first:end]
     activation, slope = space.activation[first:end], space.push[first:end]
     low, high = space.low[first:end], space.high[first:end]
-    before = space.activation[last:first]
+    y = weight @ space.activation[last:first]
     below = space.push[last:first]
     below[:] = 0.0
     r, total, size = len(below), 0.0, 0.0
@@ -134,12 +133,12 @@ def _layer_lines(terms: MarginTerms, layer: int, space: Workspace) -> tuple[floa
         if under >= 0.0:
             total += g
             continue
-        y = product(weight[j], before) - needed[j]
+        x = y[j] - needed[j]
         if g > 0.0:
-            lifted, push = (y - under) / -under, g / -under
+            lifted, push = (x - under) / -under, g / -under
             total += g
         else:
-            lifted, push = (y + 1.0) / (over + 1.0), g / (over + 1.0)
+            lifted, push = (x + 1.0) / (over + 1.0), g / (over + 1.0)
             total += push
         activation[j] = min(max(lifted, 0.0), 1.0)
         if g > 0.0 and lifted >= 1.0:
