@@ -37,13 +37,13 @@ def margin_of(terms: MarginTerms, surplus: Array) -> float:
             if surplus[j] >= 0.0:
                 total += gain[j]
         return total
-    on = np.empty(len(surplus))
+    needed, on = terms.needed, np.empty(len(surplus))
     for j in range(len(on)):
         on[j] = 1.0 if surplus[j] >= 0.0 else 0.0
     for layer in range(1, len(terms.block)):
         on = layer_weight(terms, layer) @ on
         for j in range(len(on)):
-            on[j] = 1.0 if on[j] >= terms.needed[start[layer] + j] else 0.0
+            on[j] = 1.0 if on[j] >= needed[start[layer] + j] else 0.0
     return total + product(gain, on)
 
 

@@ -1,12 +1,11 @@
 """How the search kernel is compiled.
 
-A compiled function that calls others contains them: numba links them into it, and optimizes all
-again. So each function is compiled twofold, when it is needed: as a part of others, which is left
-as it was lowered (`bnnopt.search.parts`), and as what Python calls, with everything that it
-contains, which is optimized, made machine code of, and kept in numba's cache. Most are only parts.
+A compiled function that calls others contains their code, so that only what Python calls needs
+machine code, a wrapper for Python and a place in numba's cache. So a function is compiled twofold,
+each when it is needed: as a part of others (`bnnopt.search.parts`), and as what Python calls.
 
 Each kind of argument is compiled for itself, and a constant of whole numbers or of truth is a kind
-of its own: where functions are called with several, they get `np.int64(1)` or `np.bool_(True)`.
+of its own: where functions are called with several, they get `as_int(1)` or `as_bool(True)`.
 """
 
 from __future__ import annotations
@@ -16,11 +15,12 @@ from functools import cached_property, update_wrapper
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba import njit, types
 
 from bnnopt.search.parts import PartCompiler
 
-__all__ = ["compiled", "inlined"]
+__all__ = ["as_bool", "as_int", "compiled", "inlined"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -63,3 +63,6 @@ def compiled(function: Function) -> Function:
 
 inlined: Callable[[Function], Function] = njit(inline="always", **FLAGS)
 """For what runs in tens of nanoseconds: a call with named tuples of arrays takes longer."""
+
+as_int: Callable[[int], int] = cast(Any, np.int64)
+as_bool: Callable[[bool], bool] = cast(Any, np.bool_)

@@ -20,10 +20,10 @@ NOTICE_SECONDS = 4.0
 
 TICK_SECONDS = 0.5
 
-NOTICE = "bnnopt: compiling the search kernel; this happens once and takes up to a minute"
+NOTICE = "bnnopt: compiling the search kernel; this happens once and takes half a minute"
 
 
-class _Line(event.Listener):
+class _Line(event.Listener):  # type: ignore[misc]
     """Counts functions on stderr, from the first that is compiled and not loaded."""
 
     def __init__(self) -> None:

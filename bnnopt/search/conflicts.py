@@ -84,9 +84,9 @@ def _beyond_singles(region: Region, falls: Array, kept: Array, size: int) -> Arr
         for a in range(size):
             add_row(together[a], both[a], -1.0)
     else:
-        total = 0.0
+        total, radius = 0.0, region.radius
         for i in zero:
-            total += region.radius[i]
+            total += radius[i]
         for a in range(size):
             for b in range(size):
                 together[a, b] -= total

@@ -108,8 +108,9 @@ def begin_descent(
 ) -> None:
     """Begin with the sets of some flips, shape (k,), and any of others, shape (count,)."""
     low, high, start = descent.low[0], descent.high[0], terms.start
+    needed, change = terms.needed, terms.change
     for j in range(len(low)):
-        low[j] = -terms.needed[j]
+        low[j] = -needed[j]
     copy_row(terms.surplus, low)
     copy_row(low, high)
     copy_row(flipped, descent.flipped)
@@ -118,12 +119,12 @@ def begin_descent(
         if flipped[i]:
             add_row(descent.spent[0], region.cost[i], 1.0)
             for j in range(start[1]):
-                low[j] += terms.change[i, j]
-                high[j] += terms.change[i, j]
+                low[j] += change[i, j]
+                high[j] += change[i, j]
     for i in order:
         for j in range(start[1]):
-            low[j] += min(terms.change[i, j], np.float32(0.0))
-            high[j] += max(terms.change[i, j], np.float32(0.0))
+            low[j] += min(change[i, j], np.float32(0.0))
+            high[j] += max(change[i, j], np.float32(0.0))
     for layer in range(len(terms.block) - 1):
         _begin_layer(terms, layer, low, high)
     copy_row(order, descent.order)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.compiled import compiled
+from bnnopt.search.compiled import as_int, compiled
 from bnnopt.search.gray_code import is_in_subset
 from bnnopt.search.position import (
     Position,
@@ -65,7 +65,7 @@ def _promise(
     distance: Array,
 ) -> Array:
     """What each subset of `moving`, by its step, gains a level that sums must move; 0: nothing."""
-    promise, step = zeros(1 << len(moving)), np.int64(0)
+    promise, step = zeros(1 << len(moving)), as_int(0)
     margin = position.margin
     floor, better = margin[_place_of_largest(margin)], np.empty(len(margin))
     better[:] = np.nextafter(floor, np.inf)
@@ -153,7 +153,7 @@ def better_set(
     if len(moving) == 0:
         return REFUTED
     promise = _promise(region, terms, position, moving, pairs, distance)
-    unclear = np.int64(0)
+    unclear = as_int(0)
     for _ in range(tests):
         step = _place_of_largest(promise)
         if promise[step] == 0.0:

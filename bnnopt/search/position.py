@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.compiled import compiled, inlined
+from bnnopt.search.compiled import as_int, compiled, inlined
 from bnnopt.search.gray_code import turning
 from bnnopt.search.problem import (
     LANES,
@@ -290,7 +290,7 @@ def turn(terms: TargetTerms, position: Position, i: int) -> None:
     only, never = np.empty(1, dtype=np.int64), np.empty(len(position.margin))
     only[0] = i
     never[:] = np.inf
-    walk(terms, position, only, (np.int64(1), np.int64(2)), never)
+    walk(terms, position, only, (as_int(1), as_int(2)), never)
 
 
 @compiled

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.bound import deeper_lines, second_curves
-from bnnopt.search.compiled import compiled
+from bnnopt.search.compiled import as_bool, as_int, compiled
 from bnnopt.search.problem import MarginTerms
 from bnnopt.search.rows import copy_row, move_row
 from bnnopt.search.sets import find_set, sort_candidates
@@ -46,7 +46,7 @@ def fit(
     _spread(terms, tree, size, groups, space)
     before = size
     for step in range(STEPS):
-        _average(terms, tree, 3.0 / (step + 3.0), np.bool_(True), space)
+        _average(terms, tree, 3.0 / (step + 3.0), as_bool(True), space)
         alive = _bound_by_sets(terms, tree, size, wanted, 1.0 / (step + 3.0), space)
         if alive == 0 or (step >= 2 and alive > PROGRESS * before):
             return alive
@@ -65,22 +65,22 @@ def fit_lines(terms: MarginTerms, tree: Tree, size: int, groups: int, space: Wor
     for a in range(size):
         tree.order[depth, a] = a
     for step in range(LINEAR_STEPS):
-        _average(terms, tree, 2.0 / (step + 2.0), np.bool_(False), space)
-        value = _by_flips(terms, tree, size, np.bool_(False), space)
+        _average(terms, tree, 2.0 / (step + 2.0), as_bool(False), space)
+        value = _by_flips(terms, tree, size, as_bool(False), space)
         largest[:] = -1
         for a in range(size):
             c, single = space.group[a], space.by_single[a]
             if single > 0.0 and (largest[c] < 0 or single > space.by_single[largest[c]]):
                 largest[c] = a
-        chosen = np.int64(0)
-        for a in largest:
-            if a >= 0:
-                space.path[chosen] = a
+        chosen = as_int(0)
+        for place in largest:
+            if place >= 0:
+                space.path[chosen] = place
                 chosen += 1
         space.seen[:] = 0.0
         space.seen_square[:] = 0.0
         _add_moments(terms, tree, chosen, space)
-        _move_moments(2.0 / (step + 2.0), np.int64(1), space)
+        _move_moments(2.0 / (step + 2.0), as_int(1), space)
     return value
 
 
@@ -90,7 +90,7 @@ def has_wanted_set(
 ) -> bool:
     """Whether the function that the node has from its parent leaves a set that is worth it."""
     order = tree.order[tree.depth[0]]
-    value = _by_flips(terms, tree, size, np.bool_(True), space)
+    value = _by_flips(terms, tree, size, as_bool(True), space)
     if value >= wanted:
         return True
     sort_candidates(size, order, space)
@@ -188,12 +188,12 @@ def _bound_by_sets(
     """Bound the children, and average the moments of a set of each into those so far."""
     depth = tree.depth[0]
     order, most = tree.order[depth], tree.most[depth]
-    value = _by_flips(terms, tree, size, np.bool_(True), space)
+    value = _by_flips(terms, tree, size, as_bool(True), space)
     sort_candidates(size, order, space)
     most[:size] = -np.inf
     space.seen[:] = 0.0
     space.seen_square[:] = 0.0
-    alive = found = np.int64(0)
+    alive = found = as_int(0)
     for last in range(size - 1, -1, -1):
         most_of_all = value + space.reach[0, last]
         if most_of_all < wanted:
