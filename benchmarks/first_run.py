@@ -30,7 +30,7 @@ TITLE = (__doc__ or "").split("\n", 1)[0]
 
 PYTHON = {
     "import": "import bnnopt",
-    "compile": "from bnnopt.search.warm_up import *; warm_up(); warm_up_tree()",
+    "compile": "from bnnopt.search.warm_up import warm_up; warm_up()",
 }
 """Of a process of its own each: an empty cache for the latter."""
 

@@ -1,6 +1,6 @@
 """Our PGD beside foolbox's on the same straight-through network, steps and restarts.
 
-    pip install 'bnnopt[torch,bench]'
+    pip install 'bnnopt[foolbox]'
     python benchmarks/gradients.py --images 0:40
 
 attacks all images at once with each attack, on one thread of the CPU, in an order that turns with

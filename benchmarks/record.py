@@ -16,7 +16,18 @@ from typing import Any
 __all__ = ["FOLDER", "write"]
 
 FOLDER = Path(__file__).resolve().parent / "results"
-PACKAGES = ("bnnopt", "numpy", "numba", "highspy", "gurobipy", "pyscipopt", "cbcbox", "torch")
+PACKAGES = (
+    "bnnopt",
+    "numpy",
+    "numba",
+    "highspy",
+    "gurobipy",
+    "pyscipopt",
+    "cbcbox",
+    "torch",
+    "foolbox",
+    "adversarial-robustness-toolbox",
+)
 
 
 def write(

@@ -26,12 +26,13 @@ from tabulate import tabulate
 import bnnopt
 from benchmarks.record import FOLDER, write
 from bnnopt import AttackInstance, AttackResult, Status, datasets
+from bnnopt.api import attack as attack_image
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.flips import BranchAndBound, PatternAttack
 from bnnopt.cli.images import parse_indices
-from bnnopt.cli.work import Job, run_jobs
 from bnnopt.datasets.catalog import COUNTS
+from bnnopt.jobs import Job, run_jobs
 from bnnopt.search.warm_up import warm_up
 
 SETTINGS = (
@@ -163,8 +164,10 @@ def throughput(arguments: argparse.Namespace) -> None:
     """Wall seconds of the same attacks on one worker and on two."""
     network = bnnopt.zoo.load("fashion-mnist-2x100")
     images = datasets.embedded()
-    options: dict[str, Any] = {"epsilon": 0.01, "method": "bab", "time_limit": arguments.limit}
-    jobs = [Job(network, images.x(i), options | {"index": i}) for i in range(40)]
+    options: dict[str, Any] = {"method": "bab", "time_limit": arguments.limit}
+    jobs = [
+        Job(attack_image, network, images.x(i), 0.01, options | {"index": i}) for i in range(40)
+    ]
     seconds = {}
     for workers in (1, 2):
         began = time.perf_counter()

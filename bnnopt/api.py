@@ -34,12 +34,24 @@ __all__ = [
     "solver_errors",
 ]
 
+FEW_IMAGES = 16
+"""On which an imported network is compared with its file where nobody asks for more."""
+
 START_SECONDS = 5.0
 """What a start by another method may take (the paper's Figure 6)."""
 
 
-def load_network(network: BinarizedNetwork | str | os.PathLike[str]) -> BinarizedNetwork:
-    """A network itself, one of the zoo by name, or one from an ``.npz`` file by path.
+def load_network(
+    network: BinarizedNetwork | str | os.PathLike[str], **reading: Any
+) -> BinarizedNetwork:
+    """A network itself, one of the zoo by name, or one from a file by path.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork, str or path
+        A file is an ``.npz``, or one that `bnnopt.exchange.read` imports, by its ending: ``.onnx``.
+    reading
+        For files to import: ``input_range``, ``mean`` and ``std`` of `bnnopt.from_onnx`.
 
     Raises
     ------
@@ -47,7 +59,15 @@ def load_network(network: BinarizedNetwork | str | os.PathLike[str]) -> Binarize
         If it is neither a known name nor the path of a file.
     NetworkFormatError
         If the file is not a valid network.
+    ImportDisagreesError
+        If an imported network does not give what its file gives.
     """
+    from bnnopt.exchange.read import is_foreign, read
+
+    if isinstance(network, str | os.PathLike) and is_foreign(network):
+        return read(network, check=FEW_IMAGES, **reading).network
+    if reading:
+        raise InputError(f"{', '.join(reading)} are for files of other programs, not {network}")
     if isinstance(network, BinarizedNetwork):
         return network
     if not isinstance(network, str | os.PathLike):
@@ -68,7 +88,7 @@ def attack(
     image: npt.ArrayLike,
     epsilon: float | str = 0.01,
     *,
-    method: str = "auto",
+    method: str | Attack = "auto",
     solver: str = "highs",
     formulation: str = "tight",
     target: int | str = "runner-up",
@@ -80,7 +100,8 @@ def attack(
     goal: str = "margin",
     ties: Ties = "lowest",
     source: int | str | None = None,
-    start: str | npt.ArrayLike = "none",
+    within: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    start: str | Attack | npt.ArrayLike = "none",
     options: Mapping[str, Any] | None = None,
     time_limit: float | None = 180.0,
     effort: int | None = None,
@@ -101,8 +122,9 @@ def attack(
         a PIL image: see `BinarizedNetwork.images`.
     epsilon : float or str
         Largest change of a pixel, in [0, 1]: what is written, ``0.01`` or ``"8/255"``.
-    method : {"auto", "bab", "milp", "pattern", "iprop", "fgsm", "ifgsm", "pgd"}
-        ``"auto"`` takes branch and bound (``"bab"``) where it can, else the MILP.
+    method : {"auto", "bab", "milp", "pattern", "iprop", "fgsm", "ifgsm", "pgd"} or Attack
+        ``"auto"`` takes branch and bound (``"bab"``) where it can, else the MILP. An attack
+        object, such as a `bnnopt.exchange.foolbox.FoolboxAttack`, is taken as it is.
     solver : {"highs", "cbc", "gurobi", "scip"}
         Any name of ``solvers.available()``.
     formulation : {"tight", "paper"}
@@ -125,8 +147,10 @@ def attack(
         paper), or always.
     source : int or str, optional
         The class whose loss counts as a flip; the prediction for the image if not given.
-    start : str or array_like, shape (n,), (count, n) or the network's input_shape
-        Where to begin: ``"none"``, the name of another method, which gets up to
+    within : pair of array_like, shape (n,) or the network's input_shape each, optional
+        The lowest and the highest value of each pixel, beside `epsilon`: see `AttackInstance`.
+    start : str, Attack or array_like, shape (n,), (count, n) or the network's input_shape
+        Where to begin: ``"none"``, another method or attack object, which gets up to
         `START_SECONDS` of the time limit, or images in [0, 1].
     options : mapping, optional
         Further arguments of the method's class, such as ``{"decompose": False}`` for ``milp``.
@@ -166,7 +190,6 @@ def attack(
     True
     """
     limits = Limits(time_limit, threads, seed, effort)
-    method_class = attack_class(method)  # may import torch, which is not the attack's time
     loaded = load_network(network)
     instance = AttackInstance(
         loaded,
@@ -181,17 +204,28 @@ def attack(
         goal,
         ties,
         source,  # type: ignore[arg-type]
+        within,
     )
     index, label = read_index(index), read_label(label, loaded)
     given = {"solver": solver, "formulation": formulation}
     with solver_errors():
-        attacker = make_attack(method_class, given, options or {})
+        attacker = _attacker(method, given, options)  # may import torch, not on the clock
         attacker.prepare(instance)
         deadline = Deadline(limits)
         starts = _starts(instance, start, limits, given)
         left = replace(limits, time_limit=deadline.left, on_incumbent=on_incumbent)
         result: AttackResult = attacker(instance, left, image=index, label=label, starts=starts)
     return replace(result, time_limit=limits.time_limit, wall_time=deadline.elapsed)
+
+
+def _attacker(
+    method: str | Attack, given: Mapping[str, str], options: Mapping[str, Any] | None
+) -> Attack:
+    """A method's attack; one that is there already has all its options."""
+    if isinstance(method, Attack):
+        read_names(options, "option", ())
+        return method
+    return make_attack(attack_class(method), given, options)
 
 
 def make_attack(
@@ -241,20 +275,23 @@ def read_label(label: Any, network: BinarizedNetwork) -> int | None:
 
 
 def _starts(
-    instance: AttackInstance, start: str | npt.ArrayLike, limits: Limits, given: dict[str, str]
+    instance: AttackInstance,
+    start: str | Attack | npt.ArrayLike,
+    limits: Limits,
+    given: dict[str, str],
 ) -> npt.NDArray[np.float64]:
     """Levels to begin from, shape (count, n)."""
     network = instance.network
-    if not isinstance(start, str):
+    if not isinstance(start, str | Attack):
         return network.levels_of(start)
     if start == "none":
         return np.zeros((0, network.num_inputs))
-    if start not in METHODS:
+    if isinstance(start, str) and start not in METHODS:
         raise UnknownNameError("start", start, ("none", *METHODS))
     seconds = limits.time_limit
     if limits.effort is None:  # which the time must not decide else
         seconds = min(START_SECONDS, seconds or START_SECONDS)
-    first = make_attack(attack_class(start), given, {})
+    first = start if isinstance(start, Attack) else make_attack(attack_class(start), given, {})
     found = first(instance, replace(limits, time_limit=seconds))
     return network.levels_of(found.adversarial)
 

@@ -17,6 +17,7 @@ from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.limits import Limits
 from bnnopt.instance import AttackInstance, Domain
 from bnnopt.network import BinarizedNetwork
+from bnnopt.notebook import Shown
 from bnnopt.result import RECORD_VERSION, AttackResult
 
 __all__ = ["Certificate", "EpsilonBracket", "Robustness", "bracket_epsilon", "certify"]
@@ -41,8 +42,8 @@ class Robustness(StrEnum):
     """Neither was found out, within the limits or because something failed."""
 
 
-@dataclass(frozen=True, eq=False)
-class Certificate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(Shown):
     """The verdict on one image.
 
     Parameters
@@ -93,6 +94,14 @@ class Certificate:
     interrupted: bool = False
     message: str = ""
     adversarial: FloatArray | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        which = "" if self.image is None else f"image {self.image}: "
+        flip = "" if self.prediction is None else f", flips to class {self.prediction}"
+        return (
+            f"Certificate({which}{self.verdict.value} at {self.epsilon:g}{flip}, "
+            f"{self.wall_time:.2f} s)"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values: numbers and names, no images."""
@@ -239,8 +248,8 @@ def _overall(classes: dict[int, Robustness], targets: tuple[int, ...]) -> Robust
     return Robustness.UNKNOWN
 
 
-@dataclass(frozen=True, eq=False)
-class EpsilonBracket:
+@dataclass(frozen=True, eq=False, repr=False)
+class EpsilonBracket(Shown):
     """How much an image withstands.
 
     Parameters
@@ -259,6 +268,13 @@ class EpsilonBracket:
     broken: float | None
     adversarial: FloatArray | None
     certificates: list[Certificate]
+
+    def __repr__(self) -> str:
+        broken = "none found" if self.broken is None else f"{self.broken:.6g}"
+        return (
+            f"EpsilonBracket(certified {self.certified:.6g}, broken {broken}, "
+            f"{len(self.certificates)} verdicts)"
+        )
 
 
 def bracket_epsilon(

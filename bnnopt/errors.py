@@ -15,6 +15,7 @@ __all__ = [
     "CampaignError",
     "DataError",
     "ExportError",
+    "ImportDisagreesError",
     "InputError",
     "MissingDependencyError",
     "NetworkFormatError",
@@ -47,6 +48,10 @@ class DataError(BnnoptError, OSError):
 
 class ExportError(BnnoptError, RuntimeError):
     """The folded network disagrees with the trained network that it came from."""
+
+
+class ImportDisagreesError(BnnoptError, RuntimeError):
+    """A network that was read disagrees with its file, beyond what rounding explains."""
 
 
 class MissingDependencyError(BnnoptError, ImportError):

@@ -66,6 +66,9 @@ class AttackInstance:
         index; never, as in the paper; or always. Above 0 it does in any case.
     source : int or str, optional
         The class whose loss counts as a flip; the prediction for the image if not given.
+    within : pair of array_like, shape (n,) or the network's input_shape each, optional
+        The lowest and the highest value of each pixel, which `epsilon` does not widen: any box
+        that has the image in it. Read as `image` is.
 
     Raises
     ------
@@ -85,9 +88,11 @@ class AttackInstance:
     goal: str = "margin"
     ties: Ties = "lowest"
     source: int = cast("int", None)
+    within: tuple[npt.ArrayLike, npt.ArrayLike] | None = None
     _scaled: FloatArray = field(init=False, repr=False)
     _radius: Fraction = field(init=False, repr=False)
     _max_l1: Fraction | None = field(init=False, repr=False)
+    _limits: tuple[FloatArray, FloatArray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         scaled = self.network.scaled(self.image)
@@ -106,6 +111,7 @@ class AttackInstance:
                 "round it, or use domain 'continuous'"
             )
         self._check_budget()
+        self._check_within()
         self._set("ties", read_choice(self.ties, "ties", TIES))
         self._check_classes()
         Goal.parse(self.goal)
@@ -126,6 +132,35 @@ class AttackInstance:
             return
         mask = read_mask(self.mask, self.network.input_shape)
         self._set("mask", mask.reshape(self.network.input_shape))
+
+    def _check_within(self) -> None:
+        """Limits on the levels, before they are rounded to the grid; whole ones for pixels."""
+        if self.within is None:
+            least = np.zeros(self.network.num_inputs)
+            self._set("_limits", (least, least + self.network.levels))
+            return
+        try:
+            low, high = self.within
+        except (TypeError, ValueError):
+            raise InputError("within is a pair: the lowest and the highest values") from None
+        limits = [self.network.scaled(bound) for bound in (low, high)]
+        if any(len(bound) != 1 for bound in limits):
+            raise InputError("within is a pair of single images, not of batches")
+        (least,), (most,) = limits
+        outside = np.flatnonzero((self._scaled < least) | (self._scaled > most))
+        if len(outside):
+            raise InputError(
+                f"the image must lie within the box: pixel {outside[0]} does not, in the order "
+                "of the flat image"
+            )
+        values = (
+            self.network.images(bound).reshape(self.network.input_shape) for bound in (low, high)
+        )
+        self._set("within", tuple(values))
+        if self.domain == "pixels":
+            least = np.ceil(least - HALFWAY / GRID)
+            most = np.floor(most + HALFWAY / GRID)
+        self._set("_limits", (least, most))
 
     def _check_classes(self) -> None:
         if self.network.num_classes < 2:
@@ -189,22 +224,25 @@ class AttackInstance:
     @cached_property
     def box(self) -> tuple[FloatArray, FloatArray]:
         """Bounds on the levels, each (n,), that contain every feasible point: for proofs."""
-        scaled = self._scaled
-        reach = self._on_grid(self._radius, up=True)
+        low, high = self._reached(up=True)
         # An image between two grid values is seen as the nearer one, and so is a changed image.
-        low = np.ceil((scaled - reach) * GRID - 0.5 - HALFWAY) / GRID
-        high = np.floor((scaled + reach) * GRID + 0.5 + HALFWAY) / GRID
+        low = np.ceil(low * GRID - 0.5 - HALFWAY) / GRID
+        high = np.floor(high * GRID + 0.5 + HALFWAY) / GRID
         return self._limited(low, high)
 
     @cached_property
     def point_box(self) -> tuple[FloatArray, FloatArray]:
         """Bounds on the levels, each (n,), on the grid and within the budget: for points."""
-        scaled = self._scaled
-        reach = self._on_grid(self._radius, up=False)
-        low = np.ceil((scaled - reach) * GRID - HALFWAY) / GRID
-        high = np.floor((scaled + reach) * GRID + HALFWAY) / GRID
+        low, high = self._reached(up=False)
+        low = np.ceil(low * GRID - HALFWAY) / GRID
+        high = np.floor(high * GRID + HALFWAY) / GRID
         low, high = self._limited(low, high)
         return np.minimum(low, self.levels), np.maximum(high, self.levels)
+
+    def _reached(self, *, up: bool) -> tuple[FloatArray, FloatArray]:
+        """What epsilon, rounded up or down, leaves of the limits on the levels."""
+        reach, (least, most) = self._on_grid(self._radius, up=up), self._limits
+        return np.maximum(self._scaled - reach, least), np.minimum(self._scaled + reach, most)
 
     def _on_grid(self, levels: Fraction, *, up: bool) -> float:
         """A budget in levels as a multiple of the grid step, or a whole number for pixels.
@@ -226,8 +264,8 @@ class AttackInstance:
             moves &= np.ravel(cast("npt.NDArray[np.bool_]", self.mask))
         falls = moves & (self.direction != "lighten")
         rises = moves & (self.direction != "darken")
-        low = np.where(falls, np.maximum(low, 0.0), self.levels)
-        high = np.where(rises, np.minimum(high, float(self.network.levels)), self.levels)
+        low = np.where(falls, low, self.levels)
+        high = np.where(rises, high, self.levels)
         return low, high
 
     @cached_property

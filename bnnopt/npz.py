@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
 
-__all__ = ["decode", "encode", "file_content"]
+__all__ = ["arrays_of", "decode", "encode", "file_content"]
 
 MAX_FILE_BYTES = 2**29
 MAX_MEMBERS = 4 * 64 + 8
@@ -70,17 +70,34 @@ def decode(content: bytes, name: str) -> tuple[dict[str, npt.NDArray[Any]], dict
     NetworkFormatError
         If the content is truncated, expands to too much, or is not of this form.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = _members(archive)
-    except NetworkFormatError as error:
-        raise NetworkFormatError(f"{name} is not a network file: {error}") from None
-    except DAMAGE as error:
-        raise NetworkFormatError(f"{name} is damaged or not a network file: {error}") from None
+    members = arrays_of(content, name, "a network file")
     text = members.pop(METADATA, None)
     if text is None:
         raise NetworkFormatError(f"{name} is not a network file: it has no metadata")
     return members, _metadata(name, text)
+
+
+def arrays_of(content: bytes, name: str, what: str) -> dict[str, npt.NDArray[Any]]:
+    """The integer and float arrays of an ``.npz`` file's content, which may be anything.
+
+    Parameters
+    ----------
+    content : bytes
+    name, what : str
+        What messages call it, and what they say that it is not.
+
+    Raises
+    ------
+    NetworkFormatError
+        As `decode` does.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return _members(archive)
+    except NetworkFormatError as error:
+        raise NetworkFormatError(f"{name} is not {what}: {error}") from None
+    except DAMAGE as error:
+        raise NetworkFormatError(f"{name} is damaged or not {what}: {error}") from None
 
 
 def file_content(path: str | os.PathLike[str]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -69,7 +70,7 @@ def run_on_workers(
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker)
     try:
         with _noted_interrupts() as interrupted:
-            with single_threaded():
+            with single_threaded(), _without_main(work):
                 futures = {pool.submit(_interruptible, work, item) for item in items}
             while futures and not interrupted.is_set():
                 done, futures = wait(futures, LOOK_SECONDS, return_when=FIRST_COMPLETED)
@@ -81,6 +82,26 @@ def run_on_workers(
     except BaseException:
         _end(pool)
         raise
+
+
+@contextmanager
+def _without_main(work: Callable[..., Any]) -> Iterator[None]:
+    """Have processes that start now leave the caller's script alone, unless work is in it.
+
+    A spawned process runs it again otherwise, which a script must guard against.
+    """
+    main: Any = sys.modules.get("__main__")
+    kept = {name: getattr(main, name) for name in ("__file__", "__spec__") if hasattr(main, name)}
+    if main is None or work.__module__ == "__main__":
+        yield
+        return
+    for name in kept:
+        setattr(main, name, None)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(main, name, value)
 
 
 @contextmanager

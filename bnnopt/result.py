@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.notebook import Shown
+from bnnopt.plotting import figure_of
+
 __all__ = ["RECORD_VERSION", "AttackResult", "Status"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -37,8 +40,8 @@ class Status(StrEnum):
     """Something failed, as `AttackResult.message` says; what was found before stands."""
 
 
-@dataclass(frozen=True, eq=False)
-class AttackResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class AttackResult(Shown):
     """The outcome of one attack; the point in it was replayed through the network.
 
     Where the goal asks for a flip and none was found, the point is the image itself, and
@@ -117,6 +120,8 @@ class AttackResult:
         Whether Ctrl-C ended it.
     message : str
         What failed, for an error.
+    class_names : tuple of str
+        Of the network, for figures.
     """
 
     network: str
@@ -159,6 +164,30 @@ class AttackResult:
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     message: str = ""
+    class_names: tuple[str, ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        bound = "" if self.bound is None else f", bound {self.bound:.6g}"
+        flipped = f", flipped to class {self.prediction}" if self.flipped else ""
+        which = "" if self.image is None else f"image {self.image}: "
+        return (
+            f"AttackResult({which}{self.status.value}, margin {self.objective:.6g}{bound}{flipped},"
+            f" {self.wall_time:.2f} s)"
+        )
+
+    def plot(self) -> Any:
+        """A matplotlib figure: the image, what was changed, and the adversarial image.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingDependencyError
+            If matplotlib is not installed.
+        """
+        return figure_of("attack", self)
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:

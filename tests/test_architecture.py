@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ("bnnopt", "solvers")
 HEAVY = ("torch", "matplotlib", "pyomo", "gurobipy", "highspy", "pyscipopt", "dask", "numba")
 HOMES = {
-    "torch": ("bnnopt.training", "bnnopt.surrogate", "bnnopt.attacks.gradient"),
+    "torch": ("bnnopt.training", "bnnopt.surrogate", "bnnopt.attacks.gradient", "bnnopt.exchange"),
+    "foolbox": ("bnnopt.exchange.foolbox",),
+    "art": ("bnnopt.exchange.art",),
     "matplotlib": ("bnnopt.report",),
     "pyomo": ("bnnopt.formulations", "solvers"),
     "click": ("bnnopt.cli",),

@@ -90,6 +90,16 @@ def test_the_gradient_of_every_kind_is_the_chain_rules(
     assert np.allclose(z.grad[0].numpy(), expected, rtol=1e-12, atol=1e-12)
 
 
+def test_the_first_layers_adaptive_clip_is_at_most_a_share_of_what_the_box_reaches() -> None:
+    distance = torch.tensor([[8.0, -40.0, 120.0]])
+    for layer, reach, scale in ((0, 4.0, 4.0), (0, 1e9, 28.0), (1, 4.0, 56.0)):
+        given = distance.clone().requires_grad_()
+        AdaptiveSign(0.5, torch.tensor([[reach]]))(given, layer).sum().backward()
+        expected = 1.0 / (1.0 + (distance / (0.5 * scale)) ** 2)
+        assert given.grad is not None
+        assert torch.allclose(given.grad, expected)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_the_gradient_is_that_of_the_chain_rule_with_one_inside_the_clip(depth: int) -> None:
     network = random_network(3, inputs=6, widths=(5,) * depth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -19,7 +20,8 @@ from bnnopt.attacks.findings import Findings, judge, keep_going
 from bnnopt.attacks.flips import BranchAndBound
 from bnnopt.attacks.flips.flip_search import is_searchable
 from bnnopt.attacks.limits import Limits
-from bnnopt.errors import InputError
+from bnnopt.bounds import interval_bounds
+from bnnopt.errors import InputError, MissingDependencyError
 from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
 from bnnopt.result import Status
@@ -31,13 +33,21 @@ FloatArray = npt.NDArray[np.float64]
 START_SHARE, START_SECONDS = 0.5, 20.0
 """Of the limits, and at most, what branch and bound gets before a MILP."""
 
-MILP = "milp"
+WIDE = 512
+"""Unstable neurons above which a flip is sought by gradients first: trees rarely end there."""
+
+ROUNDS, ROUNDS_SHARE = 4, 0.5
+"""Of PGD, each with restarts of its own, and the share of the limits that all have."""
+
+MILP, PGD = "milp", "pgd"
 
 
 class AutoAttack(Attack):
     """Branch and bound where it can; else on a relaxation of the instance, and then the MILP.
 
     It can where the number of pixels is not limited and the goal is the margin, a flip, linf or l1.
+    Where any flip of a box will do and more than `WIDE` neurons of the first layer can turn, PGD
+    comes before all that, if torch is installed.
 
     Parameters
     ----------
@@ -52,15 +62,24 @@ class AutoAttack(Attack):
         check_names(formulation)
         self._adapter = solvers.get(solver)
         self._tree = BranchAndBound()
+        self._climber: Attack | None = None
         self.solver = solver
         self.formulation: str = formulation
 
     def packages(self) -> tuple[str, ...]:
         """Distributions whose versions belong into the record."""
-        return (*self._tree.packages(), "pyomo", self._adapter.package)
+        gradients = () if self._climber is None else ("torch",)
+        return (*self._tree.packages(), "pyomo", self._adapter.package, *gradients)
 
     def prepare(self, instance: AttackInstance) -> None:
-        """Compile the kernel; import Pyomo, and find the solver, where a MILP will be built."""
+        """Compile the kernel; import Pyomo, and find the solver, where a MILP will be built.
+
+        Import torch where PGD may be of use.
+        """
+        self._climber = None
+        if _seeks_any_flip(instance) and _is_wide(instance):
+            with suppress(MissingDependencyError):
+                self._climber = attack_class(PGD)(device="cpu")
         self._tree.compile_kernel(instance)
         if not is_searchable(instance):
             attack_class(MILP)
@@ -72,6 +91,36 @@ class AutoAttack(Attack):
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Choose, and say what ran in `Findings.ran`."""
+        if self._climber is None:
+            return self._search(instance, limits, starts)
+        deadline = Deadline(limits)
+        findings = self._climb(self._climber, instance, deadline, starts)
+        if findings.interrupted or instance.are_flips(findings.points[-1:]).any():
+            return findings
+        found = self._search(instance, deadline.share(), findings.points)
+        found.notes.insert(0, f"no flip in {findings.iterations} steps of pgd")
+        return found
+
+    def _climb(
+        self, climber: Attack, instance: AttackInstance, deadline: Deadline, starts: FloatArray
+    ) -> Findings:
+        """Some rounds of PGD; the last point is a flip if there is one."""
+        findings, share = Findings(starts, iterations=0, ran=PGD), deadline.share(ROUNDS_SHARE)
+        quick = Deadline(share)
+        for turn in range(ROUNDS):
+            seed = (share.seed + turn) % 2**31
+            found = climber.run(instance, replace(quick.share(), seed=seed), starts)
+            points = [instance.snap(z) for z in found.points]
+            findings.points = np.vstack([findings.points, *points])
+            findings.iterations = (findings.iterations or 0) + (found.iterations or 0)
+            findings.trace, findings.interrupted = found.trace, found.interrupted
+            deadline.spend(found.iterations)
+            quick.spend(found.iterations)
+            if found.interrupted or quick.passed or instance.are_flips(points[-1][None])[0]:
+                break
+        return findings
+
+    def _search(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         if is_searchable(instance):
             findings = self._tree.run(instance, limits, starts)
             findings.ran = self._tree.method
@@ -108,6 +157,16 @@ class AutoAttack(Attack):
         found.tighten(first)
         found.ran, found.notes = MILP, [*findings.notes, *found.notes]
         vars(findings).update(vars(found))
+
+
+def _seeks_any_flip(instance: AttackInstance) -> bool:
+    return instance.is_box and not instance.sought.stages
+
+
+def _is_wide(instance: AttackInstance) -> bool:
+    if instance.network.widths[0] <= WIDE:
+        return False
+    return len(interval_bounds(instance)[0].unstable) > WIDE
 
 
 def _is_proved(instance: AttackInstance, findings: Findings) -> bool:

@@ -174,6 +174,7 @@ class Attack(ABC):
             adversarial_logits=logits,
             interrupted=findings.interrupted,
             message=verdict.message,
+            class_names=instance.network.class_names,
         )
 
     def _versions(self) -> dict[str, str]:

@@ -44,6 +44,9 @@ def _networks(store: Store) -> Iterator[str]:
             yield f"network {name} cannot be read: {error}"
 
 
+CHOSEN = ("solver", "formulation")
+
+
 def _row(store: Store, row: Row) -> Iterator[str]:
     try:
         cell = Cell.from_definition(row.definition)
@@ -94,6 +97,8 @@ def _replay(
     margin = float(instance.margins(levels[None])[0])
     is_flip = bool(instance.are_flips(levels[None])[0])
     expected: dict[str, Any] = {name: getattr(cell, name) for name in GIVEN}
+    if record.get("ran", cell.method) != cell.method:  # the method that was chosen may take none
+        expected |= {name: record[name] for name in CHOSEN if record[name] is None}
     expected |= {
         "network": network.name,
         "label": label,

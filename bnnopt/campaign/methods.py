@@ -23,6 +23,9 @@ NAMED = {"solver": "solvers", "formulation": "formulation"}
 
 SCALARS = (bool, int, float, str)
 
+VERIFY = "verify"
+"""Not a method of `bnnopt.attack` but a question to the automatic one: is any flip possible?"""
+
 
 @dataclass(frozen=True)
 class MethodSpec:
@@ -34,6 +37,9 @@ class MethodSpec:
         For tables and figures.
     method : str
         A name of `bnnopt.attacks.METHODS`.
+    asks : dict
+        Goal and target, where the method is a question of its own: for ``"verify"`` any flip, to
+        any class. The spec's count for the others.
     options : dict
         Further arguments of its class.
     solvers : tuple of (str or None)
@@ -48,6 +54,7 @@ class MethodSpec:
 
     name: str
     method: str
+    asks: dict[str, str]
     options: dict[str, Any]
     solvers: tuple[str | None, ...]
     formulation: str | None
@@ -88,6 +95,9 @@ def _read_effort(table: Table, default: int | None) -> int | None:
 def _read(table: Table, solvers: list[str], seconds: float, effort: int | None) -> MethodSpec:
     method = table.take("method", str)
     name = table.take("name", str, method)
+    asks: dict[str, str] = {}
+    if method == VERIFY:
+        method, asks = "auto", {"goal": "flip", "target": "untargeted"}
     with table.about("method"):
         classes = [attack_class(method)]
     start = table.take("start", str, "none")
@@ -108,7 +118,7 @@ def _read(table: Table, solvers: list[str], seconds: float, effort: int | None) 
     table.check("time_limit", Limits, limit)
     effort = _read_effort(table, effort)
     table.finish()
-    return MethodSpec(name, method, options, tuple(chosen), formulation, start, limit, effort)
+    return MethodSpec(name, method, asks, options, tuple(chosen), formulation, start, limit, effort)
 
 
 def _if_taken(taken: bool, table: Table, key: str, given: Any, default: Any) -> Any:

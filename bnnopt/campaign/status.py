@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
-from bnnopt.campaign.store import Store
+from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.store import Row, Store
 from bnnopt.result import Status
 
 __all__ = ["AttackProgress", "CampaignStatus", "campaign_status"]
@@ -17,7 +19,10 @@ RATE_SECONDS = 600.0
 
 @dataclass
 class AttackProgress:
-    """Cells of one method of the spec, by state, and what the finished ones say."""
+    """Cells of one method of the spec, by state, and what the finished ones say.
+
+    `robust` images have no flip, proved; `certified` ones are classified right as well.
+    """
 
     attack: str
     open: int = 0
@@ -26,6 +31,8 @@ class AttackProgress:
     failed: int = 0
     flipped: int = 0
     optimal: int = 0
+    robust: int = 0
+    certified: int = 0
     seconds: float = 0.0
 
 
@@ -73,6 +80,9 @@ def campaign_status(store: Store) -> CampaignStatus:
         record = json.loads(row.record)
         attack.flipped += bool(record["flipped"])
         attack.optimal += record["status"] == Status.OPTIMAL
+        is_robust = _rules_out_flips(row, record)
+        attack.robust += is_robust
+        attack.certified += is_robust and record["label"] == record["source"]
         attack.seconds += row.seconds
         finished.append(row.finished)
     runners = store.runners()
@@ -80,6 +90,12 @@ def campaign_status(store: Store) -> CampaignStatus:
     return CampaignStatus(
         list(attacks.values()), alive, _rate(finished), len(store.failures()), list(errors)
     )
+
+
+def _rules_out_flips(row: Row, record: dict[str, Any]) -> bool:
+    """Whether it is proved that no admissible image gets any other class."""
+    cell = Cell.from_definition(row.definition)
+    return cell.target == "untargeted" and record["status"] == Status.INFEASIBLE
 
 
 def _rate(finished: list[float]) -> float:

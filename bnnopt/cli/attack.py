@@ -5,41 +5,33 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-from tabulate import tabulate
 
-from bnnopt import datasets
+from bnnopt import api
 from bnnopt.attacks import METHODS
 from bnnopt.cli.budget import budget_options, effort_option, read_budget
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
-from bnnopt.cli.images import network_with_images, parse_indices
-from bnnopt.cli.numbers import at_least, at_most
-from bnnopt.cli.output import check_folder, json_sink
+from bnnopt.cli.images import about, network_options, network_with_images
+from bnnopt.cli.output import check_folder, check_npz, json_sink
 from bnnopt.cli.progress import Progress
-from bnnopt.cli.work import Failure, Job, run_jobs
-from bnnopt.datasets.catalog import COUNTS
 from bnnopt.errors import InputError, MissingDependencyError
-from bnnopt.goal import Goal
+from bnnopt.jobs import Failure, Job, run_jobs
+from bnnopt.reports import AttackReport
 from bnnopt.result import AttackResult, Status
+from bnnopt.rounded import at_least, at_most
+from bnnopt.tables import goal_columns
 
 __all__ = ["attack"]
-
-ENDS = {
-    Status.INFEASIBLE: "proved impossible",
-    Status.UNKNOWN: "unknown",
-    Status.ERROR: "failed",
-}
-"""How the last line of a table calls them."""
 
 
 @click.command()
 @click.argument("network")
+@network_options
 @click.option("--images", default="0:10", show_default=True, help="Test-set indices or slices.")
 @budget_options
 @click.option("--method", default="auto", show_default=True, help=f"One of {', '.join(METHODS)}.")
@@ -66,27 +58,32 @@ ENDS = {
 @click.option("--seed", default=0, show_default=True)
 @click.option("--json", "json_file", help="Write a JSON line an attack; - for stdout.")
 @click.option("--verbose", is_flag=True, help="Print the size of each model.")
+@click.option("--save-images", help="Write the adversarial images that flip (.npz).")
 @click.option("--figure", help="Write a figure of the images (.png, .pdf or .svg).")
 def attack(
     network: str,
     images: str,
     json_file: str | None,
+    save_images: str | None,
     figure: str | None,
     workers: int,
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Attack test images of NETWORK, a name of the zoo or an .npz file."""
-    loaded = network_with_images(network)
+    """Attack images with NETWORK: a name of the zoo, an .npz file, or one to import (.onnx)."""
+    loaded, source = network_with_images(network, options)
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
     if figure:
         _check_figure(figure)
+    if save_images:
+        check_npz(save_images, "--save-images")
     options = read_budget(options, loaded.input_shape)
-    indices = parse_indices(images, COUNTS["test"])
-    data = datasets.for_indices(loaded.dataset, indices)
+    indices = source.indices(images)
+    data = source.at(indices)
+    epsilon = options.pop("epsilon")
     jobs = [
-        Job(loaded, data.x(index), options | {"index": index, "label": int(data.labels[index])})
+        Job(api.attack, loaded, data.x(index), epsilon, options | about(data, index))
         for index in indices
     ]
     with json_sink(json_file) as write:
@@ -94,8 +91,9 @@ def attack(
     if failures and not results and not interrupted:
         raise failures[0].error
     table = sys.stderr if json_file == "-" else sys.stdout
+    report = AttackReport(tuple(results))
     if results:
-        print(results_table(results), file=table)
+        print(report, file=table)
     for result in results if verbose else ():
         print(f"image {result.image}: model {json.dumps(result.model)}", file=table)
     if figure and results:
@@ -103,6 +101,9 @@ def attack(
 
         save_figure(results, figure, loaded.class_names)
         print(f"figure: {figure}", file=table)
+    if save_images:
+        report.save(save_images)
+        print(f"images: {save_images}", file=table)
     for failure in failures:
         print(f"bnnopt: image {failure.image}: {failure.error}", file=sys.stderr)
     if interrupted:
@@ -154,59 +155,8 @@ def _check_figure(path: str) -> None:
 def _line(result: AttackResult) -> str:
     bound = "" if result.bound is None else f", bound {at_most(result.bound)}"
     flipped = ", flipped" if result.flipped else ""
-    goal = "".join(f", {name} {value}" for name, value in _goal_columns(result).items() if value)
+    goal = "".join(f", {name} {value}" for name, value in goal_columns(result).items() if value)
     return (
         f"image {result.image}: {result.status} at {at_least(result.objective)}{bound}{goal}"
         f"{flipped}, {result.wall_time:.1f} s"
     )
-
-
-def _goal_columns(result: AttackResult) -> dict[str, str]:
-    """The value of each stage of the goal and its bound, and what the perturbation's size is."""
-    if result.goal in ("margin", "flip"):
-        return {}
-    columns: dict[str, str] = {}
-    stages = Goal.parse(result.goal).stages
-    texts = result.goal.split(",")
-    for text, stage, value, bound in zip(
-        texts, stages, result.goal_values, result.goal_bounds, strict=True
-    ):
-        shown, limit = (at_least, at_most) if stage.is_maximised else (at_most, at_least)
-        columns[text] = shown(value)
-        columns[f"{text} at most" if stage.is_maximised else f"{text} at least"] = limit(bound)
-    is_point = None not in result.goal_values
-    sizes = {name: at_most(value) if is_point else "" for name, value in result.distances.items()}
-    return columns | {name: size for name, size in sizes.items() if name not in texts}
-
-
-def results_table(results: list[AttackResult]) -> str:
-    """A table of results, and a line that counts."""
-    rows = [
-        {
-            "image": result.image,
-            "label": result.label,
-            "source": result.source,
-            "target": result.target,
-            "start": at_least(result.start_objective),
-            "objective": at_least(result.objective),
-            "bound": at_most(result.bound),
-            "status": result.status.value,
-            "flipped": "yes" if result.flipped else "",
-            **_goal_columns(result),
-            "seconds": f"{result.wall_time:.1f}",
-        }
-        for result in results
-    ]
-    table = tabulate(rows, headers="keys", disable_numparse=True, stralign="right")
-    ends = Counter(result.status for result in results)
-    flipped = sum(result.flipped for result in results)
-    verified = sum(result.verified for result in results)
-    counts = (
-        f"{len(results)} {'attack' if len(results) == 1 else 'attacks'}: {flipped} flipped, "
-        f"{ends[Status.OPTIMAL]} proved optimal, "
-        + "".join(f"{ends[status]} {text}, " for status, text in ENDS.items() if ends[status])
-        + f"{verified} replayed exactly"
-    )
-    errors = [f"image {r.image}: {r.message}" for r in results if r.message]
-    notes = [f"image {r.image}: {note}" for r in results for note in r.notes]
-    return "\n".join([table, "", counts, *errors, *notes])

@@ -19,6 +19,7 @@ from bnnopt.campaign.workers import Workers
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
 from bnnopt.cli.output import check_folder, make_folder
 from bnnopt.errors import InputError
+from bnnopt.tables import counted, percent
 
 __all__ = ["campaign"]
 
@@ -111,7 +112,8 @@ def _estimate(spec: CampaignSpec, workers: int) -> str:
     total = sum(hours.values())
     return (
         f"{tabulate(rows, headers='keys', disable_numparse=True)}\n\n{counts.total()} cells, "
-        f"at most {total:.1f} hours of work: {total / workers:.1f} hours on {workers} workers"
+        f"at most {total:.1f} hours of work: {total / workers:.1f} hours on "
+        f"{counted(workers, 'worker')}"
     )
 
 
@@ -127,9 +129,15 @@ def status(store: str, as_json: bool) -> None:
         return
     rows = [asdict(attack) | {"seconds": f"{attack.seconds:.0f}"} for attack in found.attacks]
     print(tabulate(rows, headers="keys"))
+    for attack in found.attacks:
+        if attack.robust and attack.done:
+            print(
+                f"{attack.attack}: certified {percent(attack.certified, attack.done)} of "
+                f"{counted(attack.done, 'cell')}"
+            )
     left = f", about {found.unfinished / found.rate / 60:.0f} min left" if found.rate else ""
     print(
-        f"\n{found.unfinished} cells unfinished; {found.runners} runners alive; "
+        f"\n{found.unfinished} cells unfinished; {counted(found.runners, 'runner')} alive; "
         f"{found.rate:.2f} cells/s of late{left}; {found.failures} failures and lost workers so far"
     )
     for error in found.errors:

@@ -16,15 +16,18 @@ from bnnopt.cli.completion import add_completion
 from bnnopt.cli.data import data
 from bnnopt.cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
 from bnnopt.cli.export import export
+from bnnopt.cli.import_network import import_network
 from bnnopt.cli.networks import networks
 from bnnopt.cli.solver_list import solvers
 from bnnopt.cli.train import train
 from bnnopt.cli.verify import verify
+from bnnopt.cli.vnnlib import vnnlib
 from bnnopt.errors import (
     BnnoptError,
     CampaignError,
     DataError,
     ExportError,
+    ImportDisagreesError,
     SolverFailureError,
     StoreError,
     UnknownNameError,
@@ -32,7 +35,14 @@ from bnnopt.errors import (
 
 __all__ = ["main"]
 
-WORK_ERRORS = (CampaignError, DataError, ExportError, SolverFailureError, StoreError)
+WORK_ERRORS = (
+    CampaignError,
+    DataError,
+    ExportError,
+    ImportDisagreesError,
+    SolverFailureError,
+    StoreError,
+)
 """Errors of the work, not of what was asked for."""
 
 
@@ -51,7 +61,20 @@ def commands() -> None:
     """Find, and prove, the worst-case inputs of binarized neural networks."""
 
 
-for command in (attack, campaign, data, export, networks, solvers, train, verify):
+COMMANDS = (
+    attack,
+    campaign,
+    data,
+    export,
+    import_network,
+    networks,
+    solvers,
+    train,
+    verify,
+    vnnlib,
+)
+
+for command in COMMANDS:
     commands.add_command(command)
 add_completion(commands)
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED"]
+__all__ = ["BAD_INPUT", "BELOW", "FAILED", "INTERRUPTED"]
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, BAD_INPUT, BELOW, INTERRUPTED = 1, 2, 3, 130

@@ -1,4 +1,4 @@
-"""``bnnopt export``: an attack's model as an LP or MPS file, for any solver elsewhere."""
+"""``bnnopt export``: an attack as a model or a property, or the network as ONNX."""
 
 from __future__ import annotations
 
@@ -7,42 +7,75 @@ from typing import Any
 
 import click
 
-from bnnopt import datasets
+from bnnopt.api import load_network
 from bnnopt.cli.budget import budget_options, read_budget
-from bnnopt.cli.images import network_with_images, parse_indices
+from bnnopt.cli.images import network_options, network_with_images, reading
 from bnnopt.cli.output import check_folder
-from bnnopt.datasets.catalog import COUNTS
 from bnnopt.errors import InputError
 
 __all__ = ["export"]
 
+VNNLIB = ".vnnlib"
+
 
 @click.command()
 @click.argument("network")
+@network_options
 @click.option("--image", default="0", show_default=True, help="Test-set index.")
 @budget_options
 @click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
 @click.option("--target", default="runner-up", show_default=True)
 @click.option("--goal", default="margin", show_default=True, help="As for attack; first stage.")
-@click.option("--out", required=True, help="A file that ends in .lp or .mps.")
-def export(
-    network: str, image: str, formulation: str, target: str, goal: str, out: str, **options: Any
+@click.option("--out", help="A file that ends in .lp, .mps or .vnnlib.")
+@click.option("--onnx", metavar="FILE", help="Write the network itself, as an ONNX file.")
+def export(network: str, out: str | None, onnx: str | None, **options: Any) -> None:
+    """Write one attack on NETWORK as a model, LP or MPS, or as a VNN-LIB property.
+
+    The model has the paper's names p, a and h; the property asks for a flip. With --onnx,
+    write the network: what onnxruntime gives is what NETWORK gives, exactly.
+    """
+    if (out is None) == (onnx is None):
+        raise InputError("give --out FILE for an attack, or --onnx FILE for the network")
+    if onnx is not None:
+        _network(network, onnx, options)
+    elif out is not None:
+        _model(network, out, **options)
+
+
+def _network(network: str, path: str, options: dict[str, Any]) -> None:
+    from bnnopt.exchange.onnx_write import to_onnx
+
+    check_folder(path, "--onnx")
+    loaded = load_network(network, **reading(options))
+    to_onnx(loaded, path)
+    print(
+        f"{path}: image {('N', *loaded.input_shape)} of float32 in [0, 1], logits "
+        f"{('N', loaded.num_classes)}, {Path(path).stat().st_size} bytes"
+    )
+
+
+def _model(
+    network: str, out: str, image: str, formulation: str, target: str, goal: str, **options: Any
 ) -> None:
-    """Write the model of one attack on NETWORK, with the paper's names p, a and h."""
+    from bnnopt.exchange.vnnlib import write_vnnlib
     from bnnopt.formulations.attack import attack_model, model_size
     from bnnopt.formulations.files import ENDINGS, write_model
     from bnnopt.instance import AttackInstance
 
-    loaded = network_with_images(network)
-    if Path(out).suffix not in ENDINGS:
-        raise InputError(f"--out must end in {' or '.join(ENDINGS)}, not {out!r}")
+    loaded, source = network_with_images(network, options)
+    if Path(out).suffix not in (*ENDINGS, VNNLIB):
+        raise InputError(f"--out must end in {', '.join(ENDINGS)} or {VNNLIB}, not {out!r}")
     check_folder(out, "--out")
-    indices = parse_indices(image, COUNTS["test"])
+    indices = source.indices(image)
     if len(indices) != 1:
         raise InputError(f"--image takes one index, not {image!r}")
-    data = datasets.for_indices(loaded.dataset, indices)
+    data = source.at(indices)
     options = read_budget(options, loaded.input_shape)
     instance = AttackInstance(loaded, data.x(indices[0]), target=target, goal=goal, **options)
+    if Path(out).suffix == VNNLIB:
+        write_vnnlib(instance, out)
+        print(f"{out}: {loaded.num_inputs} inputs, {len(instance.targets)} classes to flip to")
+        return
     model = attack_model(instance, formulation)
     write_model(model, out)
     size = model_size(model)

@@ -11,7 +11,7 @@ from pathlib import Path
 from bnnopt.errors import InputError
 from bnnopt.files import naming
 
-__all__ = ["check_folder", "json_sink", "make_folder"]
+__all__ = ["check_folder", "check_npz", "json_sink", "make_folder"]
 
 
 def check_folder(path: str, option: str) -> None:
@@ -27,6 +27,18 @@ def check_folder(path: str, option: str) -> None:
         raise InputError(f"{option}: the folder {str(folder)!r} does not exist")
     if Path(path).is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{option}: {path!r} cannot be written")
+
+
+def check_npz(path: str, option: str) -> None:
+    """Complain unless an ``.npz`` file can be written there.
+
+    Raises
+    ------
+    InputError
+    """
+    if Path(path).suffix != ".npz":
+        raise InputError(f"{option} must end in .npz, not {path!r}")
+    check_folder(path, option)
 
 
 def make_folder(path: str | Path, option: str) -> None:

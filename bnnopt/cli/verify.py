@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import click
-from tabulate import tabulate
 
-from bnnopt import datasets
-from bnnopt.certify import Certificate, EpsilonBracket, Robustness, bracket_epsilon, certify
+from bnnopt.certify import Certificate, EpsilonBracket, bracket_epsilon, certify
 from bnnopt.cli.budget import budget_options, effort_option, read_budget
-from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
-from bnnopt.cli.images import network_with_images, parse_indices
-from bnnopt.cli.numbers import at_least, at_most
-from bnnopt.cli.output import json_sink
+from bnnopt.cli.exit_codes import BELOW, FAILED, INTERRUPTED
+from bnnopt.cli.images import about, network_options, network_with_images
+from bnnopt.cli.output import check_npz, json_sink
 from bnnopt.cli.progress import Progress
-from bnnopt.cli.work import Failure, attempt
-from bnnopt.datasets.catalog import COUNTS
+from bnnopt.errors import InputError
+from bnnopt.jobs import Failure, Job, run_jobs
+from bnnopt.reports import RobustnessReport, verdict_row
 from bnnopt.result import RECORD_VERSION
+from bnnopt.rounded import at_least, at_most
+from bnnopt.tables import text_table
 
 __all__ = ["verify"]
 
@@ -29,6 +29,7 @@ BRACKET_DIGITS = 4
 
 @click.command()
 @click.argument("network")
+@network_options
 @click.option("--images", default="0:10", show_default=True, help="Test-set indices or slices.")
 @budget_options
 @click.option("--bisect", is_flag=True, help="Bisect up to epsilon for what each image withstands.")
@@ -38,81 +39,109 @@ BRACKET_DIGITS = 4
 @click.option(
     "--threads", default=1, show_default=True, help="Of the solver, and of branch and bound."
 )
+@click.option("--workers", default=1, show_default=True, help="Processes, an image each.")
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--fail-under", type=float, help="Exit with 3 if the certified accuracy is below, such as 0.6."
+)
+@click.option("--save-images", help="Write the adversarial images that were found (.npz).")
 @click.option("--json", "json_file", help="Write a JSON line an image; - for stdout.")
-def verify(network: str, images: str, bisect: bool, json_file: str | None, **options: Any) -> None:
-    """Decide for test images of NETWORK whether any admissible change flips the prediction."""
-    loaded = network_with_images(network)
+def verify(
+    network: str,
+    images: str,
+    bisect: bool,
+    json_file: str | None,
+    save_images: str | None,
+    fail_under: float | None,
+    workers: int,
+    **options: Any,
+) -> None:
+    """Decide for images whether any admissible change flips the prediction of NETWORK.
+
+    NETWORK is a name of the zoo, an .npz file, or one to import (.onnx).
+    """
+    loaded, source = network_with_images(network, options)
     options = read_budget(options, loaded.input_shape)
-    indices = parse_indices(images, COUNTS["test"])
-    data = datasets.for_indices(loaded.dataset, indices)
+    if workers < 1:
+        raise InputError(f"--workers must be at least 1, not {workers}")
+    if bisect and (save_images or fail_under is not None):
+        raise InputError("--save-images and --fail-under are not for --bisect")
+    if save_images:
+        check_npz(save_images, "--save-images")
+    indices = source.indices(images)
+    data = source.at(indices)
+    if fail_under is not None and any(data.label(index) is None for index in indices):
+        raise InputError("--fail-under needs labels: give them in the file of --data")
     epsilon = options.pop("epsilon")
-    rows: list[dict[str, Any]] = []
-    notes: list[str] = []
-    failures: list[Failure] = []
-    failed = interrupted = False
-    with json_sink(json_file) as write, Progress(len(indices), options["time_limit"]) as progress:
-        for index in indices:
-            known: dict[str, Any] = {"index": index, "label": int(data.labels[index])}
-            decide = bracket_epsilon if bisect else certify
-            image = data.x(index)
-            try:
-                found = attempt(index, partial(decide, loaded, image, epsilon, **options, **known))
-            except KeyboardInterrupt:
-                interrupted = True
-                break
-            if isinstance(found, Failure):
-                failures.append(found)
-                progress.step()
-                continue
-            last = found.certificates[-1] if isinstance(found, EpsilonBracket) else found
-            row = _bracket_row(found) if isinstance(found, EpsilonBracket) else _row(found)
-            rows.append(row)
-            progress.step("image " + ", ".join(f"{k} {v}" for k, v in row.items() if v != "")[6:])
-            write(json.dumps(_record(found)))
-            failed |= bool(last.message)
-            notes += [f"image {index}: {note}" for note in (*last.notes, last.message) if note]
-            if last.interrupted:
-                interrupted = True
-                break
-    if failures and not rows and not interrupted:
+    work = bracket_epsilon if bisect else certify
+    jobs = [
+        Job(work, loaded, data.x(index), epsilon, options | about(data, index)) for index in indices
+    ]
+    with json_sink(json_file) as write:
+        found, failures, interrupted = _run(jobs, workers, options["time_limit"], write)
+    if failures and not found and not interrupted:
         raise failures[0].error
     table = sys.stderr if json_file == "-" else sys.stdout
-    if rows:
-        print(tabulate(rows, headers="keys", disable_numparse=True, stralign="right"), file=table)
-    if rows and not bisect:
-        counts = [f"{sum(r['verdict'] == v for r in rows)} {v}" for v in Robustness]
-        print(f"\n{len(rows)} images: {', '.join(counts)}", file=table)
-    if notes:
-        print("\n".join(notes), file=table)
+    found.sort(key=lambda one: _last(one).image or 0)
+    report = RobustnessReport(tuple(_last(one) for one in found))
+    if bisect and found:
+        notes = [
+            f"image {c.image}: {note}" for c in report for note in (*c.notes, c.message) if note
+        ]
+        print("\n".join([text_table([_bracket_row(one) for one in found]), *notes]), file=table)
+    elif found:
+        print(report, file=table)
+    if save_images:
+        report.save(save_images)
+        print(f"images: {save_images}", file=table)
     for failure in failures:
         print(f"bnnopt: image {failure.image}: {failure.error}", file=sys.stderr)
     if interrupted:
         print("bnnopt: interrupted; what was finished is above", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    if failed or failures:
+    if failures or any(certificate.message for certificate in report):
         sys.exit(FAILED)
+    if fail_under is not None and (report.certified_accuracy or 0.0) < fail_under:
+        print(f"bnnopt: certified accuracy is below {fail_under:g}", file=sys.stderr)
+        sys.exit(BELOW)
 
 
-def _row(certificate: Certificate) -> dict[str, Any]:
-    flipped = certificate.target is not None
-    return {
-        "image": certificate.image,
-        "label": certificate.label,
-        "source": certificate.source,
-        "verdict": certificate.verdict.value,
-        "flips to": certificate.target if flipped else "",
-        "margin": at_least(certificate.margin),
-        "classes ruled out": sum(v is Robustness.ROBUST for v in certificate.classes.values()),
-        "seconds": f"{certificate.wall_time:.1f}",
-    }
+def _run(
+    jobs: list[Job], workers: int, time_limit: float | None, write: Callable[[str], None]
+) -> tuple[list[Any], list[Failure], bool]:
+    """Decide on every image; on Ctrl-C keep what is finished."""
+    found: list[Any] = []
+    failures: list[Failure] = []
+    interrupted = False
+    with Progress(len(jobs), time_limit) as progress:
+        try:
+            for one in run_jobs(jobs, workers):
+                if isinstance(one, Failure):
+                    failures.append(one)
+                    progress.step()
+                    continue
+                found.append(one)
+                row = _bracket_row(one) if isinstance(one, EpsilonBracket) else verdict_row(one)
+                told = ", ".join(f"{key} {value}" for key, value in row.items() if value != "")
+                progress.step(told)
+                write(json.dumps(_record(one)))
+                interrupted |= _last(one).interrupted
+                if interrupted and workers == 1:
+                    break
+        except KeyboardInterrupt:
+            interrupted = True
+    return found, failures, interrupted
+
+
+def _last(found: Certificate | EpsilonBracket) -> Certificate:
+    return found.certificates[-1] if isinstance(found, EpsilonBracket) else found
 
 
 def _bracket_row(bracket: EpsilonBracket) -> dict[str, Any]:
     last = bracket.certificates[-1]
     return {
         "image": last.image,
-        "label": last.label,
+        "label": "" if last.label is None else last.label,
         "source": last.source,
         "certified": at_least(bracket.certified, BRACKET_DIGITS),
         "broken": at_most(bracket.broken, BRACKET_DIGITS),

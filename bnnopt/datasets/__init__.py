@@ -17,15 +17,26 @@ import numpy.typing as npt
 from bnnopt.datasets import files
 from bnnopt.datasets.catalog import NAMES, DatasetSpec, Split, spec
 from bnnopt.datasets.idx import parse_idx
-from bnnopt.errors import InputError
+from bnnopt.datasets.indexed import Images
+from bnnopt.datasets.own import read_images
 
-__all__ = ["NAMES", "Dataset", "Split", "embedded", "fetch", "for_indices", "load", "where"]
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "Split",
+    "embedded",
+    "fetch",
+    "for_indices",
+    "load",
+    "read_images",
+    "where",
+]
 
 EMBEDDED = "fashion-mnist"
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Images):
     """Grey images with labels.
 
     Parameters
@@ -41,20 +52,9 @@ class Dataset:
     labels: npt.NDArray[np.uint8]
     class_names: tuple[str, ...]
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def x(self, index: int | Sequence[int] | slice = slice(None)) -> npt.NDArray[np.float64]:
         """Images as float64 in [0, 1]: shape (28, 28) for an int, else (count, 28, 28)."""
         return self.images[index] / 255.0
-
-    def check_indices(self, indices: Sequence[int]) -> None:
-        """Raise `InputError` unless every index names an image."""
-        for index in indices:
-            if not 0 <= index < len(self):
-                raise InputError(
-                    f"image {index} does not exist: {self.name} has images 0 to {len(self) - 1}"
-                )
 
 
 def load(name: str, split: Split = "test") -> Dataset:

@@ -36,8 +36,11 @@ from bnnopt.formulations.rows import Variables, divided, reach, row_factors, vec
 from bnnopt.formulations.stopping import NO_LIMITS, BuildLimits
 from bnnopt.formulations.tightening import ProgramBudget, linear_ranges
 from bnnopt.instance import AttackInstance
+from bnnopt.network import HiddenLayer
 
 __all__ = [
+    "add_layer",
+    "add_sides",
     "forbid_pattern",
     "limit_flips",
     "minimise_demand",
@@ -93,7 +96,8 @@ def tight_model(
         rows = np.ones((2, network.widths[index]), dtype=bool)
         if index == network.depth - 1:
             rows = _rewarded_rows(instance, "one-sided" in strengthen)
-        layers.append(_add_layer(model, instance, index, layers[-1], rows, budget, limits))
+        layer = network.hidden[index]
+        layers.append(add_layer(model, layer, index, layers[-1], rows, budget, limits))
     if with_pixels:  # last, since the linear programs above do without
         _add_first_layer(model, instance, layers[0], limits)
     model.layers = layers
@@ -167,17 +171,34 @@ def _rewarded_rows(instance: AttackInstance, one_sided: bool) -> BoolArray:
     return rows if one_sided else np.broadcast_to(rows.any(axis=0), rows.shape)
 
 
-def _add_layer(
+def add_layer(
     model: Any,
-    instance: AttackInstance,
+    layer: HiddenLayer,
     index: int,
     before: LayerBounds,
     rows: BoolArray,
     budget: ProgramBudget,
     limits: BuildLimits,
 ) -> LayerBounds:
-    """(3), (4) and (5) of a deeper layer: sum = base + 2 * (weight @ h over unstable inputs)."""
-    layer = instance.network.hidden[index]
+    """(3), (4) and (5) of a deeper layer: sum = base + 2 * (weight @ h over unstable inputs).
+
+    Parameters
+    ----------
+    model : pyomo model or block
+        With binaries ``h`` of the layer before, and constraint lists ``on`` and ``off``.
+    layer : HiddenLayer
+    index : int
+        Of the layer, from 1.
+    before : LayerBounds
+    rows : array of bool, shape (2, width)
+        Which neurons need the row for h = 1, and for h = 0.
+    budget : ProgramBudget
+    limits : BuildLimits
+
+    Returns
+    -------
+    LayerBounds
+    """
     unstable = before.unstable
     inputs = vector(model.h[index, j] for j in unstable.tolist())
     columns = layer.columns(unstable)
@@ -198,11 +219,11 @@ def _add_layer(
                 (lower[j], needed[j]) if rows[0, j] else None,
                 (needed[j] - 1.0, upper[j]) if rows[1, j] else None,
             )
-            _add_sides(model, inputs, weight, j, model.h[index + 1, j], sides)
+            add_sides(model, inputs, weight, j, model.h[index + 1, j], sides)
     return bounds
 
 
-def _add_sides(
+def add_sides(
     model: Any,
     inputs: Variables,
     weight: csr_array,
@@ -251,7 +272,7 @@ def _add_first_layer(
     for row, j in enumerate(unstable.tolist()):
         limits.check()
         sides = (lower[row], needed[row]), (needed[row] - float(pixels), upper[row])
-        _add_sides(model, inputs, rows, row, model.h[1, j], sides)
+        add_sides(model, inputs, rows, row, model.h[1, j], sides)
 
 
 def _margins(model: Any, instance: AttackInstance, last: LayerBounds) -> dict[int, Margin]:

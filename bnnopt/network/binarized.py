@@ -21,6 +21,8 @@ from bnnopt.images import Images, as_array, read_images
 from bnnopt.network import file
 from bnnopt.network.checks import MAX_SINGLE
 from bnnopt.network.layers import HiddenLayer, OutputLayer
+from bnnopt.notebook import Shown
+from bnnopt.plotting import figure_of
 
 __all__ = ["GRID", "BinarizedNetwork"]
 
@@ -37,8 +39,8 @@ MAX_DEPTH = 64
 MAX_LEVELS = 2**16
 
 
-@dataclass(frozen=True, eq=False)
-class BinarizedNetwork:
+@dataclass(frozen=True, eq=False, repr=False)
+class BinarizedNetwork(Shown):
     """A binarized network as layers of whole weights and thresholds (docs/networks.md).
 
     The network sees an image ``x`` in [0, 1]^n as levels ``z = levels * x``, rounded to a
@@ -101,9 +103,32 @@ class BinarizedNetwork:
         object.__setattr__(self, "class_names", tuple(self.class_names))
         object.__setattr__(self, "recipe", MappingProxyType(dict(self.recipe)))
 
+    def __repr__(self) -> str:
+        sides = "x".join(map(str, self.input_shape))
+        layers = ["x".join(map(str, layer.output_shape)) for layer in self.hidden]
+        name = f"{self.name!r}: " if self.name else ""
+        return (
+            f"BinarizedNetwork({name}{sides} pixels, hidden {' - '.join(layers)}, "
+            f"{self.num_classes} classes)"
+        )
+
+    def plot(self) -> Any:
+        """A matplotlib figure of the first layer's weights.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingDependencyError
+            If matplotlib is not installed.
+        """
+        return figure_of("network", self)
+
     def _image_shape(self) -> tuple[int, ...]:
         first = self.given[0][0]
-        own = first.convolution.input_shape if first.convolution else first.shape[1:]
+        own = first.convolution.image_shape if first.convolution else first.shape[1:]
         return tuple(self.input_shape) or own
 
     def _check_metadata(self, fan_in: int) -> None:

@@ -1,6 +1,6 @@
 """A convolution of whole numbers: its kernel, its sums, and the rows that it stands for.
 
-Inputs and outputs are flat, in the order channel, row, column.
+Outputs are flat, in the order channel, row, column, and inputs too unless their channels come last.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class Convolution(LinearMap):
     groups : int
         The input's channels are split into so many groups, and the output's likewise; each of
         those sees its own only.
+    channels_last : bool
+        Whether the inputs lie in the order row, column, channel, as in an image file.
 
     Raises
     ------
@@ -70,6 +72,7 @@ class Convolution(LinearMap):
     padding: tuple[Pair, Pair] = ((0, 0), (0, 0))
     dilation: Pair = (1, 1)
     groups: int = 1
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         kernel = numbers(self.kernel, "a kernel")
@@ -86,6 +89,7 @@ class Convolution(LinearMap):
             "padding": _padding(self.padding),
             "dilation": _whole_numbers(self.dilation, "dilation", 2, low=1),
             "groups": _whole_numbers([self.groups], "groups", 1, low=1)[0],
+            "channels_last": bool(self.channels_last),
         }
         for name, value in read.items():
             object.__setattr__(self, name, value)
@@ -130,6 +134,12 @@ class Convolution(LinearMap):
             )
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of the input as it lies in memory."""
+        channels, rows, columns = self.input_shape
+        return (rows, columns, channels) if self.channels_last else self.input_shape
+
+    @property
     def _most_nonzeros(self) -> int:
         """Of the matrix, where padding leaves none of them out."""
         return int(np.count_nonzero(self.kernel)) * self._places
@@ -159,12 +169,14 @@ class Convolution(LinearMap):
 
     def _padded(self, images: Array, fill: int = 0) -> Array:
         """Shape (batch, in) to (batch, channels, rows, columns)."""
-        images = images.reshape(len(images), *self.input_shape)
+        channels, rows, columns = self.input_shape
+        if self.channels_last:
+            images = images.reshape(len(images), rows, columns, channels).transpose(0, 3, 1, 2)
+        images = images.reshape(len(images), channels, rows, columns)
         if not any(map(any, self.padding)):
             return images
         padded = np.full((len(images), *self._padded_shape), fill, images.dtype)
         (above, _), (left, _) = self.padding
-        _, rows, columns = self.input_shape
         padded[:, :, above : above + rows, left : left + columns] = images
         return padded
 
@@ -205,8 +217,15 @@ class Convolution(LinearMap):
         spread = self._sizes.sums(np.atleast_2d(radius).astype(np.float64))
         return np.asarray(spread.reshape(*radius.shape[:-1], self.shape[0]), dtype=np.float64)
 
+    def windows(self, inputs: Array) -> Array:
+        """What each place of the output sees, 0 where it is padded.
+
+        Shape (batch, in) to (batch, groups, weights of each, places).
+        """
+        return self._windows(self._padded(inputs))
+
     @cached_property
-    def _inputs(self) -> Array:
+    def inputs(self) -> Array:
         """Which inputs each place sees, shape (groups, places, weights); -1 for an absent one."""
         index = self._padded(np.arange(self.shape[1], dtype=np.int32)[None], -1)
         return np.ascontiguousarray(self._windows(index)[0].swapaxes(1, 2))
@@ -215,7 +234,7 @@ class Convolution(LinearMap):
         """Data, indices and starts of the rows of some outputs, without zeros."""
         channel, place = np.divmod(outputs, self._places)
         group, part = np.divmod(channel, len(self.kernel) // self.groups)
-        weights, inputs = self._matrices[group, part], self._inputs[group, place]
+        weights, inputs = self._matrices[group, part], self.inputs[group, place]
         present = (inputs >= 0) & (weights != 0)
         starts = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int32)
         return weights[present], inputs[present], starts

@@ -29,6 +29,7 @@ FORMAT = 2
 
 METADATA = ("levels", "name", "dataset", "input_shape", "class_names", "accuracy", "recipe")
 GEOMETRY = ("input_shape", "stride", "padding", "dilation", "groups")
+LAYOUT = "channels_last"
 ROWS = ("data", "indices", "indptr")
 
 
@@ -57,7 +58,7 @@ def _encode_layer(layer: HiddenLayer, number: int, arrays: dict[str, Array]) -> 
     """Add a layer's arrays; returns its description."""
     if layer.convolution is not None:
         arrays[f"kernel_{number}"] = layer.convolution.kernel
-        geometry = {key: getattr(layer.convolution, key) for key in GEOMETRY}
+        geometry = {key: getattr(layer.convolution, key) for key in (*GEOMETRY, LAYOUT)}
         return {"kind": "convolution"} | geometry
     if isinstance(layer.weight, np.ndarray):
         arrays[f"weight_{number}"] = _pack(layer.weight)
@@ -118,7 +119,9 @@ def _layer(about: Mapping[str, Any], number: int, arrays: dict[str, Array]) -> H
         case "convolution":
             kernel = arrays.pop(f"kernel_{number}")
             geometry = {key: about[key] for key in GEOMETRY}
-            return HiddenLayer(Convolution(kernel, **geometry), threshold)
+            is_last = about.get(LAYOUT, False) is True
+            convolution = Convolution(kernel, **geometry, channels_last=is_last)
+            return HiddenLayer(convolution, threshold)
         case "dense":
             packed = arrays.pop(f"weight_{number}")
             return HiddenLayer(_unpack(packed, _shape(about)), threshold)

@@ -215,7 +215,7 @@ class HiddenLayer:
         return self.signs(np.asarray(inputs, dtype=np.float64)).astype(np.float64)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OutputLayer:
     """The head: logits = scale * (weight @ h) + bias.
 
@@ -259,6 +259,10 @@ class OutputLayer:
             is_binary = name == "weight" and np.all((part == 1) | (part == -1))
             kept = frozen(part.astype(np.int8 if is_binary else np.float64))
             object.__setattr__(self, name, kept)
+
+    def __repr__(self) -> str:
+        kind = "±1" if self.is_binary else "real"
+        return f"OutputLayer({kind}, {self.shape[1]} inputs, {self.shape[0]} classes)"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OutputLayer, (self.weight, self.scale, self.bias)

@@ -14,7 +14,7 @@ from bnnopt.report.pictures import picture, plot, show
 from bnnopt.report.saving import save
 from bnnopt.result import AttackResult
 
-__all__ = ["save_figure"]
+__all__ = ["draw_attacks", "save_figure"]
 
 MAX_ROWS = 50
 COLUMNS = 3
@@ -43,23 +43,31 @@ def save_figure(
     shown = list(results)[:MAX_ROWS]
     if not shown:
         raise InputError("the figure needs at least one attack")
-    figure = Figure(figsize=(7.2, 2.5 * len(shown) + 0.3), layout="constrained")
-    axes = figure.subplots(len(shown), COLUMNS, squeeze=False)
-    for row, result in zip(axes, shown, strict=True):
-        _draw(row, result)
+    figure = Figure(figsize=(7.8, 2.5 * len(shown) + 0.3), layout="constrained")
+    draw_attacks(figure, shown, class_names)
+    save(figure, path, dpi=120)
+
+
+def draw_attacks(
+    figure: Figure, results: Sequence[AttackResult], class_names: Sequence[str]
+) -> None:
+    """Draw a row an attack: the image, what was changed with a key, and the changed image."""
+    axes = figure.subplots(len(results), COLUMNS, squeeze=False)
+    for row, result in zip(axes, results, strict=True):
+        _draw(figure, row, result)
         for axis, title in zip(row, _titles(result, class_names), strict=True):
             axis.set_title(title, fontsize=9)
-    save(figure, path, dpi=120)
 
 
 def _titles(result: AttackResult, class_names: Sequence[str]) -> tuple[str, str, str]:
     which = "original" if result.image is None else f"image {result.image}"
     before = _name(result.source, class_names)
-    after = _name(int(np.argmax(result.adversarial_logits)), class_names)
+    after = _name(result.prediction, class_names)
     return (
         f"{which}: {before}",
         f"{_reached(result)}, {result.status.value}",
-        f"{after} (margin {result.objective:.4g})",
+        f"{'flipped to' if result.flipped else 'not flipped:'} {after} "
+        f"(margin {result.objective:.4g})",
     )
 
 
@@ -79,7 +87,7 @@ def _name(number: int, class_names: Sequence[str]) -> str:
     return class_names[number] if class_names else str(number)
 
 
-def _draw(row: Sequence[Axes], result: AttackResult) -> None:
+def _draw(figure: Figure, row: Sequence[Axes], result: AttackResult) -> None:
     original, adversarial = picture(result.original), picture(result.adversarial)
     change = adversarial - original
     # Of the change itself: of a budget that is hardly used nothing would be seen.
@@ -91,8 +99,11 @@ def _draw(row: Sequence[Axes], result: AttackResult) -> None:
     elif original.ndim == 3:
         show(row[0], original)
         show(row[1], np.clip(0.5 + change / (2.0 * reach), 0.0, 1.0))
+        row[1].set_xlabel(f"grey: unchanged; white, black: ±{reach:.3g}", fontsize=7)
         show(row[2], adversarial)
     else:
         show(row[0], original, cmap="gray", vmin=0, vmax=1)
-        show(row[1], change, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        shown = show(row[1], change, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        key = figure.colorbar(shown, ax=row[1], shrink=0.8, ticks=[-reach, 0.0, reach])
+        key.ax.set_yticklabels([f"{-reach:.3g}", "0", f"+{reach:.3g}"], fontsize=7)
         show(row[2], adversarial, cmap="gray", vmin=0, vmax=1)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 __all__ = ["picture", "plot", "show"]
@@ -42,14 +43,15 @@ def _tiled(channels: FloatArray) -> FloatArray:
     return sheet
 
 
-def show(axis: Axes, picture: FloatArray, **how: Any) -> None:
+def show(axis: Axes, picture: FloatArray, **how: Any) -> AxesImage:
     """A grey image or a colour image; further arguments are ``imshow``'s."""
     height, width = picture.shape[:2]
     slim = max(height, width) > 5 * min(height, width)
     axis.set_facecolor("lightsteelblue")  # of gaps between channels, as no grey is
-    axis.imshow(picture, aspect="auto" if slim else "equal", interpolation="nearest", **how)
     axis.set_xticks([])
     axis.set_yticks([])
+    aspect: Any = "auto" if slim else "equal"
+    return axis.imshow(picture, aspect=aspect, interpolation="nearest", **how)
 
 
 def plot(axis: Axes, signal: FloatArray, low: float, high: float) -> None:

@@ -271,7 +271,8 @@ def _with_budget(weight: FloatArray | csr_array) -> FloatArray | csr_array:
 class CutSpace(Space):
     """Points by the interval of each pixel; a coordinate is 1 where a flip is made, else 0.
 
-    Intervals end at whole numbers of grid steps, so that nothing here is rounded.
+    Intervals end at whole numbers of grid steps, so that nothing here is rounded: `step` says how
+    many make a level, and `pixel`, shape (k,), has the pixel of each flip.
 
     Parameters
     ----------
@@ -284,29 +285,29 @@ class CutSpace(Space):
     def __init__(self, instance: AttackInstance, most: int | None = None) -> None:
         layer = instance.network.hidden[0]
         self.neurons = interval_bounds(instance)[0].unstable
-        self._step = GRID if instance.domain == "continuous" else 1.0
-        self._image = _whole(instance.levels * self._step)
-        pixel, turning = _turning_points(layer, self.neurons, self._step)
+        self.step = GRID if instance.domain == "continuous" else 1.0
+        self._image = _whole(instance.levels * self.step)
+        pixel, turning = _turning_points(layer, self.neurons, self.step)
         # A flip for each point where neurons turn: to the interval that begins there, or, where
         # that is not above the image, to the one that ends there.
-        (self._pixel, self._begin), which = np.unique(
+        (self.pixel, self._begin), which = np.unique(
             np.stack([pixel, turning]), axis=1, return_inverse=True
         )
-        self._rises = self._begin > self._image[self._pixel]
+        self._rises = self._begin > self._image[self.pixel]
         self._low, self._high = self._intervals(instance)
         self._level = np.where(self._rises, self._begin, self._begin - 1)
         self.origin = layer(instance.levels[None])[0]
         shift = self._shift_of(pixel, self._begin[which.ravel()])
         self.shift = self._keep_nearest(shift, most)
-        self._excludes = self._pixel[:, None] == self._pixel
+        self._excludes = self.pixel[:, None] == self.pixel
         np.fill_diagonal(self._excludes, False)
         self._cost, self._most = self._budgets(instance)
         self.region = free_region(self._excludes, self._cost, self._most)
 
     def _intervals(self, instance: AttackInstance) -> tuple[IntArray, IntArray]:
         """The first and the last step of where each flip leads."""
-        least, most = (_whole(bound * self._step)[self._pixel] for bound in instance.box)
-        same = np.diff(self._pixel) == 0
+        least, most = (_whole(bound * self.step)[self.pixel] for bound in instance.box)
+        same = np.diff(self.pixel) == 0
         after = np.append(np.where(same, self._begin[1:] - 1, most[:-1]), most[-1:])
         before = np.append(least[:1], np.where(same, self._begin[:-1], least[1:]))
         first = np.where(self._rises, self._begin, before)
@@ -317,21 +318,21 @@ class CutSpace(Space):
         self.is_complete = most is None or len(self._level) <= most
         if self.is_complete:
             return shift
-        moved = np.abs(self._level - self._image[self._pixel])
+        moved = np.abs(self._level - self._image[self.pixel])
         kept = np.sort(np.argsort(moved, kind="stable")[:most])
-        for name in ("_pixel", "_begin", "_rises", "_low", "_high", "_level"):
+        for name in ("pixel", "_begin", "_rises", "_low", "_high", "_level"):
             setattr(self, name, getattr(self, name)[kept])
         return csr_array(shift[kept])
 
     def _shift_of(self, pixel: IntArray, turning: IntArray) -> csr_array:
         """A flip turns the neurons of its pixel that turn between the image and its interval."""
-        size, k, n = len(self.origin), len(self._pixel), len(self._image)
-        flips = csr_array((np.ones(k), (np.arange(k), self._pixel)), shape=(k, n))
+        size, k, n = len(self.origin), len(self.pixel), len(self._image)
+        flips = csr_array((np.ones(k), (np.arange(k), self.pixel)), shape=(k, n))
         rows = csr_array(
             (np.ones(len(pixel)), (np.arange(len(pixel)), pixel)), shape=(len(pixel), n)
         )
         i, j = (flips @ rows.T).nonzero()
-        image, begin = self._image[self._pixel[i]], self._begin[i]
+        image, begin = self._image[self.pixel[i]], self._begin[i]
         above = self._rises[i] & (image < turning[j]) & (turning[j] <= begin)
         below = ~self._rises[i] & (begin <= turning[j]) & (turning[j] <= image)
         turns = above | below
@@ -343,10 +344,10 @@ class CutSpace(Space):
         cost: list[FloatArray] = []
         most: list[float] = []
         if np.isfinite(instance.l1_levels):
-            steps = np.abs(self._level - self._image[self._pixel])
+            steps = np.abs(self._level - self._image[self.pixel])
             cost, most = (
                 [steps.astype(np.float64)],
-                [float(np.floor(instance.l1_levels * self._step))],
+                [float(np.floor(instance.l1_levels * self.step))],
             )
         if instance.max_pixels is not None:
             cost, most = [*cost, np.ones(len(self._level))], [*most, float(instance.max_pixels)]
@@ -356,12 +357,12 @@ class CutSpace(Space):
     def point(self, u: FloatArray) -> FloatArray:
         """The levels of a point, shape (k,) to (n,): each pixel moves as little as it must."""
         z, flipped = self._image.copy(), u > 0.5
-        z[self._pixel[flipped]] = self._level[flipped]
-        return np.asarray(z / self._step)
+        z[self.pixel[flipped]] = self._level[flipped]
+        return np.asarray(z / self.step)
 
     def unit(self, z: FloatArray) -> FloatArray:
         """What `point` takes for levels of the same pattern."""
-        steps = _whole(z * self._step)[self._pixel]
+        steps = _whole(z * self.step)[self.pixel]
         return np.asarray(((steps >= self._low) & (steps <= self._high)).astype(np.float64))
 
     def pattern(self, u: FloatArray) -> BoolArray:
@@ -374,13 +375,13 @@ class CutSpace(Space):
 
     def distance(self, u: FloatArray) -> FloatArray:
         """No flip is nearer than another."""
-        return np.ones(len(self._pixel))
+        return np.ones(len(self.pixel))
 
     def near(self, u: FloatArray, rng: np.random.Generator) -> FloatArray:
         """The set of a point with some flips made or taken back at random."""
         changed = (u > 0.5) ^ (rng.random(len(u)) < rng.uniform(0.0, MOST_SHIFT / 2.0))
         chosen = rng.permutation(np.flatnonzero(changed))
-        _, first = np.unique(self._pixel[chosen], return_index=True)
+        _, first = np.unique(self.pixel[chosen], return_index=True)
         chosen = chosen[np.sort(first)]  # one flip a pixel
         paid = np.all(np.cumsum(self._cost[chosen], axis=0) <= self._most, axis=1)
         near = np.zeros(len(u))

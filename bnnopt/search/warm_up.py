@@ -12,6 +12,8 @@ import numpy as np
 
 from bnnopt.search.bound import margin_of
 from bnnopt.search.cache import run_though_unsaved
+from bnnopt.search.cheap_sets import score_each, visit_sets
+from bnnopt.search.cheap_walk import begin_walk, cheap_flips, new_walk
 from bnnopt.search.compiling import compiling_shown
 from bnnopt.search.descent import begin_descent, descend, is_over, new_descent
 from bnnopt.search.neighbourhood import better_set
@@ -22,25 +24,38 @@ from bnnopt.search.tree import advance
 from bnnopt.search.tree_state import new_tree
 from bnnopt.search.workspace import new_workspace
 
-__all__ = ["compile_by_running", "warm_up", "warm_up_sets", "warm_up_tree"]
+__all__ = [
+    "compile_by_running",
+    "warm_up",
+    "warm_up_cheap_sets",
+    "warm_up_near",
+    "warm_up_sets",
+]
 
 
 @cache
-def warm_up() -> None:
+def warm_up_near() -> None:
     """Compile what pattern search calls, or load it from numba's cache, by running it."""
     compile_by_running(_search_near)
 
 
 @cache
-def warm_up_tree() -> None:
-    """Likewise what branch and bound does besides."""
+def warm_up() -> None:
+    """Likewise what branch and bound calls: pattern search, and trees."""
+    warm_up_near()
     compile_by_running(_search_tree)
 
 
 @cache
 def warm_up_sets() -> None:
-    """Likewise what the search through all sets of free flips does besides."""
+    """Likewise what looks at all sets of free flips, besides."""
     compile_by_running(_search_sets)
+
+
+@cache
+def warm_up_cheap_sets() -> None:
+    """Likewise for `bnnopt.search.cheap_sets`, which few instances take."""
+    compile_by_running(_visit_one_set)
 
 
 def compile_by_running(work: Callable[[], None]) -> None:
@@ -90,3 +105,13 @@ def _search_sets() -> None:
     begin_descent(region, targets, descent, no[0], np.zeros(1, dtype=np.int64))
     descend(region, targets, descent, no, np.zeros(1), 1)
     is_over(descent)
+
+
+def _visit_one_set() -> None:
+    terms, one = target_terms([_problem()[1]]), np.ones(1, dtype=np.int64)
+    surplus = new_position(terms).surplus
+    flips = cheap_flips(terms, surplus, one, one, np.zeros((1, 0)), np.zeros(0))
+    walk = new_walk(flips, 1)
+    begin_walk(walk, 0)
+    visit_sets(terms, flips, walk, 0, 1, 1, np.zeros(1), 1)
+    score_each(terms, flips, walk, one[:0], 1, np.zeros(1))

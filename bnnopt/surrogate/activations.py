@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,16 +63,22 @@ class AdaptiveSign:
     ----------
     clip : float or Tensor, shape (batch, 1)
         About 0.05 to 0.5.
+    reach : float or Tensor, shape (batch, 1)
+        How far the box moves the first layer's sums, on average, in units of their distances;
+        the first layer's mean distance counts as twice this at most. Small boxes around images
+        of a network whose sums see few pixels move few neurons, far below the mean distance.
     """
 
     clip: float | Tensor
+    reach: float | Tensor = math.inf
 
     def __call__(self, distance: Tensor, layer: int) -> Tensor:
         """Signs; sign(0) = +1."""
         fixed = distance.detach()
-        scale = fixed.abs().mean(dim=1, keepdim=True).mul_(self.clip).clamp_min_(1e-6)
-        if layer == 0:
-            scale.div_(2.0)  # the box moves pixels less than flips move activations
+        scale = fixed.abs().mean(dim=1, keepdim=True)
+        if layer == 0:  # the box moves pixels less than flips move activations
+            scale = scale.div_(2.0).clamp_max_(self.reach)
+        scale.mul_(self.clip).clamp_min_(1e-6)
         return signs_with_slope(distance, (fixed / scale).square_().add_(1.0).reciprocal_())
 
 

@@ -115,7 +115,10 @@ class _Convolved(_Distances):
         self.keep("inverse", 1.0 / self._units)
 
     def forward(self, z: Tensor) -> Tensor:
-        images = z.reshape(len(z), *self._convolution.input_shape)
+        channels, rows, columns = self._convolution.input_shape
+        if self._convolution.channels_last:
+            z = z.reshape(len(z), rows, columns, channels).permute(0, 3, 1, 2)
+        images = z.reshape(len(z), channels, rows, columns)
         kernel = self.get_buffer("kernel")
         sums: Tensor = _Convolve.apply(  # type: ignore[no-untyped-call]
             images, kernel, self._convolution, self._grid

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ import bnnopt
 from bnnopt import AttackInstance, Status
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.base import Limits
-from bnnopt.attacks.gradient import FgsmAttack, GradientAttack, IteratedFgsmAttack, PgdAttack
+from bnnopt.attacks.gradient import (
+    FgsmAttack,
+    GradientAttack,
+    IteratedFgsmAttack,
+    PgdAttack,
+    base,
+)
 from bnnopt.attacks.gradient.rows import Rows
 from bnnopt.errors import InputError
 from bnnopt.surrogate import HardTanh, StraightThroughNetwork, layer_scales
@@ -149,6 +156,55 @@ def test_restarts_are_the_image_then_corners_and_points_of_the_box_in_any_batch(
     assert bool(((z >= batch.low) & (z <= batch.high)).all())
 
 
+def test_restarts_in_groups_are_those_of_one_batch() -> None:
+    instances = real(2, target="untargeted", goal="flip")
+    whole = Rows(instances, 6, torch.device("cpu"), torch.float64)
+    logits = torch.from_numpy(np.stack([i.logits for i in instances for _ in range(6)]))
+    starts = [instance.levels[None] + 1.0 for instance in instances]
+    begun, clips = whole.begin(starts, whole.scattered(3)), PgdAttack().activation(whole).clip
+    whole.spread_targets()
+    for numbers in (slice(0, 1), slice(1, 4), slice(4, 6)):
+        part = Rows(instances, 6, torch.device("cpu"), torch.float64, numbers)
+        rows = [at * 6 + number for at in range(2) for number in range(6)[numbers]]
+        part.spread_targets()
+        assert torch.equal(part.begin(starts, part.scattered(3)), begun[rows])
+        assert torch.equal(part.pursued(logits[rows]), whole.pursued(logits)[rows])
+        assert torch.equal(PgdAttack().activation(part).clip, clips[rows])
+
+
+def test_few_restarts_come_first_where_any_flip_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "CHEAP", 0)
+    nothing = np.zeros((0, 784))
+    safe, flips = real(1, epsilon=1e-6, goal="flip")[0], real(1, epsilon=0.1, goal="flip")[0]
+    attack = PgdAttack(5, 3)
+    found = attack.run(safe, Limits(), nothing)
+    assert found.iterations == 3 * 4  # groups of 1, 3 and 1; a step ends with an evaluation
+    assert len(found.points) == 3
+    both = attack.batch([safe, flips])
+    assert [result.flipped for result in both] == [False, True]
+    assert both[0].iterations == 12
+    assert both[1].iterations < 12
+    assert attack.run(replace(safe, goal="margin"), Limits(), nothing).iterations == 4
+
+
+def test_the_groups_of_a_run_without_a_flip_share_its_effort(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(base, "CHEAP", 0)
+    safe = real(1, epsilon=1e-6, goal="flip")[0]
+    found = PgdAttack(5, 3).run(safe, Limits(effort=6), np.zeros((0, 784)))
+    assert found.iterations == 6
+    values = [value for _, value in found.trace]
+    assert values == sorted(set(values))
+
+
+def test_the_boxs_reach_is_the_mean_over_the_first_layer() -> None:
+    instances = [tiny(seed, epsilon=0.2 * (1 + seed)) for seed in (0, 0)]
+    rows = Rows(instances, 2, torch.device("cpu"), torch.float64)
+    low, high = instances[0].point_box
+    assert rows.reach().tolist() == [[pytest.approx((high - low).sum() / 2.0)]] * 4
+
+
 @pytest.mark.parametrize("attack", [FgsmAttack(), IteratedFgsmAttack(1), PgdAttack(3, 1)])
 def test_starts_are_restarts_more_than_asked_for_if_need_be(attack: GradientAttack) -> None:
     instance = real(1)[0]
@@ -228,28 +284,31 @@ def test_ctrl_c_keeps_the_incumbents() -> None:
 def test_a_batch_gives_a_record_an_image() -> None:
     data = bnnopt.datasets.embedded()
     indices = [0, 1, 2]
-    results = bnnopt.attack_batch(
+    results = bnnopt.attack_images(
         "fashion-mnist-2x100",
         [data.x(k) for k in indices],
         0.01,
+        method="pgd",
         target="untargeted",
         indices=indices,
         labels=data.labels[indices].tolist(),
     )
     assert [r.image for r in results] == indices
     assert all(r.verified and r.method == "pgd" and "torch" in r.versions for r in results)
-    assert bnnopt.attack_batch("fashion-mnist-2x100", np.zeros((0, 784))) == []
+    assert len(bnnopt.attack_images("fashion-mnist-2x100", np.zeros((0, 784)), method="pgd")) == 0
 
 
 def test_a_wrong_batch_is_refused_in_one_sentence() -> None:
     images = np.zeros((2, 784))
     name = "fashion-mnist-2x100"
-    with pytest.raises(InputError, match="use pgd, ifgsm or fgsm"):
-        bnnopt.attack_batch(name, images, method="milp")
+    with pytest.raises(InputError, match="device is for pgd, ifgsm and fgsm"):
+        bnnopt.attack_images(name, images, method="milp", device="cuda")
+    with pytest.raises(InputError, match="leave out workers"):
+        bnnopt.attack_images(name, images, method="pgd", workers=2)
     with pytest.raises(InputError, match="no device 'abacus' here"):
-        bnnopt.attack_batch(name, images, device="abacus")
+        bnnopt.attack_images(name, images, method="pgd", device="abacus")
     with pytest.raises(InputError, match="labels has 1 entries: give 2"):
-        bnnopt.attack_batch(name, images, labels=[3])
+        bnnopt.attack_images(name, images, labels=[3])
     with pytest.raises(InputError, match="one network and one domain"):
         PgdAttack().batch([tiny(1), tiny(2)])
     with pytest.raises(InputError, match="restarts must be a whole number, at least 1"):

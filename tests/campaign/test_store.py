@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import bnnopt
 from bnnopt import datasets
 from bnnopt.bounds import count_unstable
 from bnnopt.campaign.cell import Cell
@@ -281,3 +282,26 @@ def test_a_cell_of_the_first_edition_keeps_its_key_and_means_that_ties_are_no_fl
     others = [replace(cell, ties="lowest"), replace(cell, ties="always"), replace(cell, effort=5)]
     assert len({other.key for other in (cell, *others)}) == 4
     assert all(Cell.from_definition(other.definition) == other for other in others)
+
+
+def test_a_campaign_of_verdicts_certifies_what_verify_does(tmp_path: Path, bnnopt_cli: Any) -> None:
+    spec = tmp_path / "verdicts.toml"
+    spec.write_text(
+        'networks = ["fashion-mnist-2x100"]\nimages = "0:12"\nepsilons = [0.005]\n'
+        'target = 3\ntime_limit = 60\n\n[[methods]]\nmethod = "verify"\n'
+    )
+    store = tmp_path / "store"
+    assert bnnopt_cli("campaign", "run", str(spec), "--store", str(store))[0] == 0
+    data = bnnopt.datasets.embedded()
+    report = bnnopt.certify_images(
+        "fashion-mnist-2x100", data.x(slice(12)), 0.005, labels=data.labels[:12].tolist()
+    )
+    code, out, _ = bnnopt_cli("campaign", "status", str(store), "--json")
+    assert code == 0
+    (found,) = json.loads(out)["attacks"]
+    assert found["attack"] == "verify"
+    assert (found["robust"], found["flipped"]) == (report.robust, report.vulnerable)
+    assert report.certified_accuracy is not None
+    assert found["certified"] == round(report.certified_accuracy * 12)
+    assert "verify: certified " in bnnopt_cli("campaign", "status", str(store))[1]
+    assert bnnopt_cli("campaign", "check", str(store))[0] == 0

@@ -69,7 +69,7 @@ def test_an_exported_model_has_the_papers_names_and_another_reader_finds_the_sam
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("export", "fashion-mnist-2x100", "--out", "model.txt"), ".lp or .mps"),
+        (("export", "fashion-mnist-2x100", "--out", "model.txt"), ".lp, .mps or .vnnlib"),
         (("export", "fashion-mnist-2x100", "--out", "/nowhere/m.lp"), "does not exist"),
         (("export", "fashion-mnist-2x100", "--image", "0:2", "--out", "m.lp"), "one index"),
         (("verify", "fashion-mnist-2x100", "--region", "5"), "2 ranges"),

@@ -79,23 +79,31 @@ def test_pairs_conflict_exactly_where_their_sum_with_the_set_fails(seed: int, al
             assert tree.conflict[depth, kept[b], kept[a]] == expected
 
 
-@settings(max_examples=60)
-@given(seed=seeds, always=st.integers(0, 1))
+@settings(max_examples=100)
+@given(
+    seed=seeds,
+    always=st.integers(0, 1),
+    size=st.sampled_from([0, 1, 3, 6]),
+    rate=st.sampled_from([0.0, 0.4, 3.0]),
+)
 def test_a_conflict_is_certain_by_more_than_the_rounding_of_its_rows(
-    seed: int, always: int
+    seed: int, always: int, size: int, rate: float
 ) -> None:
-    region, tree, path, kept = node(seed, always)
-    region = region._replace(rounding=0.05)
-    times = budget_multiplier(region, len(path)) if always else 0.0
-    conflict = np.zeros((len(kept), len(kept)), dtype=bool)
-    find_conflicts(region, tree, kept, np.zeros(K), len(kept), conflict)
-    allowed = 0.05 * (len(path) + times + 2.0)
-    for a in range(len(kept)):
-        for b in range(a + 1):
-            total, need = totals(region, (*path, int(kept[a]), int(kept[b])), times)
-            fails_by = need - np.abs(total) @ region.radius
-            assert not conflict[a, b] or fails_by > allowed
-            assert conflict[a, b] or fails_by < 4.0 * allowed
+    rng = np.random.default_rng(seed)
+    region = random_region(rng, K, 6, always)._replace(rounding=0.05, rate=rate * always)
+    members: Members = tuple(rng.permutation(K)[: size + 2].tolist())
+    times = budget_multiplier(region, size) if always else 0.0
+    total, _ = totals(region, members, times)
+    reach, rows = np.abs(total) @ region.radius, size + times + 2.0
+    for fails_by, expected in ((0.99 * 0.05 * rows, False), (3.1 * 0.05 * rows, True)):
+        even = np.full(K + always, (reach + fails_by) / rows)
+        tree = new_tree(region._replace(demand=even), random_terms(rng, K + always))
+        for depth in range(always, always + size + 1):
+            tree.depth[0], tree.flipped[depth] = depth, ([-1] * (always + 1) + [*members])[depth]
+            add_falls(region._replace(demand=even), tree)
+        conflict, kept = np.zeros((2, 2), dtype=bool), np.array(members[size:])
+        find_conflicts(region._replace(demand=even), tree, kept, np.zeros(K), 2, conflict)
+        assert conflict[0, 1] == expected
 
 
 @settings(max_examples=60)

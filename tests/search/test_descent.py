@@ -29,10 +29,16 @@ class Case:
     """Some targets, flips that are made already, others in some order, conflicts and costs."""
 
     def __init__(
-        self, seed: int, deeper: int, count: int, targets: int = 2, whole: bool = True
+        self,
+        seed: int,
+        deeper: int,
+        count: int,
+        targets: int = 2,
+        whole: bool = True,
+        width: int = 5,
     ) -> None:
         self.rng = rng = np.random.default_rng(seed)
-        first = random_terms(rng, K, 5, deeper)
+        first = random_terms(rng, K, width, deeper)
         last = len(first.gain)
         self.terms: list[MarginTerms] = []
         for _ in range(targets):
@@ -101,17 +107,48 @@ class Case:
     lift=st.integers(-9, 2),
     budget=st.sampled_from([1, 2, 7, 10**6]),
     room=st.sampled_from([0, 3]),
+    width=st.sampled_from([5, 5, 20]),
 )
 def test_a_descent_finds_each_set_that_is_wanted_of_any_target_once_and_no_other(
-    seed: int, deeper: int, count: int, targets: int, lift: int, budget: int, room: int
+    seed: int, deeper: int, count: int, targets: int, lift: int, budget: int, room: int, width: int
 ) -> None:
-    case = Case(seed, deeper, count, targets)
+    case = Case(seed, deeper, count, targets, width=width)
     wanted = case.some_wanted(lift)
     expected = [s for s in case.sets if (case.margins(s) >= wanted).any()]
     descent = case.begin(room)
     assert case.all_found(descent, wanted, budget) == expected
     assert not case.descend(descent, wanted)  # it stays over
     assert is_over(descent)
+
+
+@settings(max_examples=40)
+@given(seed=seeds, deeper=layers, count=st.integers(0, 6), steps=st.integers(0, 20))
+def test_it_begins_anew_whatever_came_before(
+    seed: int, deeper: int, count: int, steps: int
+) -> None:
+    case, other = Case(seed, deeper, count), Case(seed + 1, deeper, 6)
+    wanted = case.some_wanted(-4.0)
+    descent = case.begin(6 - count)
+    expected, nodes = case.all_found(descent, wanted), int(descent.nodes[0])
+    begin_descent(case.region, case.targets, descent, ~other.made, other.order)
+    descend(case.region, case.targets, descent, other.conflict, np.full(2, -np.inf), steps)
+    before = int(descent.nodes[0])
+    begin_descent(case.region, case.targets, descent, case.made, case.order)
+    assert case.all_found(descent, wanted) == expected
+    assert descent.nodes[0] == before + nodes
+
+
+@pytest.mark.parametrize("deeper", [1, 2])
+def test_one_flip_may_turn_all_neurons_of_a_wide_layer(deeper: int) -> None:
+    case = Case(3, deeper, 2, width=40)
+    change, surplus = np.full((K, 40), 1.0, dtype=np.float32), np.full(40, -1.0, dtype=np.float32)
+    case.terms = [terms._replace(surplus=surplus, change=change) for terms in case.terms]
+    case.targets = target_terms(case.terms)
+    case.made[:] = False
+    assert case.all_found(case.begin(), np.full(2, -np.inf)) == case.sets
+    wanted = case.some_wanted(1.0)
+    expected = [s for s in case.sets if (case.margins(s) >= wanted).any()]
+    assert case.all_found(case.begin(), wanted) == expected
 
 
 @settings(max_examples=60)

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt.search.problem import budget_multiplier, certain_by, layer_weight
+from bnnopt.search.problem import (
+    BINARY,
+    LARGE,
+    TERNARY,
+    budget_multiplier,
+    certain_by,
+    layer_weight,
+)
 from tests.search.cases import layers_of, one_region, random_terms
 
 
@@ -33,3 +40,7 @@ def test_the_multiplier_of_a_budget_is_the_next_whole_number(size: int) -> None:
         exact = rate * np.sqrt(size)
         assert exact <= budget_multiplier(region, size) < exact + 1.0
         assert budget_multiplier(region, size) % 1.0 == 0.0
+
+
+def test_kinds_of_weights_are_told_apart() -> None:
+    assert len({BINARY, TERNARY, LARGE}) == 3

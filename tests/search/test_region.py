@@ -135,7 +135,7 @@ def test_in_a_free_region_all_that_is_not_excluded_has_a_point(seed: int, budget
     excludes = random_conflicts(rng, 5)
     cost = rng.integers(1, 4, (5, budgets)).astype(float)
     region = free_region(excludes, cost, rng.integers(3, 9, budgets).astype(float))
-    assert (region.always, region.rounding) == (0, 0.0)
+    assert (region.always, region.rate, region.rounding) == (0, 0.0, 0.0)
     for members in subsets(range(5)):
         flipped = np.isin(np.arange(5), members)
         by_pair = (excludes & flipped & flipped[:, None]).any()

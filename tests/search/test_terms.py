@@ -126,18 +126,35 @@ def test_only_neurons_that_flips_could_turn_are_kept(network: BinarizedNetwork, 
             assert len(low) == 1 or ((low < needed) & (high >= needed)).all()
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_layer_of_one_neuron_that_is_stable_is_kept(sign: int) -> None:
+    network = network_of(5, "ternary", ["dense"])
+    width = network.widths[-1]
+    one = HiddenLayer(np.ones((1, width), dtype=int), [-99 * sign])
+    head = OutputLayer(np.array([[1.0], [-1.0], [1.0]]), np.ones(3), np.zeros(3))
+    network = BinarizedNetwork((*network.hidden, one), head, levels=network.levels)
+    instance = instance_of(network, 5, target="untargeted")
+    for terms in check(instance, space_of(instance), 5).values():
+        assert len(terms.gain) == 1
+
+
+@pytest.mark.parametrize("seed", [3, 5, 7, 9])
 @pytest.mark.parametrize("widths", [(6,), (6, 20), (6, 40), (6, 40, 33)])
-def test_large_layers_have_neurons_more_that_all_targets_can_share(widths: tuple[int, ...]) -> None:
-    network = random_network(8, inputs=5, widths=widths)
-    instance = AttackInstance(network, random_image(network, 8), 0.3, target="untargeted")
+def test_large_layers_have_neurons_more_that_all_targets_can_share(
+    widths: tuple[int, ...], seed: int
+) -> None:
+    network = random_network(seed, inputs=5, widths=widths)
+    instance = AttackInstance(network, random_image(network, seed), 0.1, target="untargeted")
     space = space_of(instance)
     before = next(iter(check(instance, space, 0).values()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(terms_module, "LARGEST_COPIES", 0)
         found = next(iter(check(instance, space, 0).values()))
     counts = np.diff(before.start).tolist(), np.diff(found.start).tolist()
-    for width, few, more in zip(widths[1:] or widths, *counts, strict=True):
-        assert more == min(-(-few // LANES) * LANES, width)
+    few, more = counts[0][0], counts[1][0]
+    assert more == min(-(-few // LANES) * LANES, (widths[1:] or widths)[0])
+    for width, count in zip(widths[1:] or widths, counts[1], strict=True):
+        assert count % LANES == 0 or count == width
 
 
 def terms_of(gain: list[float], deep: bool) -> MarginTerms:

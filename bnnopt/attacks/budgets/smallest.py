@@ -16,7 +16,7 @@ from bnnopt.goal import DISTANCES, Stage
 from bnnopt.instance import AttackInstance
 from bnnopt.tolerances import BUDGET_LEVELS
 
-__all__ = ["distance_sought", "smallest_budget"]
+__all__ = ["distance_sought", "smallest_budget", "within"]
 
 FloatArray = npt.NDArray[np.float64]
 Seek = Callable[[AttackInstance, Limits, FloatArray], Findings]
@@ -77,7 +77,7 @@ def _bisect(
             return
         # A margin within a budget is no objective here, so that nobody is told.
         inside = replace(deadline.share(1.0 if is_last else SHARE), on_incumbent=None)
-        found = seek(_within(instance, name, budget), inside, result.points)
+        found = seek(within(instance, name, budget), inside, result.points)
         deadline.spend(found.iterations)
         result.iterations = (result.iterations or 0) + (found.iterations or 0)
         flips = found.points[instance.are_flips(found.points)]
@@ -137,7 +137,8 @@ class _Known:
         return _between(self._steps, most, top), False
 
 
-def _within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:
+def within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:
+    """The instance within a budget of a distance, and for any flip there."""
     if name == "linf":
         return replace(instance, epsilon=budget, goal="flip")
     if name == "l0":

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from bnnopt.attacks.findings import Findings, keep_going
 from bnnopt.attacks.flips.all_sets import AllSets
+from bnnopt.attacks.flips.cheap_problem import CheapProblem, is_cheap
+from bnnopt.attacks.flips.cheapest import cheapest_sets
 from bnnopt.attacks.flips.flip_attack import FlipAttack
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.flips.pattern import Climber
@@ -26,7 +28,7 @@ from bnnopt.search.split import hand_over, split
 from bnnopt.search.terms import without_idle
 from bnnopt.search.tree import DONE, FOUND, FULL, UNCLEAR, advance
 from bnnopt.search.tree_state import Tree, deepened, new_tree
-from bnnopt.search.warm_up import warm_up_sets, warm_up_tree
+from bnnopt.search.warm_up import warm_up, warm_up_cheap_sets, warm_up_sets
 from bnnopt.search.workspace import new_workspace
 
 __all__ = ["BranchAndBound"]
@@ -59,11 +61,19 @@ class BranchAndBound(FlipAttack):
     method: ClassVar[str] = "bab"
 
     def compile_kernel(self, instance: AttackInstance) -> None:
-        """Compile what pattern search calls, and trees or all sets."""
-        super().compile_kernel(instance)
+        """Compile trees too, and what only searches over free flips call."""
+        warm_up()
         if AllSets.may_serve(instance):
             warm_up_sets()
-        warm_up_tree()
+        if is_cheap(instance):
+            warm_up_cheap_sets()
+
+    def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
+        """Search the box; for distances of free flips, all sets in the order of their cost."""
+        problem = CheapProblem.of(instance) if is_cheap(instance) else None
+        if problem is None:
+            return super().run(instance, limits, starts)
+        return cheapest_sets(instance, problem, limits, starts)
 
     def seek(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Prove the best margin, or that there is no flip."""

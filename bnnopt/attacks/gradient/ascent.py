@@ -43,12 +43,16 @@ class Ascent:
         self.rows, self._deadline = rows, deadline
         device = rows.levels.device
         self._true = StraightThroughNetwork(rows.network, dtype=DTYPE).to(device)
-        self._model = self._true.with_activation(activation)
+        self.follow(activation)
         self._points = rows.levels.clone()
         self._margins = torch.full_like(rows.levels[:, 0], -torch.inf)
         self._best = np.full(len(rows.instances), -np.inf)
         self._traces: list[list[tuple[float, float]]] = [[] for _ in rows.instances]
         self._iterations = 0
+
+    def follow(self, activation: Activation) -> None:
+        """Take the gradients of the network with this activation from now on."""
+        self._model = self._true.with_activation(activation)
 
     def gradients(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The model's margins at `z`, shape (rows,), and its gradients, shape (rows, n)."""
@@ -80,21 +84,27 @@ class Ascent:
     def is_finished(self) -> bool:
         """Whether the time is up, or each instance asks for any flip at all and has one."""
         return self._deadline.passed or (
-            bool(np.all(self._best >= 0))
-            and not any(instance.sought.stages for instance in self.rows.instances)
-            and self._has_flips()
+            self.rows.seek_any_flip and bool(np.all(self._best >= 0)) and self._has_flips()
         )
 
     def _has_flips(self) -> bool:
-        """Replay: rounding may show a flip that is none."""
+        """Replay the best points: rounding may show a flip that is none."""
         return all(
-            any(instance.are_flips(instance.snap(z)[None])[0] for z in points)
-            for instance, points in zip(self.rows.instances, self._by_instance(), strict=True)
+            instance.are_flips(instance.snap(points[0])[None])[0]
+            for instance, points in zip(self.rows.instances, self._best_points(), strict=True)
         )
 
-    def _by_instance(self) -> FloatArray:
+    def _best_points(self) -> list[FloatArray]:
+        """Of each instance; where any flip will do only the best one, and else all."""
         points: FloatArray = self._points.double().cpu().numpy()
-        return points.reshape(len(self.rows.instances), self.rows.restarts, -1)
+        shape = len(self.rows.instances), self.rows.restarts
+        best = self._margins.view(shape).argmax(dim=1).cpu().numpy()
+        return [
+            found if instance.sought.stages else found[[at]]
+            for instance, found, at in zip(
+                self.rows.instances, points.reshape(*shape, -1), best, strict=True
+            )
+        ]
 
     def findings(self, *, interrupted: bool) -> list[Findings]:
         """One an instance; its points are the incumbents of its rows."""
@@ -106,7 +116,7 @@ class Ascent:
                 interrupted=interrupted,
             )
             for instance, points, trace in zip(
-                self.rows.instances, self._by_instance(), self._traces, strict=True
+                self.rows.instances, self._best_points(), self._traces, strict=True
             )
         ]
 

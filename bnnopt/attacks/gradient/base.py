@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -26,6 +26,9 @@ from bnnopt.surrogate import Activation, HardTanh, layer_scales
 __all__ = ["GradientAttack", "at_least_one"]
 
 FloatArray = npt.NDArray[np.float64]
+
+CHEAP, GROWTH = 2**17, 3
+"""Neurons and pixels of a first group of restarts where more would not cost more; its growth."""
 
 
 class GradientAttack(Attack):
@@ -114,14 +117,59 @@ class GradientAttack(Attack):
             raise InputError("the instances of a batch must share one network and one domain")
         deadline = Deadline(limits)
         restarts = max(self._restarts, *(1 + len(points) for points in starts))
+        found = [Findings(np.zeros((0, i.network.num_inputs))) for i in instances]
+        left = list(range(len(instances)))
+        device = find_device(self._device)
         with threads(limits.threads):
-            rows = Rows(instances, restarts, find_device(self._device), DTYPE)
-            ascent = Ascent(rows, self.activation(rows), deadline)
-            interrupted = True
-            with suppress(KeyboardInterrupt):
-                self.climb(ascent, self.begin(rows, limits.seed, starts))
-                interrupted = False
-            return ascent.findings(interrupted=interrupted)
+            for numbers in _groups(instances, restarts):
+                rows = Rows([instances[i] for i in left], restarts, device, DTYPE, numbers)
+                climbed = self._climb(rows, deadline, limits.seed, [starts[i] for i in left])
+                for i, others in zip(left, climbed, strict=True):
+                    _add(found[i], others)
+                left = [i for i in left if not _is_done(instances[i], found[i])]
+                if not left or deadline.passed or any(others.interrupted for others in climbed):
+                    break
+        return found
+
+    def _climb(
+        self, rows: Rows, deadline: Deadline, seed: int, starts: Sequence[FloatArray]
+    ) -> list[Findings]:
+        ascent = Ascent(rows, self.activation(rows), deadline)
+        interrupted = True
+        with suppress(KeyboardInterrupt):
+            self.climb(ascent, self.begin(rows, seed, starts))
+            interrupted = False
+        return ascent.findings(interrupted=interrupted)
+
+
+def _groups(instances: Sequence[AttackInstance], restarts: int) -> Iterator[slice]:
+    """Restarts that run at once: all of them; where any flip will do, few before many.
+
+    A group is small only where that saves time: torch's calls have costs of their own.
+    """
+    network = instances[0].network
+    numbers = len(instances) * (network.num_inputs + sum(network.widths))
+    any_flip = not any(instance.sought.stages for instance in instances)
+    at, count = 0, max(CHEAP // numbers, 1) if any_flip else restarts
+    while at < restarts:
+        yield slice(at, min(at + count, restarts))
+        at, count = at + count, GROWTH * count
+
+
+def _add(findings: Findings, others: Findings) -> None:
+    """Put together what two groups of restarts found."""
+    findings.points = np.vstack([findings.points, others.points])
+    findings.iterations = (findings.iterations or 0) + (others.iterations or 0)
+    best = max((value for _, value in findings.trace), default=-np.inf)
+    findings.trace += [step for step in others.trace if step[1] > best]
+    findings.interrupted |= others.interrupted
+
+
+def _is_done(instance: AttackInstance, findings: Findings) -> bool:
+    """Whether any flip is sought, and the last point is one."""
+    if instance.sought.stages:
+        return False
+    return bool(instance.are_flips(instance.snap(findings.points[-1])[None])[0])
 
 
 def at_least_one(name: str, value: int) -> int:

@@ -22,6 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 CLIPS = (0.05, 0.5)
 """Of `AdaptiveSign`: those of PGD's first and last restart, geometrically between."""
 
+GOLDEN = (5.0**0.5 - 1.0) / 2.0
+
 FIRST_RATE, LAST_RATE = 0.5, 0.1
 """PGD's first and last step, as shares of the box's width."""
 
@@ -35,7 +37,9 @@ class PgdAttack(GradientAttack):
     - The forward pass has the true signs, so that every iterate is a candidate at no extra cost.
     - The straight-through gradient is clipped adaptively, by layer and point
       (`bnnopt.surrogate.AdaptiveSign`), and the restarts spread over the width of the clip: no
-      width is best for all networks, budgets and images.
+      width is best for all networks, budgets and images. Where any flip will do, every
+      second restart, the first among them, has another width at each step, which most often
+      leads to one; the best margins come from restarts that keep theirs.
     - Restarts begin at corners of the box and at random points in turn, the first at the image;
       of an untargeted attack, every second one pursues a target of its own.
     - Steps shrink geometrically from `FIRST_RATE` to `LAST_RATE`, along the sign of a momentum of
@@ -61,9 +65,8 @@ class PgdAttack(GradientAttack):
         self._steps = at_least_one("steps", steps)
 
     def activation(self, rows: Rows) -> Activation:
-        """Signs with an adaptive clip, a width for each restart."""
-        clips = torch.from_numpy(np.geomspace(*CLIPS, rows.restarts)).to(rows.levels)
-        return AdaptiveSign(clips.repeat(len(rows.instances))[:, None])
+        """Signs with an adaptive clip, a width for each restart: that of the first step."""
+        return AdaptiveSign(_clips(rows, 0), rows.reach())
 
     def begin(self, rows: Rows, seed: int, starts: Sequence[FloatArray]) -> Tensor:
         """The image, the starts, and scattered points."""
@@ -73,7 +76,10 @@ class PgdAttack(GradientAttack):
         """Climb from every restart at once."""
         rows, momentum = ascent.rows, torch.zeros_like(z)
         rows.spread_targets()
+        reach = rows.reach()
         for step in range(self._steps):
+            if rows.seek_any_flip:
+                ascent.follow(AdaptiveSign(_clips(rows, step), reach))
             point = rows.admissible(z, momentum)
             margins, gradients = ascent.gradients(point)
             ascent.update(point, margins)
@@ -84,3 +90,13 @@ class PgdAttack(GradientAttack):
             rate = FIRST_RATE * (LAST_RATE / FIRST_RATE) ** (step / self._steps)
             z = rows.step(z, momentum, rate)
         ascent.evaluate(rows.admissible(z, momentum))
+
+
+def _clips(rows: Rows, step: int) -> Tensor:
+    """The width of each row's clip at a step, shape (rows, 1)."""
+    shares = np.linspace(0.0, 1.0, rows.total)
+    if rows.seek_any_flip:  # multiples of the golden ratio cover [0, 1] evenly
+        shares[::2] = (shares[::2] + step * GOLDEN) % 1.0
+    lowest, highest = np.log(CLIPS)
+    clips = np.exp(lowest + (highest - lowest) * shares[rows.numbers])
+    return torch.from_numpy(clips).to(rows.levels).repeat(len(rows.instances))[:, None]

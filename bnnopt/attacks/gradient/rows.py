@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bnnopt.instance import AttackInstance
+from bnnopt.row_units import layer_units
 
 __all__ = ["Rows"]
 
@@ -29,13 +30,19 @@ class Rows:
     ----------
     instances : sequence of AttackInstance
         Of one network and domain.
-    restarts : int
-        Rows an instance.
+    total : int
+        Restarts an instance, those that are in other batches among them.
     device : torch.device
     dtype : torch.dtype
+    numbers : slice, optional
+        Which restarts are here; all if not given.
 
     Attributes
     ----------
+    restarts : int
+        Rows an instance.
+    seek_any_flip : bool
+        Whether any flip at all ends the work on each instance.
     levels, low, high, width : Tensor, shape (rows, n)
         The images, their boxes, and ``high - low``.
     """
@@ -43,11 +50,14 @@ class Rows:
     def __init__(
         self,
         instances: Sequence[AttackInstance],
-        restarts: int,
+        total: int,
         device: torch.device,
         dtype: torch.dtype,
+        numbers: slice = slice(None),
     ) -> None:
-        self.instances, self.restarts = tuple(instances), restarts
+        self.instances, self.total, self.numbers = tuple(instances), total, numbers
+        self.restarts = len(range(total)[numbers])
+        self.seek_any_flip = not any(instance.sought.stages for instance in instances)
         self.network = instances[0].network
         self._device, self._dtype = device, dtype
         self.levels = self._repeat([i.levels for i in instances])
@@ -75,18 +85,27 @@ class Rows:
         The draws are the same for each instance of any batch.
         """
         generator = torch.Generator().manual_seed(seed)
-        share = torch.rand((self.restarts, self.width.shape[1]), generator=generator)
+        share = torch.rand((self.total, self.width.shape[1]), generator=generator)
         share[::2] = share[::2].round()
+        share = share[self.numbers]
         return self.low + self.width * share.to(self.levels).repeat(len(self.instances), 1)
 
     def begin(self, starts: Sequence[FloatArray], others: Tensor) -> Tensor:
-        """`others`, shape (rows, n), with each instance's image and `starts` as its first rows."""
+        """`others`, shape (rows, n), with each instance's image and `starts` as first restarts."""
         z = others.clone()
-        z[:: self.restarts] = self.levels[:: self.restarts]
-        for number, points in enumerate(starts):
-            first = number * self.restarts + 1
-            z[first : first + len(points)] = torch.from_numpy(points).to(z)
+        for at, (instance, points) in enumerate(zip(self.instances, starts, strict=True)):
+            known = np.vstack([instance.levels, points])[self.numbers]
+            first = at * self.restarts
+            z[first : first + len(known)] = torch.from_numpy(known).to(z)
         return z
+
+    def reach(self) -> Tensor:
+        """How far the box moves first-layer sums on average, in row units, shape (rows, 1)."""
+        layer = self.network.hidden[0]
+        units = layer_units(layer)
+        boxes = (instance.point_box for instance in self.instances)
+        means = [[np.mean(layer.spread((high - low) / 2.0) / units)] for low, high in boxes]
+        return self._repeat(means)
 
     def vertices(self, directions: Tensor) -> Tensor:
         """The ends of the box in the directions' signs; the image's own level where that is 0."""
@@ -128,9 +147,11 @@ class Rows:
         self._unpursued = self._excluded.clone()
         for number, instance in enumerate(self.instances):
             likely = sorted(instance.targets, key=lambda c: -instance.logits[c])[:LIKELY]
-            for turn, row in enumerate(range(1, self.restarts, 2)):
-                self._unpursued[number * self.restarts + row] = True
-                self._unpursued[number * self.restarts + row, likely[turn % len(likely)]] = False
+            for at, restart in enumerate(range(self.total)[self.numbers]):
+                if restart % 2:
+                    row = number * self.restarts + at
+                    self._unpursued[row] = True
+                    self._unpursued[row, likely[restart // 2 % len(likely)]] = False
 
     def margins(self, logits: Tensor) -> Tensor:
         """Margins of the best target, shape (rows, C) to (rows,)."""

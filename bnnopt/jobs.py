@@ -1,19 +1,17 @@
-"""Running attacks one after the other, or on several processes; one that fails ends no other."""
+"""Work on many images, in turn or on several processes; one that fails ends no other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy.typing as npt
 
-from bnnopt import api
 from bnnopt.bounds import count_unstable
 from bnnopt.errors import BnnoptError, MissingDependencyError, SolverMissingError, UnknownNameError
 from bnnopt.network import BinarizedNetwork
 from bnnopt.processes import run_on_workers
-from bnnopt.result import AttackResult
 
 __all__ = ["Failure", "Job", "attempt", "run_jobs"]
 
@@ -34,10 +32,22 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """The arguments of one call of `bnnopt.attack`."""
+    """A call of `bnnopt.attack`, `bnnopt.certify` or `bnnopt.bracket_epsilon` on one image.
 
+    Parameters
+    ----------
+    work : callable
+        Takes a network, an image, an epsilon and options.
+    network : BinarizedNetwork
+    image : array_like
+    epsilon : float or str
+    options : dict
+    """
+
+    work: Callable[..., Any]
     network: BinarizedNetwork
     image: npt.ArrayLike
+    epsilon: float | str
     options: dict[str, Any]
 
     def having(self, **options: Any) -> Job:
@@ -48,14 +58,14 @@ class Job:
     def difficulty(self) -> int:
         """Grows with the time that an exact attack takes."""
         images = self.network.images(self.image)
-        return int(count_unstable(self.network, images, self.options["epsilon"])[0])
+        return int(count_unstable(self.network, images, self.epsilon)[0])
 
-    def run(self) -> AttackResult | Failure:
-        """Attack."""
-        found: AttackResult | Failure = attempt(
-            self.options.get("index"), lambda: api.attack(self.network, self.image, **self.options)
+    def run(self) -> Any:
+        """What the call returns, or a `Failure`."""
+        return attempt(
+            self.options.get("index"),
+            lambda: self.work(self.network, self.image, self.epsilon, **self.options),
         )
-        return found
 
 
 def attempt(image: int | None, work: Callable[[], Any]) -> Any:
@@ -73,11 +83,11 @@ def attempt(image: int | None, work: Callable[[], Any]) -> Any:
     except BnnoptError as error:
         return Failure(image, error)
     except MemoryError:
-        return Failure(image, BnnoptError("out of memory: use fewer --workers"))
+        return Failure(image, BnnoptError("out of memory: use fewer workers"))
 
 
-def run_jobs(jobs: list[Job], workers: int) -> Iterator[AttackResult | Failure]:
-    """Results as they come: in order with one worker; with more, the longest jobs begin.
+def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Any]:
+    """Results and failures as they come: in order with one worker; with more, the longest begin.
 
     Ctrl-C with several workers ends what they do: their incumbents still come, marked as
     interrupted, and then KeyboardInterrupt is raised.

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnnopt.cli.numbers import at_least, at_most
+from bnnopt.rounded import at_least, at_most
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=64)
 

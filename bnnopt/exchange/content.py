@@ -1,0 +1,49 @@
+"""What every reader of foreign files does first: packages, bounded bytes."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import os
+import zlib
+
+from bnnopt.errors import MissingDependencyError, NetworkFormatError
+
+__all__ = ["LARGEST", "file_content", "first_line", "needs"]
+
+LARGEST = 2**28
+"""Bytes of a file, unpacked."""
+
+
+def needs(package: str, task: str, extra: str = "exchange") -> None:
+    """Raise `MissingDependencyError` unless a package is there."""
+    if importlib.util.find_spec(package) is None:
+        raise MissingDependencyError(package, task, extra)
+
+
+def file_content(source: str | os.PathLike[str] | bytes) -> tuple[bytes, str]:
+    """A file's bytes, unpacked if its name ends in ``.gz``, and what to call it.
+
+    Raises
+    ------
+    NetworkFormatError
+        If it is missing, too large or broken.
+    """
+    name = "the content" if isinstance(source, bytes) else os.fspath(source)
+    try:
+        content = source if isinstance(source, bytes) else _read(name)
+    except (OSError, EOFError, zlib.error) as error:
+        raise NetworkFormatError(f"{name} cannot be read: {error}") from None
+    if len(content) > LARGEST:
+        raise NetworkFormatError(f"{name} has more than {LARGEST} bytes")
+    return content, name
+
+
+def _read(name: str) -> bytes:
+    with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
+        return file.read(LARGEST + 1)
+
+
+def first_line(error: Exception) -> str:
+    """What another package's error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
