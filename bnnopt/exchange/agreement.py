@@ -142,7 +142,8 @@ class _Part:
         self._imported, self._start, self._names = imported, start, names
         self._levels, self._places = levels, imported.layers.places()
         self._activations: list[FloatArray] = [levels]
-        known = {block for name in names for block in imported.signs[name].elements.sums.base}
+        parts = (part for name in names for part in imported.signs[name].elements.sums.base)
+        known = {part for part in parts if isinstance(part, Block)}
         self._rounding = Rounding(imported, self._activations, known)
         self._is_followed = np.ones(len(levels), dtype=bool)
         self.rounded = self.changed = 0

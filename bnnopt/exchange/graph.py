@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ CONSTANT = 4
 """What a number of a constant takes of the work."""
 
 
-def walk(model: onnx.ModelProto, about: FileInput, image: Tensor) -> Walk:
+def walk(
+    model: onnx.ModelProto, about: FileInput, image: Tensor, known: Mapping[str, Tensor]
+) -> Walk:
     """Evaluate the graph on tensors.
 
     Parameters
@@ -36,6 +39,8 @@ def walk(model: onnx.ModelProto, about: FileInput, image: Tensor) -> Walk:
     about : FileInput
     image : Tensor
         What stands for the input.
+    known : mapping of str to Tensor
+        What stands for other tensors that no node gives.
 
     Raises
     ------
@@ -44,7 +49,7 @@ def walk(model: onnx.ModelProto, about: FileInput, image: Tensor) -> Walk:
     """
     if len(model.graph.output) != 1:
         raise NetworkFormatError(f"the file has {len(model.graph.output)} outputs: one fits")
-    return _Walker(model, about).run(image)
+    return _Walker(model, about).run({about.name: image, **known})
 
 
 class _Walker:
@@ -58,11 +63,12 @@ class _Walker:
         self._values.update(initializers(model.graph))
         self._held = sum(_bytes(value) for value in self._values.values())
 
-    def run(self, image: Tensor) -> Walk:
-        if self._about.name in self._values:
-            raise NetworkFormatError(f"{short(self._about.name)} is given twice")
-        self._keep(self._about.name, image)
-        for node in in_order(self._graph, [*self._values, self._about.name]):
+    def run(self, given: Mapping[str, Tensor]) -> Walk:
+        for name, tensor in given.items():
+            if name in self._values:
+                raise NetworkFormatError(f"{short(name)} is given twice")
+            self._keep(name, tensor)
+        for node in in_order(self._graph, [*self._values, *given]):
             where = f"node {short(node.name or node.output[0])} ({short(node.op_type)[1:-1]})"
             try:
                 self._evaluate(node)

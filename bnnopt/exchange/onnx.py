@@ -10,6 +10,7 @@ import numpy.typing as npt
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.content import file_content, needs
 from bnnopt.exchange.imported import Imported, Limits, finished, image_of
+from bnnopt.exchange.own_file import behind_levels
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_onnx", "read_onnx"]
@@ -93,7 +94,8 @@ def _walked(model: Any, name: str, *reading: Any) -> Imported:
 
     about = file_input(model)
     image = image_of(about, *reading)
-    return finished(walk(model, about, image.tensor), image, name, model=model)
+    part, known = behind_levels(model, image.tensor)
+    return finished(walk(part, about, image.tensor, known), image, name, model=model)
 
 
 def _one_line(text: str) -> str:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from bnnopt.errors import InputError
 from bnnopt.exchange.content import LARGEST, needs
+from bnnopt.exchange.own_file import LEVELS, PRODUCER
 from bnnopt.files import write_atomically
 from bnnopt.network import GRID, BinarizedNetwork, Convolution, HiddenLayer, OutputLayer
 
@@ -86,7 +87,7 @@ def onnx_model(network: BinarizedNetwork) -> onnx.ModelProto:
         made,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
-        producer_name="bnnopt",
+        producer_name=PRODUCER,
     )
 
 
@@ -168,7 +169,7 @@ def _levels(graph: _Graph, levels: int) -> str:
         graph.add("LessOrEqual", pixels, ends[1]),
     )
     rounded = graph.add("Div", graph.add("Round", graph.add("Mul", scaled, grid)), grid)
-    return graph.add("Where", is_level, whole, rounded, name="levels")
+    return graph.add("Where", is_level, whole, rounded, name=LEVELS)
 
 
 def _hidden(graph: _Graph, layer: HiddenLayer, values: str, number: int) -> str:

@@ -13,8 +13,9 @@ from scipy.sparse import csr_array
 
 import bnnopt
 from bnnopt import BinarizedNetwork, HiddenLayer, OutputLayer
-from bnnopt.errors import InputError
+from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.exchange import onnx_write
+from bnnopt.exchange.onnx import read_onnx
 from bnnopt.exchange.onnx_write import onnx_model
 from bnnopt.network.unroll import conv2d, max_pool2d, pixel_cuts, sum_pool2d
 from tests.kinds import networks
@@ -184,3 +185,29 @@ def test_the_command_writes_the_network(bnnopt_cli: Any, tmp_path: Path) -> None
         assert code == 2 and "give --out FILE for an attack, or --onnx" in err
     code, _, err = bnnopt_cli("export", "fashion-mnist-2x100", "--onnx", "/nowhere/n.onnx")
     assert code == 2 and "does not exist" in err
+
+
+@settings(max_examples=60)
+@given(network=networks, seed=st.integers(0, 10**6), is_sparse=st.booleans())
+def test_what_was_written_is_read_again_as_the_same_network(
+    network: BinarizedNetwork, seed: int, is_sparse: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        if is_sparse:
+            patched.setattr(onnx_write, "SPARSE", 0)
+        content = onnx_model(network).SerializeToString()
+    again = read_onnx(content, levels=network.levels).network
+    images = images_of(network, seed)
+    assert np.array_equal(again.logits(images), network.logits(images))
+
+
+def test_a_file_of_ours_takes_pixels_from_0_to_1_only() -> None:
+    network = bnnopt.load_network("fashion-mnist-2x100")
+    content = onnx_model(network).SerializeToString()
+    again = read_onnx(content).network
+    assert all(a.is_dense for a in again.hidden)
+    assert [w.tolist() for w in (a.threshold for a in again.hidden)] == [
+        a.threshold.tolist() for a in network.hidden
+    ]
+    with pytest.raises(NetworkFormatError, match=r"takes pixels in \[0, 1\]"):
+        read_onnx(content, input_range=(0, 255))
