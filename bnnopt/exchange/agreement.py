@@ -190,7 +190,8 @@ class _Part:
 
     def _of(self, block: Any) -> FloatArray:
         number, neurons = self._places[block]
-        return np.asarray(self._activations[number + 1][:, neurons])
+        found: FloatArray = self._activations[number + 1][:, neurons]
+        return found
 
     def _take_over(
         self, elements: Elements, file: FloatArray, images: IntArray, places: IntArray

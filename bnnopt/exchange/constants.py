@@ -171,9 +171,9 @@ def _made(node: onnx.NodeProto, arrays: list[Array]) -> int:
             start, limit, step = (float(np.ravel(a)[0]) for a in arrays)
             return int(abs((limit - start) / step)) + 1
         case "MatMul":
-            one, two = ((1, *shapes[0])[-2], *shapes[0][:-2]), (*shapes[1], 1)
             batch = np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2])
-            return int(_product(batch) * one[0] * (two[-2] if len(shapes[1]) > 1 else 1))
+            columns = shapes[1][-1] if len(shapes[1]) > 1 else 1
+            return _product((*batch, *shapes[0][-2:-1], columns))
         case "Gather":
             axis = next((a.i for a in node.attribute if a.name == "axis"), 0) % len(shapes[0])
             return _product((*shapes[0][:axis], *shapes[0][axis + 1 :], *shapes[1]))

@@ -140,7 +140,7 @@ def _off(elements: Elements) -> FloatArray:
     if off is None:
         return np.zeros(len(elements))
     parts = [np.abs(term.scale) * off[term.row] for term in elements.terms]
-    return np.asarray(np.sum(parts, axis=0), dtype=np.float64)
+    return np.asarray(np.sum(parts, axis=0))
 
 
 def _whole(

@@ -42,7 +42,7 @@ class Rounding:
     """
 
     def __init__(
-        self, imported: Imported, activations: list[FloatArray], known: Collection[Block]
+        self, imported: Imported, activations: list[FloatArray], known: Collection[Any]
     ) -> None:
         self._activations, self._known = activations, known
         self._unit, self._places = unit_of(imported), imported.layers.places()
@@ -95,7 +95,8 @@ class Rounding:
         if isinstance(part, Pixels):
             return self._activations[0]
         number, neurons = self._places[part]
-        return np.asarray(self._activations[number + 1][:, neurons])
+        found: FloatArray = self._activations[number + 1][:, neurons]
+        return found
 
     def _allowed(
         self, weights: FloatArray, inputs: FloatArray, shift: FloatArray, largest: float
@@ -104,5 +105,4 @@ class Rounding:
         partial = np.abs(np.cumsum(weights * inputs, axis=1)).max(axis=1, initial=0.0)
         partial += np.abs(np.cumsum(weights * shift)).max(initial=0.0)
         partial += largest * float(np.sqrt(weights @ weights))
-        roundings = float(np.sqrt(len(weights) + OPERATIONS))
-        return np.asarray(SLACK * self._unit * roundings * partial, dtype=np.float64)
+        return np.asarray(SLACK * self._unit * np.sqrt(len(weights) + OPERATIONS) * partial)

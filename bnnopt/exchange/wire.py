@@ -53,10 +53,20 @@ def check_parts(content: bytes, kind: Any, name: str) -> None:
             if field.type == MESSAGE:
                 if at > start:
                     waiting.append((start, at, field.message_type, depth + 1))
-            elif field.type not in (STRING, BYTES):
+            elif field.type == STRING:
+                _check_text(content[start:at], name)
+            elif field.type != BYTES:
                 packed += at - start
     if packed > MOST_PACKED:
         raise NetworkFormatError(f"{name} has more packed numbers than fit: use raw data")
+
+
+def _check_text(content: bytes, name: str) -> None:
+    """Refuse names that no program could print."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        raise NetworkFormatError(f"{name} is no ONNX file: it has names that are no text") from None
 
 
 def _number(content: bytes, at: int, end: int, name: str) -> tuple[int, int]:

@@ -153,13 +153,13 @@ class Graph:
         stride = [int(rng.integers(1, 3)) for _ in range(2)]
         pads = [int(rng.integers(0, min(side, 2))) for side in size] * 2
         ceil = self.opset >= 10 and not any(pads) and rng.random() < 0.5
-        sides = []
-        for axis, side in enumerate((rows, columns)):
-            room = side + pads[axis] + pads[axis + 2] - size[axis]
-            steps = -(-room // stride[axis]) if ceil else room // stride[axis]
-            if steps * stride[axis] >= side:  # which programs do not agree on
-                ceil, steps = False, room // stride[axis]
-            sides.append(steps + 1)
+        rooms = [side + 2 * pads[axis] - size[axis] for axis, side in enumerate((rows, columns))]
+        steps = [-(-room // stride[axis]) for axis, room in enumerate(rooms)]
+        if any(steps[axis] * stride[axis] >= side for axis, side in enumerate((rows, columns))):
+            ceil = False  # which programs do not agree on
+        if not ceil:
+            steps = [room // stride[axis] for axis, room in enumerate(rooms)]
+        sides = [step + 1 for step in steps]
         given: dict[str, Any] = {"ceil_mode": 1} if ceil else {}
         given |= {"kernel_shape": size, "strides": stride, "pads": pads}
         self.add("MaxPool", shape=(channels, *sides), **given)

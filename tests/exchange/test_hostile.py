@@ -362,6 +362,12 @@ def test_long_names_of_many_lines_are_cut():
     assert len(message) < 510
 
 
+def test_names_that_are_no_text():
+    content = small().bytes()
+    for name in (b"c0", b"image", b"nt1", b"Sign"):
+        refused(content.replace(name, name[:-1] + b"\xff"), "no text")
+
+
 def test_packed_files(tmp_path):
     content = small().bytes()
     path = tmp_path / "net.onnx.gz"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -37,7 +37,13 @@ from tests.exchange.small import (
 @given(st.integers(0, 2**32 - 1))
 def test_random_networks_are_those_of_their_files(seed):
     draw = np.random.default_rng(seed)
-    imported = read_onnx(random_graph(draw).bytes())
+    content = random_graph(draw).bytes()
+    try:
+        imported = read_onnx(content)
+    except NetworkFormatError as error:
+        if "maximum of minima" not in str(error):
+            raise
+        assume(False)
     drawn = compared(imported, 24)
     real = compared(imported, draw.random((8, *imported.network.input_shape)))
     assert (drawn.wrong, real.wrong) == ("", "")
