@@ -32,6 +32,11 @@ FLAGS = {
 }
 
 
+PARTS_KNOWN = numba.__version__.startswith("0.68.")
+"""Parts need what numba does not promise to keep; elsewhere all functions are compiled as usual,
+which takes three times as long."""
+
+
 class _Kernel:
     """A function that compiled ones and Python call."""
 
@@ -48,6 +53,8 @@ class _Kernel:
 
     @cached_property
     def _part(self) -> Any:
+        if not PARTS_KNOWN:
+            return self._callable
         return njit(pipeline_class=PartCompiler, no_cpython_wrapper=True, **FLAGS)(self.py_func)
 
     @property
