@@ -25,7 +25,6 @@ from bnnopt.errors import InputError, MissingDependencyError
 from bnnopt.formulations.names import check_names
 from bnnopt.instance import AttackInstance
 from bnnopt.result import Status
-from bnnopt.search.warm_up import warm_up
 
 __all__ = ["AutoAttack"]
 
@@ -81,12 +80,10 @@ class AutoAttack(Attack):
         if _seeks_any_flip(instance) and _is_wide(instance):
             with suppress(MissingDependencyError):
                 self._climber = attack_class(PGD)(device="cpu")
-        if is_searchable(instance):
-            self._tree.prepare(instance)
-            return
-        warm_up()
-        attack_class(MILP)
-        ensure_available(self._adapter)
+        self._tree.compile_kernel(instance)
+        if not is_searchable(instance):
+            attack_class(MILP)
+            ensure_available(self._adapter)
 
     def searches(self, instance: AttackInstance) -> bool:
         """Whether all targets of an instance are one search, which tells them apart."""

@@ -172,8 +172,8 @@ def _made(node: onnx.NodeProto, arrays: list[Array]) -> int:
             return int(abs((limit - start) / step)) + 1
         case "MatMul":
             batch = np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2])
-            one, two = (1, *shapes[0])[-2], shapes[1][-1] if len(shapes[1]) > 1 else 1
-            return _product((*batch, one, two))
+            columns = shapes[1][-1] if len(shapes[1]) > 1 else 1
+            return _product((*batch, *shapes[0][-2:-1], columns))
         case "Gather":
             axis = next((a.i for a in node.attribute if a.name == "axis"), 0) % len(shapes[0])
             return _product((*shapes[0][:axis], *shapes[0][axis + 1 :], *shapes[1]))

@@ -14,6 +14,7 @@ import numpy as np
 
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms, layer_weight
+from bnnopt.search.rows import add_row, copy_row, product
 from bnnopt.search.workspace import Workspace
 
 __all__ = [
@@ -36,11 +37,14 @@ def margin_of(terms: MarginTerms, surplus: Array) -> float:
             if surplus[j] >= 0.0:
                 total += gain[j]
         return total
-    on = (surplus >= 0.0).astype(np.float64)
+    needed, on = terms.needed, np.empty(len(surplus))
+    for j in range(len(on)):
+        on[j] = 1.0 if surplus[j] >= 0.0 else 0.0
     for layer in range(1, len(terms.block)):
-        needed = terms.needed[start[layer] : start[layer + 1]]
-        on = ((layer_weight(terms, layer) @ on - needed) >= 0.0).astype(np.float64)
-    return total + float(gain @ on)
+        on = layer_weight(terms, layer) @ on
+        for j in range(len(on)):
+            on[j] = 1.0 if on[j] >= needed[start[layer] + j] else 0.0
+    return total + product(gain, on)
 
 
 @compiled
@@ -53,7 +57,8 @@ def surplus_ranges(
     within ``space.least`` and ``space.most``. Those, ``space.low`` and ``space.high`` are written.
     """
     r, least, most, low, high = len(surplus), space.least, space.most, space.low, space.high
-    low[:r], high[:r] = surplus, surplus
+    copy_row(surplus, low)
+    copy_row(surplus, high)
     one = np.float32(1.0)
     least[:classes] = 0.0
     most[:classes] = 0.0
@@ -65,8 +70,8 @@ def surplus_ranges(
             under[j] = value if value < lower else lower
             over[j] = value if value > upper else upper
     for c in range(classes):
-        _add_scaled(low[:r], one, least[c])
-        _add_scaled(high[:r], one, most[c])
+        add_row(low[:r], least[c], one)
+        add_row(high[:r], most[c], one)
     for layer in range(1, len(terms.block)):
         _deeper_ranges(terms, layer, low, high)
 
@@ -100,7 +105,7 @@ def deeper_lines(terms: MarginTerms, space: Workspace) -> tuple[float, float]:
     """
     start = terms.start
     total, size = terms.constant, abs(terms.constant)
-    space.push[start[-2] :] = terms.gain
+    copy_row(terms.gain, space.push[start[-2] :])
     for layer in range(len(terms.block) - 1, 0, -1):
         constant, terms_size = _layer_lines(terms, layer, space)
         total += constant
@@ -115,7 +120,7 @@ def _layer_lines(terms: MarginTerms, layer: int, space: Workspace) -> tuple[floa
     weight, needed = layer_weight(terms, layer), terms.needed[first:end]
     activation, slope = space.activation[first:end], space.push[first:end]
     low, high = space.low[first:end], space.high[first:end]
-    y = weight @ space.activation[last:first] - needed
+    y = weight @ space.activation[last:first]
     below = space.push[last:first]
     below[:] = 0.0
     r, total, size = len(below), 0.0, 0.0
@@ -128,11 +133,12 @@ def _layer_lines(terms: MarginTerms, layer: int, space: Workspace) -> tuple[floa
         if under >= 0.0:
             total += g
             continue
+        x = y[j] - needed[j]
         if g > 0.0:
-            lifted, push = (y[j] - under) / -under, g / -under
+            lifted, push = (x - under) / -under, g / -under
             total += g
         else:
-            lifted, push = (y[j] + 1.0) / (over + 1.0), g / (over + 1.0)
+            lifted, push = (x + 1.0) / (over + 1.0), g / (over + 1.0)
             total += push
         activation[j] = min(max(lifted, 0.0), 1.0)
         if g > 0.0 and lifted >= 1.0:
@@ -211,12 +217,6 @@ def _lowest_curve(
     if height >= 1.0:
         return 1.0, 0.0, 0.0
     return height, line, bend
-
-
-@compiled
-def _add_scaled(total: Array, share: Any, row: Array) -> None:
-    for j in range(len(total)):
-        total[j] += share * row[j]
 
 
 @compiled

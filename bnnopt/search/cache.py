@@ -20,7 +20,7 @@ MOST_FUNCTIONS = 200
 
 NOTICE = (
     "bnnopt: the compiled search kernel cannot be kept (%s), so every process compiles it, which "
-    "takes a minute or two: set NUMBA_CACHE_DIR to a folder that can be written and has room"
+    "takes half a minute: set NUMBA_CACHE_DIR to a folder that can be written and has room"
 )
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from bnnopt.search.cheap_walk import PATTERNS, WORD, CheapFlips, Walk
 from bnnopt.search.compiled import compiled
-from bnnopt.search.gray_code import add_row
 from bnnopt.search.position import TargetTerms
+from bnnopt.search.rows import add_row
 
 __all__ = ["score_each", "visit_sets"]
 

@@ -14,6 +14,7 @@ from bnnopt.search.compiled import compiled
 from bnnopt.search.conflicts import add_falls, find_conflicts, inherit_conflicts
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.quadratic import fit, fit_lines, has_wanted_set
+from bnnopt.search.rows import copy_row, zeros
 from bnnopt.search.tree_state import Tree
 from bnnopt.search.workspace import Workspace
 
@@ -30,21 +31,21 @@ def bound_children(
     depth = tree.depth[0]
     tree.position[depth] = -1
     order, kept, size = tree.order[depth], space.kept, tree.count[depth]
-    kept[:size] = order[:size]
+    copy_row(order[:size], kept)
     inherit_conflicts(tree, kept, size, space.conflict)
     add_falls(region, tree)
     find_conflicts(region, tree, kept, space.spare, size, space.conflict)
     groups, interval = _interval_bound(terms, tree, size, space)
     if interval < wanted:
         return
-    linear, single = interval, np.zeros(size)
+    linear, single = interval, zeros(size)
     if depth == tree.root[0]:
         linear = fit_lines(terms, tree, size, groups, space)
-        single[:] = space.by_single[:size]
+        copy_row(space.by_single[:size], single)
     if fit(terms, tree, size, groups, wanted, space) == 0:
         return
     most, reach, so_far = tree.most[depth], tree.reach[depth], -np.inf
-    gained = np.zeros(groups)
+    gained = zeros(groups)
     for a in range(size):
         i = order[a]
         c = space.group[i]
@@ -62,12 +63,12 @@ def may_have_wanted_set(terms: MarginTerms, tree: Tree, wanted: float, space: Wo
     """Whether what the parent knew leaves a set of the present node's subtree."""
     depth = tree.depth[0]
     order, kept, size = tree.order[depth], space.kept, tree.count[depth]
-    kept[:size] = order[:size]
+    copy_row(order[:size], kept)
     inherit_conflicts(tree, kept, size, space.conflict)
     _, interval = _interval_bound(terms, tree, size, space)
     if interval < wanted or not has_wanted_set(terms, tree, size, wanted, space):
         return False
-    order[:size] = kept[:size]
+    copy_row(kept[:size], order)
     return True
 
 

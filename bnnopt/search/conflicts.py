@@ -11,6 +11,7 @@ import numpy as np
 
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import LARGE, TERNARY, Region, budget_multiplier, certain_by
+from bnnopt.search.rows import add_row, copy_row
 from bnnopt.search.tree_state import Tree
 
 __all__ = ["add_falls", "find_conflicts", "inherit_conflicts"]
@@ -25,11 +26,12 @@ def add_falls(region: Region, tree: Tree) -> None:
     size = depth - tree.root[0]
     if size > 0:
         new = tree.flipped[depth]
-        tree.falls[depth] = tree.falls[depth - 1] + region.weight[new]
+        copy_row(tree.falls[depth - 1], tree.falls[depth])
+        add_row(tree.falls[depth], region.weight[new], 1.0)
         tree.demand[depth] = tree.demand[depth - 1] + region.demand[new]
         more = budget_multiplier(region, size) - budget_multiplier(region, size - 1)
         if more != 0.0:
-            tree.falls[depth] += more * region.weight[-1]
+            add_row(tree.falls[depth], region.weight[-1], more)
             tree.demand[depth] += more * region.demand[-1]
 
 
@@ -60,9 +62,9 @@ def _beyond_singles(region: Region, falls: Array, kept: Array, size: int) -> Arr
     """
     if region.entries == LARGE:
         return _beyond_singles_one_by_one(region, falls, kept, size)
-    zero, one = np.flatnonzero(falls == 0.0), np.flatnonzero(np.abs(falls) == 1.0)
+    zero, one = _places_of(0.0, falls), _places_of(1.0, falls)
     sides = np.empty((size, len(zero) + len(one)))
-    scaled = np.empty_like(sides)
+    scaled = np.empty((size, len(zero) + len(one)))
     for a in range(size):
         row = region.weight[kept[a]]
         for b in range(len(zero)):
@@ -74,16 +76,37 @@ def _beyond_singles(region: Region, falls: Array, kept: Array, size: int) -> Arr
             scaled[a, at] = 2.0 * sides[a, at] * region.radius[i]
     together = np.dot(sides, scaled.T)
     if region.entries == TERNARY:
-        absolute = np.abs(sides[:, : len(zero)])
-        together -= np.dot(absolute, np.abs(scaled[:, : len(zero)]).T)
+        sizes, scaled_sizes = np.empty((size, len(zero))), np.empty((size, len(zero)))
+        for a in range(size):
+            for b in range(len(zero)):
+                sizes[a, b], scaled_sizes[a, b] = abs(sides[a, b]), abs(scaled[a, b])
+        both = np.dot(sizes, scaled_sizes.T)
+        for a in range(size):
+            add_row(together[a], both[a], -1.0)
     else:
-        together -= region.radius[zero].sum()
+        total, radius = 0.0, region.radius
+        for i in zero:
+            total += radius[i]
+        for a in range(size):
+            for b in range(size):
+                together[a, b] -= total
     return together
 
 
 @compiled
+def _places_of(size: float, falls: Array) -> Array:
+    """Where the sum is of this size."""
+    places, count = np.empty(len(falls), dtype=np.int64), 0
+    for i in range(len(falls)):
+        if abs(falls[i]) == size:
+            places[count] = i
+            count += 1
+    return places[:count]
+
+
+@compiled
 def _beyond_singles_one_by_one(region: Region, falls: Array, kept: Array, size: int) -> Array:
-    together = np.zeros((size, size))
+    together = np.empty((size, size))
     for a in range(size):
         first = region.weight[kept[a]]
         for b in range(a + 1):

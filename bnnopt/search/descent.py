@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bnnopt.search.compiled import compiled, inlined
-from bnnopt.search.gray_code import add_row
 from bnnopt.search.position import TargetTerms
 from bnnopt.search.problem import Region
+from bnnopt.search.rows import add_row, copy_row, exceeds
 
 __all__ = ["Descent", "begin_descent", "copied", "descend", "is_over", "new_descent"]
 
@@ -108,24 +108,26 @@ def begin_descent(
 ) -> None:
     """Begin with the sets of some flips, shape (k,), and any of others, shape (count,)."""
     low, high, start = descent.low[0], descent.high[0], terms.start
-    low[:] = -terms.needed
-    low[: start[1]] = terms.surplus
-    high[:] = low
-    descent.flipped[:] = flipped
+    needed, change = terms.needed, terms.change
+    for j in range(len(low)):
+        low[j] = -needed[j]
+    copy_row(terms.surplus, low)
+    copy_row(low, high)
+    copy_row(flipped, descent.flipped)
     descent.spent[0] = 0.0
     for i in range(len(flipped)):
         if flipped[i]:
-            descent.spent[0] += region.cost[i]
+            add_row(descent.spent[0], region.cost[i], 1.0)
             for j in range(start[1]):
-                low[j] += terms.change[i, j]
-                high[j] += terms.change[i, j]
+                low[j] += change[i, j]
+                high[j] += change[i, j]
     for i in order:
         for j in range(start[1]):
-            low[j] += min(terms.change[i, j], np.float32(0.0))
-            high[j] += max(terms.change[i, j], np.float32(0.0))
+            low[j] += min(change[i, j], np.float32(0.0))
+            high[j] += max(change[i, j], np.float32(0.0))
     for layer in range(len(terms.block) - 1):
         _begin_layer(terms, layer, low, high)
-    descent.order[: len(order)] = order
+    copy_row(order, descent.order)
     descent.count[0] = len(order)
     descent.depth[0] = 0
     descent.choice[0] = 0
@@ -201,16 +203,16 @@ def descend(
             continue
         choice[depth] += 1
         after = depth + 1
-        _copy(spent[depth], spent[after])
+        copy_row(spent[depth], spent[after])
         if made:
             add_row(spent[after], cost[i], 1.0)
-            if _exceeds(spent[after], most) or _conflicts(conflict[i], order, depth, flipped):
+            if exceeds(spent[after], most) or _conflicts(conflict[i], order, depth, flipped):
                 continue
             flipped[i] = True
         nodes += 1
         before, then = (low[depth], high[depth]), (low[after], high[after])
         _decide(before, then, change[i], made, (start, block, weight), (decided, eights, found))
-        _copy(alive[depth], alive[after])
+        copy_row(alive[depth], alive[after])
         if not _keep_alive(
             gain, unit, constant, low[after], high[after], last, wanted, alive[after]
         ):
@@ -237,8 +239,8 @@ def _decide(
     """Ranges of all layers, low and high, after a decision about one flip."""
     (low, high), (after_low, after_high) = before, then
     (start, block, weight), (decided, eights, found) = layers, room
-    _copy(low, after_low)
-    _copy(high, after_high)
+    copy_row(low, after_low)
+    copy_row(high, after_high)
     if made:
         _tell_on(after_low, after_high, change)
     else:
@@ -253,20 +255,6 @@ def _decide(
                 _tell_on(after_low[end:last], after_high[end:last], row)
             else:
                 _tell_off(after_low[end:last], after_high[end:last], row)
-
-
-@compiled
-def _copy(row: Array, to: Array) -> None:
-    for j in range(len(row)):
-        to[j] = row[j]
-
-
-@compiled
-def _exceeds(spent: Array, most: Array) -> bool:
-    exceeds = False
-    for b in range(len(most)):
-        exceeds |= spent[b] > most[b]
-    return exceeds
 
 
 @compiled

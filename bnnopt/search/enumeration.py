@@ -26,7 +26,8 @@ ALL = 1 << 62
 def begin_sets(region: Region, tree: Tree) -> None:
     """Begin with the sets of the present node's subtree."""
     depth = tree.depth[0]
-    flipped = np.zeros(len(tree.found), dtype=np.bool_)
+    flipped = np.empty(len(tree.found), dtype=np.bool_)
+    flipped[:] = False
     for d in range(1, depth + 1):
         flipped[tree.flipped[d]] = True
     begin_descent(region, tree.terms, tree.at, flipped, tree.order[depth, : tree.count[depth]])
@@ -36,7 +37,8 @@ def begin_sets(region: Region, tree: Tree) -> None:
 def next_set(region: Region, tree: Tree, wanted: float) -> bool:
     """Go to the next of those sets that is worth it and passes the sum test: ``tree.at``."""
     conflict = tree.conflict[min(tree.depth[0] - 1, len(tree.conflict) - 1)]
-    least = np.full(1, wanted)
+    least = np.empty(1)
+    least[0] = wanted
     while descend(region, tree.terms, tree.at, conflict, least, ALL):
         if passes_sum_test(region, tree.at.flipped):
             return True

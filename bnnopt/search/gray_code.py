@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bnnopt.search.compiled import compiled
 
-__all__ = ["add_row", "is_in_subset", "turning"]
-
-Array = Any
-Scalar = Any
-
-
-@compiled
-def add_row(total: Array, row: Array, sign: Scalar) -> None:
-    """Add a row; a function of its own, so that it becomes vector instructions."""
-    for j in range(len(total)):
-        total[j] += sign * row[j]
+__all__ = ["is_in_subset", "turning"]
 
 
 @compiled

@@ -11,11 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.compiled import compiled
+from bnnopt.search.compiled import as_int, compiled
 from bnnopt.search.gray_code import is_in_subset
-from bnnopt.search.position import Position, TargetTerms, exclude, passes_sum_test, turn, walk
+from bnnopt.search.position import (
+    Position,
+    TargetTerms,
+    exclude,
+    move_to,
+    passes_sum_test,
+    turn,
+    walk,
+)
 from bnnopt.search.problem import Region
 from bnnopt.search.reach import OPEN, REACHED, REFUTED, decide_pattern
+from bnnopt.search.rows import zeros
 
 __all__ = ["better_set"]
 
@@ -36,10 +45,14 @@ def _may_have_point(region: Region, position: Position, moving: Array, pairs: Ar
     """Whether neither memory nor the tests of pairs and of sums exclude the present set."""
     if position.without[position.key[0] % len(position.without)] == position.key[0]:
         return False
+    flipped, clashes = position.flipped, False
     for i in moving:
-        if position.flipped[i] and np.any(pairs[i] & position.flipped):
-            return False
-    return passes_sum_test(region, position.flipped)
+        if flipped[i]:
+            for j in range(len(flipped)):
+                clashes |= pairs[i, j] & flipped[j]
+    if clashes:
+        return False
+    return passes_sum_test(region, flipped)
 
 
 @compiled
@@ -52,9 +65,10 @@ def _promise(
     distance: Array,
 ) -> Array:
     """What each subset of `moving`, by its step, gains a level that sums must move; 0: nothing."""
-    promise, step = np.zeros(1 << len(moving)), 0
-    floor = position.margin.max()
-    better = np.full(len(position.margin), np.nextafter(floor, np.inf))
+    promise, step = zeros(1 << len(moving)), as_int(0)
+    margin = position.margin
+    floor, better = margin[_place_of_largest(margin)], np.empty(len(margin))
+    better[:] = np.nextafter(floor, np.inf)
     while True:
         step = walk(terms, position, moving, (step + 1, len(promise)), better)
         if step == len(promise):
@@ -64,9 +78,18 @@ def _promise(
             for at in range(len(moving)):
                 if is_in_subset(step, at):
                     effort += distance[moving[at]]
-            promise[step] = (position.margin.max() - floor) / effort
+            promise[step] = (margin[_place_of_largest(margin)] - floor) / effort
     turn(terms, position, moving[len(moving) - 1])  # the last subset is it alone
     return promise
+
+
+@compiled
+def _place_of_largest(row: Array) -> int:
+    place = 0
+    for j in range(1, len(row)):
+        if row[j] > row[place]:
+            place = j
+    return place
 
 
 @compiled
@@ -80,7 +103,7 @@ def _go(terms: TargetTerms, position: Position, moving: Array, step: int) -> Non
 @compiled
 def _decide(region: Region, position: Position, slack: float, enough: float, u: Array) -> int:
     """Settle the present set, and remember it if it has no point."""
-    multipliers = np.zeros(len(position.flipped))
+    multipliers = zeros(len(position.flipped))
     status = decide_pattern(region, position.flipped, slack, enough, u, multipliers)
     if status == REFUTED:
         exclude(position)
@@ -92,6 +115,7 @@ def better_set(
     region: Region,
     terms: TargetTerms,
     position: Position,
+    present: Array,
     moving: Array,
     pairs: Array,
     distance: Array,
@@ -99,14 +123,15 @@ def better_set(
     settles: bool,
     u: Array,
 ) -> int:
-    """Look for a better flip set that differs from the present one in `moving` only.
+    """Look for a better flip set that differs from a present one in `moving` only.
 
     Parameters
     ----------
     region : Region
     terms : TargetTerms
     position : Position
-        Moves to the set, unless there is none.
+        Moves to the set; to the present one if there is none.
+    present : array of bool, shape (k,)
     moving : array of int64, shape (count,)
         Neurons, by their place in the flips.
     pairs : array of bool, shape (k, k)
@@ -124,12 +149,13 @@ def better_set(
     -------
     REACHED, OPEN (a set that has neither a point nor a certificate) or REFUTED (nothing)
     """
+    move_to(terms, position, present)
     if len(moving) == 0:
         return REFUTED
     promise = _promise(region, terms, position, moving, pairs, distance)
-    unclear = 0
+    unclear = as_int(0)
     for _ in range(tests):
-        step = int(np.argmax(promise))
+        step = _place_of_largest(promise)
         if promise[step] == 0.0:
             break
         promise[step] = 0.0

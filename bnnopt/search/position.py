@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnnopt.search.compiled import compiled, inlined
-from bnnopt.search.gray_code import add_row, turning
+from bnnopt.search.compiled import as_int, compiled, inlined
+from bnnopt.search.gray_code import turning
 from bnnopt.search.problem import (
     LANES,
     MarginTerms,
@@ -21,6 +21,7 @@ from bnnopt.search.problem import (
     certain_by,
     layer_weight,
 )
+from bnnopt.search.rows import add_row, exceeds, zeros
 
 __all__ = [
     "Position",
@@ -286,8 +287,10 @@ def walk(
 @compiled
 def turn(terms: TargetTerms, position: Position, i: int) -> None:
     """Make flip i, or take it back."""
-    only, never = np.full(1, i), np.full(len(position.margin), np.inf)
-    walk(terms, position, only, (1, 2), never)
+    only, never = np.empty(1, dtype=np.int64), np.empty(len(position.margin))
+    only[0] = i
+    never[:] = np.inf
+    walk(terms, position, only, (as_int(1), as_int(2)), never)
 
 
 @compiled
@@ -301,15 +304,15 @@ def move_to(terms: TargetTerms, position: Position, flipped: Array) -> None:
 @compiled
 def passes_sum_test(region: Region, flipped: Array) -> bool:
     """Whether neither the budgets nor the sum of the flips exclude a set, shape (k,)."""
-    falls, reach, size = np.zeros(len(region.radius)), 0.0, -region.always
-    cost, demand, more = np.zeros(len(region.most)), 0.0, 0.0
+    falls, reach, size = zeros(len(region.radius)), 0.0, -region.always
+    cost, demand, more = zeros(len(region.most)), 0.0, 0.0
     for i in range(len(flipped)):
         if flipped[i]:
             add_row(falls, region.weight[i], 1.0)
             add_row(cost, region.cost[i], 1.0)
             demand += region.demand[i]
             size += 1
-    if np.any(cost > region.most):
+    if exceeds(cost, region.most):
         return False
     if region.always > 0:
         more = budget_multiplier(region, size) - 1.0

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.bound import deeper_lines, second_curves
-from bnnopt.search.compiled import compiled
+from bnnopt.search.compiled import as_bool, as_int, compiled
 from bnnopt.search.problem import MarginTerms
+from bnnopt.search.rows import copy_row, move_row
 from bnnopt.search.sets import find_set, sort_candidates
 from bnnopt.search.tree_state import Tree
 from bnnopt.search.workspace import Workspace
@@ -45,7 +46,7 @@ def fit(
     _spread(terms, tree, size, groups, space)
     before = size
     for step in range(STEPS):
-        _average(terms, tree, 3.0 / (step + 3.0), True, space)
+        _average(terms, tree, 3.0 / (step + 3.0), as_bool(True), space)
         alive = _bound_by_sets(terms, tree, size, wanted, 1.0 / (step + 3.0), space)
         if alive == 0 or (step >= 2 and alive > PROGRESS * before):
             return alive
@@ -64,19 +65,22 @@ def fit_lines(terms: MarginTerms, tree: Tree, size: int, groups: int, space: Wor
     for a in range(size):
         tree.order[depth, a] = a
     for step in range(LINEAR_STEPS):
-        _average(terms, tree, 2.0 / (step + 2.0), False, space)
-        value = _by_flips(terms, tree, size, False, space)
+        _average(terms, tree, 2.0 / (step + 2.0), as_bool(False), space)
+        value = _by_flips(terms, tree, size, as_bool(False), space)
         largest[:] = -1
         for a in range(size):
             c, single = space.group[a], space.by_single[a]
             if single > 0.0 and (largest[c] < 0 or single > space.by_single[largest[c]]):
                 largest[c] = a
-        chosen = largest[largest >= 0]
-        space.path[: len(chosen)] = chosen
+        chosen = as_int(0)
+        for place in largest:
+            if place >= 0:
+                space.path[chosen] = place
+                chosen += 1
         space.seen[:] = 0.0
         space.seen_square[:] = 0.0
-        _add_moments(terms, tree, len(chosen), space)
-        _move_moments(2.0 / (step + 2.0), 1, space)
+        _add_moments(terms, tree, chosen, space)
+        _move_moments(2.0 / (step + 2.0), as_int(1), space)
     return value
 
 
@@ -86,7 +90,7 @@ def has_wanted_set(
 ) -> bool:
     """Whether the function that the node has from its parent leaves a set that is worth it."""
     order = tree.order[tree.depth[0]]
-    value = _by_flips(terms, tree, size, True, space)
+    value = _by_flips(terms, tree, size, as_bool(True), space)
     if value >= wanted:
         return True
     sort_candidates(size, order, space)
@@ -124,7 +128,9 @@ def _by_flips(terms: MarginTerms, tree: Tree, size: int, bends: bool, space: Wor
             total += step * (slope[j] + curve[j] * (2.0 * surplus[j] + step))
         by_single[a] = total
     if bends:
-        space.by_pair[:size, :size] = np.dot(rows[:size], scaled[:size].T)
+        products = np.dot(rows[:size], scaled[:size].T)
+        for a in range(size):
+            copy_row(products[a], space.by_pair[a])
     return float(value)
 
 
@@ -132,10 +138,11 @@ def _by_flips(terms: MarginTerms, tree: Tree, size: int, bends: bool, space: Wor
 def _spread(terms: MarginTerms, tree: Tree, size: int, groups: int, space: Workspace) -> None:
     """Moments where classes flip independently, and the members of one equally likely."""
     mean, square, part = space.mean, space.square, space.rows
-    count = np.ones(groups)
+    count = np.empty(groups)
+    count[:] = 1.0
     for a in range(size):
         count[space.group[a]] += 1.0
-    mean[:] = tree.surplus[tree.depth[0]]
+    copy_row(tree.surplus[tree.depth[0]], mean)
     square[:] = 0.0
     part[:groups] = 0.0
     for a in range(size):
@@ -160,17 +167,18 @@ def _average(terms: MarginTerms, tree: Tree, weight: float, bends: bool, space: 
     activation = tree.activation[depth]
     level, size, gain = terms.constant, abs(terms.constant), terms.gain
     if len(terms.block) > 1:
-        space.activation[:] = activation
+        copy_row(activation, space.activation)
         level, size = deeper_lines(terms, space)
         gain = space.push[: terms.start[1]]
-    size += 4.0 * np.abs(gain).sum()  # at most four terms a neuron, none above its gain
+    for g in gain:
+        size += 4.0 * abs(g)  # at most four terms a neuron, none above its gain
     level += second_curves(gain, bends, space)
     tree.level[depth] += weight * (level - tree.level[depth])
     tree.size[depth] += weight * (size - tree.size[depth])
-    tree.slope[depth] += weight * (space.slope - tree.slope[depth])
-    tree.curve[depth] += weight * (space.curve - tree.curve[depth])
+    move_row(tree.slope[depth], space.slope, weight)
+    move_row(tree.curve[depth], space.curve, weight)
     if len(terms.block) > 1:
-        activation += weight * (space.activation - activation)
+        move_row(activation, space.activation, weight)
 
 
 @compiled
@@ -180,12 +188,12 @@ def _bound_by_sets(
     """Bound the children, and average the moments of a set of each into those so far."""
     depth = tree.depth[0]
     order, most = tree.order[depth], tree.most[depth]
-    value = _by_flips(terms, tree, size, True, space)
+    value = _by_flips(terms, tree, size, as_bool(True), space)
     sort_candidates(size, order, space)
     most[:size] = -np.inf
     space.seen[:] = 0.0
     space.seen_square[:] = 0.0
-    alive = found = 0
+    alive = found = as_int(0)
     for last in range(size - 1, -1, -1):
         most_of_all = value + space.reach[0, last]
         if most_of_all < wanted:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.gray_code import add_row
 from bnnopt.search.problem import BINARY, Region
+from bnnopt.search.rows import add_row, copy_row, product, zeros
 from bnnopt.tolerances import CERTAIN_LEVELS
 
 __all__ = ["OPEN", "REACHED", "REFUTED", "decide_pattern"]
@@ -38,13 +38,15 @@ def _violations(
     weight, radius, is_dense = region.weight, region.radius, region.entries == BINARY
     demand, stay_demand = region.demand, region.stay_demand
     gradient[:] = 0.0
-    moved = radius * u
+    moved = np.empty(len(u))
+    for i in range(len(u)):
+        moved[i] = radius[i] * u[i]
     least, largest = np.inf, 0.0
     for j in range(len(weight)):
         side = -1.0 if flipped[j] else 1.0
         need = demand[j] if flipped[j] else -stay_demand[j]
         row, places = weight[j], region.column[region.first[j] : region.first[j + 1]]
-        activity = side * (_product(row, moved) if is_dense else _at_places(row, moved, places))
+        activity = side * (product(row, moved) if is_dense else _at_places(row, moved, places))
         least = min(least, activity - need)
         violated = max(need + slack - activity, 0.0)
         multipliers[j] = violated
@@ -55,14 +57,6 @@ def _violations(
             for i in places:
                 gradient[i] += side * violated * row[i]
     return least, largest
-
-
-@compiled
-def _product(row: Array, moved: Array) -> float:
-    total = 0.0
-    for i in range(len(row)):
-        total += row[i] * moved[i]
-    return total
 
 
 @compiled
@@ -97,15 +91,17 @@ def decide_pattern(
     """
     radius, demand, stay_demand = region.radius, region.demand, region.stay_demand
     curvature, m = region.curvature, len(region.radius)
-    ahead, before, gradient = np.zeros(m), np.zeros(m), np.zeros(m)
+    ahead, before, gradient = zeros(m), zeros(m), zeros(m)
     momentum = 1.0
     for iteration in range(ITERATIONS):
         least, largest = _violations(region, flipped, slack, ahead, gradient, multipliers)
         if least >= enough:
-            u[:] = ahead
+            copy_row(ahead, u)
             return REACHED
         if iteration % CHECK_EVERY == CHECK_EVERY - 1:
-            pull, need, total = np.abs(gradient) @ radius, 0.0, 0.0
+            pull, need, total = 0.0, 0.0, 0.0
+            for i in range(m):
+                pull += radius[i] * abs(gradient[i])
             for j in range(len(multipliers)):
                 total += multipliers[j]
                 need += multipliers[j] * (demand[j] if flipped[j] else -stay_demand[j])

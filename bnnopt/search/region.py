@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, issparse
-from scipy.sparse.linalg import eigsh
 
 from bnnopt.flips import Flips, first_layer_flips, flip_origin
 from bnnopt.instance import AttackInstance
@@ -74,6 +73,8 @@ def _largest_eigenvalue(rows: FloatArray) -> float:
     gram = rows @ rows.T
     if len(gram) <= MOST_EXACT:
         return 1.001 * float(np.linalg.eigvalsh(gram)[-1])
+    from scipy.sparse.linalg import eigsh  # slow to import, and few need it
+
     values = eigsh(gram, k=1, tol=1e-3, v0=np.ones(len(gram)), return_eigenvectors=False)
     return 1.01 * float(values[0])
 

@@ -19,7 +19,6 @@ from abc import ABC, abstractmethod
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, hstack, vstack
-from scipy.special import ndtri
 
 from bnnopt.bounds import interval_bounds
 from bnnopt.flips import Flips, flip_origin, pair_conflicts
@@ -227,6 +226,8 @@ class BudgetSpace(_NeuronSpace):
         )
         # The best multiplier of the budget's row is where the levels that sums of so many signs
         # use most are paid for: a quantile of the normal distribution.
+        from scipy.special import ndtri  # slow to import, and a box needs none
+
         share = min(self._budget / radius.sum(), 1.0)
         super().__init__(instance, flips, rows, float(ndtri(1.0 - share / 2.0)))
 

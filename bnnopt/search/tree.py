@@ -29,6 +29,7 @@ from bnnopt.search.descent import is_over
 from bnnopt.search.enumeration import begin_sets, next_set
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import REACHED, REFUTED, decide_pattern
+from bnnopt.search.rows import add_row, copy_row, exceeds, zeros
 from bnnopt.search.tree_state import Tree
 from bnnopt.search.workspace import Workspace
 
@@ -66,7 +67,7 @@ def advance(
             return FULL
         if not is_over(tree.at):
             if next_set(region, tree, wanted):
-                verdict = _decide(region, tree, tree.at.flipped, np.zeros(len(tree.found)))
+                verdict = _decide(region, tree, tree.at.flipped, zeros(len(tree.found)))
                 if verdict != REFUTED:
                     tree.pending[0] = True
                     return FOUND if verdict == REACHED else UNCLEAR
@@ -118,12 +119,14 @@ def _step_down(region: Region, tree: Tree) -> None:
     new = tree.order[depth, at]
     tree.flipped[child] = new
     conflict = tree.conflict[min(depth, len(tree.conflict) - 1), new]
-    tree.spent[child] = tree.spent[depth] + region.cost[new]
-    left = region.most - tree.spent[child]
+    copy_row(tree.spent[depth], tree.spent[child])
+    add_row(tree.spent[child], region.cost[new], 1.0)
+    left = region.most.copy()
+    add_row(left, tree.spent[child], -1.0)
     size = 0
     for b in range(at):
         other = tree.order[depth, b]
-        if not conflict[other] and np.all(region.cost[other] <= left):
+        if not conflict[other] and not exceeds(region.cost[other], left):
             tree.order[child, size] = other
             size += 1
     tree.count[child] = size
@@ -144,22 +147,27 @@ def _inherit(terms: MarginTerms, tree: Tree) -> None:
     """State the present node as far as its parent's state tells."""
     child = tree.depth[0]
     depth = child - 1
-    tree.surplus[child] = tree.surplus[depth] + terms.change[tree.flipped[child]]
+    copy_row(tree.surplus[depth], tree.surplus[child])
+    add_row(tree.surplus[child], terms.change[tree.flipped[child]], np.float32(1.0))
     tree.level[child] = tree.level[depth]
     tree.size[child] = tree.size[depth]
-    tree.slope[child] = tree.slope[depth]
-    tree.curve[child] = tree.curve[depth]
-    tree.activation[child] = tree.activation[depth]
+    copy_row(tree.slope[depth], tree.slope[child])
+    copy_row(tree.curve[depth], tree.curve[child])
+    copy_row(tree.activation[depth], tree.activation[child])
 
 
 @compiled
 def _decide_node(region: Region, tree: Tree) -> int:
     """Decide the present set; where its flips alone are refuted, its supersets are too."""
-    flipped, multipliers = np.zeros_like(tree.found), np.zeros(len(tree.found))
+    flipped, multipliers = np.empty(len(tree.found), dtype=np.bool_), zeros(len(tree.found))
+    flipped[:] = False
     for d in range(1, tree.depth[0] + 1):
         flipped[tree.flipped[d]] = True
     verdict = _decide(region, tree, flipped, multipliers)
-    if verdict == REFUTED and not np.any(multipliers[~flipped] > 0.0):
+    needs_others = False
+    for i in range(len(flipped)):
+        needs_others |= multipliers[i] > 0.0 and not flipped[i]
+    if verdict == REFUTED and not needs_others:
         tree.entering[0] = False  # no children
         tree.position[tree.depth[0]] = -1
     return verdict
@@ -168,5 +176,5 @@ def _decide_node(region: Region, tree: Tree) -> int:
 @compiled
 def _decide(region: Region, tree: Tree, flipped: Array, multipliers: Array) -> int:
     """Decide a set; keep it, and its point."""
-    tree.found[:] = flipped
+    copy_row(flipped, tree.found)
     return decide_pattern(region, flipped, SLACK, ENOUGH, tree.u, multipliers)

@@ -1,35 +1,55 @@
-"""Compiling the kernel, once a machine: before any clock runs, and not in silence."""
+"""Compiling the kernel, once a machine: before any clock runs, and not in silence.
+
+What each kind of search calls is compiled when one is prepared.
+"""
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
+from bnnopt.search.bound import margin_of
 from bnnopt.search.cache import run_though_unsaved
 from bnnopt.search.cheap_sets import score_each, visit_sets
 from bnnopt.search.cheap_walk import begin_walk, cheap_flips, new_walk
+from bnnopt.search.compiling import compiling_shown
+from bnnopt.search.descent import begin_descent, descend, is_over, new_descent
 from bnnopt.search.neighbourhood import better_set
-from bnnopt.search.position import exclude, move_to, new_position, target_terms
-from bnnopt.search.problem import MarginTerms
+from bnnopt.search.position import exclude, new_position, passes_sum_test, target_terms
+from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.region import free_region
 from bnnopt.search.tree import advance
 from bnnopt.search.tree_state import new_tree
 from bnnopt.search.workspace import new_workspace
 
-__all__ = ["compile_by_running", "warm_up", "warm_up_cheap_sets"]
+__all__ = [
+    "compile_by_running",
+    "warm_up",
+    "warm_up_cheap_sets",
+    "warm_up_near",
+    "warm_up_sets",
+]
 
-NOTICE_SECONDS = 4.0
-"""Loading the compiled kernel takes less than this."""
+
+@cache
+def warm_up_near() -> None:
+    """Compile what pattern search calls, or load it from numba's cache, by running it."""
+    compile_by_running(_search_near)
 
 
 @cache
 def warm_up() -> None:
-    """Compile the kernel, or load it from numba's cache, by running it on one neuron."""
-    compile_by_running(_run_on_one_neuron)
+    """Likewise what branch and bound calls: pattern search, and trees."""
+    warm_up_near()
+    compile_by_running(_search_tree)
+
+
+@cache
+def warm_up_sets() -> None:
+    """Likewise what looks at all sets of free flips, besides."""
+    compile_by_running(_search_sets)
 
 
 @cache
@@ -39,23 +59,16 @@ def warm_up_cheap_sets() -> None:
 
 
 def compile_by_running(work: Callable[[], None]) -> None:
-    """Do work that compiles functions, with a notice where they are not in numba's cache."""
-    notice = threading.Timer(
-        NOTICE_SECONDS,
-        logging.getLogger(__name__).warning,
-        ["bnnopt: compiling the search kernel; this happens once and takes a minute or two"],
-    )
-    notice.daemon = True
-    notice.start()
-    try:
+    """Do work that compiles functions, and show it where they are not in numba's cache."""
+    with compiling_shown():
         run_though_unsaved(work)
-    finally:
-        notice.cancel()
 
 
-def _terms_of_one_neuron() -> MarginTerms:
+def _problem() -> tuple[Region, MarginTerms]:
+    """One neuron that can flip."""
+    region = free_region(np.zeros((1, 1), dtype=np.bool_), np.zeros((1, 0)), np.zeros(0))
     one = np.ones((1, 1), dtype=np.float32)
-    return MarginTerms(
+    terms = MarginTerms(
         surplus=one[0],
         change=one,
         weight=np.zeros(0),
@@ -66,21 +79,36 @@ def _terms_of_one_neuron() -> MarginTerms:
         block=np.zeros(1, dtype=np.int64),
         step=1.0,
     )
+    return region, terms
 
 
-def _run_on_one_neuron() -> None:
-    no, zero = np.zeros((1, 1), dtype=np.bool_), np.zeros((1, 1), dtype=np.int64)
-    region, terms = free_region(no, np.zeros((1, 0)), np.zeros(0)), _terms_of_one_neuron()
-    advance(region, terms, new_tree(region, terms), new_workspace(region, terms), 0.0, 1)
+def _search_near() -> None:
+    region, terms = _problem()
     targets = target_terms([terms])
     position = new_position(targets)
-    move_to(targets, position, no[0])
-    better_set(region, targets, position, zero[0], no, np.ones(1), 1, True, np.zeros(0))
+    no, moving = np.zeros((1, 1), dtype=np.bool_), np.zeros(1, dtype=np.int64)
+    better_set(region, targets, position, no[0], moving, no, np.ones(1), 1, True, np.zeros(0))
     exclude(position)
+    margin_of(terms, terms.surplus)
+
+
+def _search_tree() -> None:
+    region, terms = _problem()
+    advance(region, terms, new_tree(region, terms), new_workspace(region, terms), 0.0, 1)
+
+
+def _search_sets() -> None:
+    region, terms = _problem()
+    targets, no = target_terms([terms]), np.zeros((1, 1), dtype=np.bool_)
+    descent = new_descent(region, targets, 1)
+    passes_sum_test(region, no[0])
+    begin_descent(region, targets, descent, no[0], np.zeros(1, dtype=np.int64))
+    descend(region, targets, descent, no, np.zeros(1), 1)
+    is_over(descent)
 
 
 def _visit_one_set() -> None:
-    terms, one = target_terms([_terms_of_one_neuron()]), np.ones(1, dtype=np.int64)
+    terms, one = target_terms([_problem()[1]]), np.ones(1, dtype=np.int64)
     surplus = new_position(terms).surplus
     flips = cheap_flips(terms, surplus, one, one, np.zeros((1, 0)), np.zeros(0))
     walk = new_walk(flips, 1)

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.flips.pattern import Climber
+from bnnopt.instance import AttackInstance
 from bnnopt.search.descent import Descent, begin_descent, descend, is_over, new_descent
 from bnnopt.search.position import passes_sum_test, target_terms
-from bnnopt.search.space import CutSpace
+from bnnopt.search.space import has_cuts_only
 
 __all__ = ["AllSets"]
 
@@ -47,14 +48,19 @@ class AllSets:
     """
 
     @staticmethod
+    def may_serve(instance: AttackInstance) -> bool:
+        """Whether the network is deep, and flips are free."""
+        return instance.network.depth > 2 and has_cuts_only(instance)
+
+    @staticmethod
     def serves(search: FlipSearch) -> bool:
         """Whether flips are free, few enough, and the network deep.
 
         And whether ranges are exact in single precision, of whatever flips exclude each other.
         """
-        is_deep, terms = search.instance.network.depth > 2, next(iter(search.terms.values()))
-        if not is_deep or not isinstance(search.space, CutSpace) or search.num_flips > MOST_FLIPS:
+        if not AllSets.may_serve(search.instance) or search.num_flips > MOST_FLIPS:
             return False
+        terms = next(iter(search.terms.values()))
         largest = np.abs(terms.surplus) + np.abs(terms.change).sum(axis=0, dtype=np.float64)
         return bool(largest.max() <= LARGEST_SUM)
 

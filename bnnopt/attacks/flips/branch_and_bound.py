@@ -28,7 +28,7 @@ from bnnopt.search.split import hand_over, split
 from bnnopt.search.terms import without_idle
 from bnnopt.search.tree import DONE, FOUND, FULL, UNCLEAR, advance
 from bnnopt.search.tree_state import Tree, deepened, new_tree
-from bnnopt.search.warm_up import warm_up_cheap_sets
+from bnnopt.search.warm_up import warm_up, warm_up_cheap_sets, warm_up_sets
 from bnnopt.search.workspace import new_workspace
 
 __all__ = ["BranchAndBound"]
@@ -60,9 +60,11 @@ class BranchAndBound(FlipAttack):
 
     method: ClassVar[str] = "bab"
 
-    def prepare(self, instance: AttackInstance) -> None:
-        """Compile also what only the smallest distances of free flips take."""
-        super().prepare(instance)
+    def compile_kernel(self, instance: AttackInstance) -> None:
+        """Compile trees too, and what only searches over free flips call."""
+        warm_up()
+        if AllSets.may_serve(instance):
+            warm_up_sets()
         if is_cheap(instance):
             warm_up_cheap_sets()
 

@@ -13,7 +13,7 @@ from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.flips.flip_search import check_searchable
 from bnnopt.attacks.limits import Limits
 from bnnopt.instance import AttackInstance
-from bnnopt.search.warm_up import warm_up
+from bnnopt.search.warm_up import warm_up_near
 
 __all__ = ["FlipAttack"]
 
@@ -30,7 +30,11 @@ class FlipAttack(Attack):
     def prepare(self, instance: AttackInstance) -> None:
         """Refuse what this cannot serve; compile the kernel."""
         check_searchable(instance, self.method)
-        warm_up()
+        self.compile_kernel(instance)
+
+    def compile_kernel(self, instance: AttackInstance) -> None:
+        """Compile what the search of an instance calls: here what pattern search does."""
+        warm_up_near()
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
         """Search the box; for the goals linf and l1, box after box or budget after budget."""

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bnnopt.attacks.draws import weighted
 from bnnopt.search.neighbourhood import better_set
-from bnnopt.search.position import exclude, move_to, new_position, target_terms
+from bnnopt.search.position import exclude, new_position, target_terms
 from bnnopt.search.problem import MarginTerms
 from bnnopt.search.space import Space
 
@@ -110,11 +110,11 @@ class NearPatterns:
         """
         moving = draw_neighbours(rng, distance, count, first)
         u = np.zeros(len(self._region.radius))
-        move_to(self._terms, self._position, flipped)
         status = better_set(
             self._region,
             self._terms,
             self._position,
+            flipped,
             moving,
             self._pairs,
             distance,

@@ -23,7 +23,7 @@ from bnnopt.attacks.limits import Limits
 from bnnopt.errors import UnknownNameError
 from bnnopt.formulations.size import check_terms, first_layer_terms, layer_terms
 from bnnopt.instance import AttackInstance
-from bnnopt.search.warm_up import warm_up
+from bnnopt.search.warm_up import warm_up_near
 
 __all__ = ["IProp"]
 
@@ -113,7 +113,7 @@ class IProp(Attack):
         ensure_available(self._adapter)
         self._check_size(instance)
         if self._is_compiled:
-            warm_up()
+            warm_up_near()
             warm_up_most_met()
 
     def _check_size(self, instance: AttackInstance) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from bnnopt.search.compiled import compiled
-from bnnopt.search.gray_code import add_row, turning
+from bnnopt.search.gray_code import turning
+from bnnopt.search.rows import add_row
 from bnnopt.search.warm_up import compile_by_running
 
 __all__ = ["most_met", "warm_up_most_met"]
