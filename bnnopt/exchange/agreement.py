@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from bnnopt.arguments import read_whole
 from bnnopt.errors import ImportDisagreesError
+from bnnopt.exchange.content import short
 from bnnopt.exchange.evaluation import evaluated
 from bnnopt.exchange.imported import Imported
-from bnnopt.exchange.naming import short
 from bnnopt.exchange.rounding import SLACK, Rounding, unit_of
 from bnnopt.exchange.sought import sought_images
 from bnnopt.exchange.tensor import Block, Elements, Tensor, Term
@@ -31,9 +31,6 @@ IntArray = npt.NDArray[np.int64]
 
 LOGITS = 2.0**-45
 """Of the largest logit: more than what the network's own grid takes."""
-
-PROBABILITY = 1e-4
-"""How far a probability may be off."""
 
 AT_ONCE = 64
 """Images that are evaluated at a time."""
@@ -190,8 +187,7 @@ class _Part:
 
     def _of(self, block: Any) -> FloatArray:
         number, neurons = self._places[block]
-        found: FloatArray = self._activations[number + 1][:, neurons]
-        return found
+        return np.asarray(self._activations[number + 1][:, neurons])
 
     def _take_over(
         self, elements: Elements, file: FloatArray, images: IntArray, places: IntArray
@@ -239,9 +235,11 @@ class _Part:
         if file.shape != logits.shape:
             self.wrong = f"the output has {file.shape[1]} numbers in the file, not one a class"
             return
-        allowed = self._allowed_logits()
-        if self._imported.softmax and self._imported.evaluate is not None:
-            logits, file, allowed = _probabilities(logits), _without_logarithm(file), PROBABILITY
+        head = network.output
+        size = np.abs(head.scale) * np.abs(head.weight).sum(axis=1) + np.abs(head.bias)
+        terms = np.sqrt(head.weight.shape[1] + 16.0)
+        unit = SLACK * terms * unit_of(self._imported) + LOGITS
+        allowed = unit * float(size.max()) + 1e-30
         off = np.abs(logits - file).max(axis=1) * self._is_followed
         if not (off <= allowed).all():
             image = int(np.argmax(off))
@@ -251,24 +249,6 @@ class _Part:
             )
         own = network.logits_of_levels(self._levels)
         self.changed = int((own.argmax(axis=1) != file.argmax(axis=1)).sum())
-
-    def _allowed_logits(self) -> float:
-        """How far logits may be off whose neurons agree."""
-        head = self._imported.network.output
-        size = np.abs(head.scale) * np.abs(head.weight).sum(axis=1) + np.abs(head.bias)
-        terms = np.sqrt(head.weight.shape[1] + 16.0)
-        unit = SLACK * terms * unit_of(self._imported) + LOGITS
-        return float(unit * size.max() + 1e-30)
-
-
-def _probabilities(logits: FloatArray) -> FloatArray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def _without_logarithm(file: FloatArray) -> FloatArray:
-    """Probabilities from those, or from the output of a LogSoftmax."""
-    return np.exp(file) if (file < 0).any() else file
 
 
 @dataclass(frozen=True)

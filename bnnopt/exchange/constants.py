@@ -13,8 +13,8 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from bnnopt.errors import NetworkFormatError
+from bnnopt.exchange.content import short
 from bnnopt.exchange.custom import with_custom
-from bnnopt.exchange.naming import short
 from bnnopt.exchange.nodes import check_tensor
 
 __all__ = ["MOST_NUMBERS", "computed", "initializers", "work"]

@@ -1,4 +1,4 @@
-"""What every reader of foreign files does first: packages, bounded bytes."""
+"""What every reader of foreign files does first: packages, bounded bytes; and its messages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ import zlib
 
 from bnnopt.errors import MissingDependencyError, NetworkFormatError
 
-__all__ = ["LARGEST", "file_content", "first_line", "needs"]
+__all__ = ["LARGEST", "file_content", "first_line", "needs", "one_line", "short"]
 
 LARGEST = 2**28
 """Bytes of a file, unpacked."""
+
+LONGEST = 500
+"""Letters of a message about a file."""
+
+LONGEST_NAME = 60
+"""Letters of a name in it."""
 
 
 def needs(package: str, task: str, extra: str = "exchange") -> None:
@@ -47,3 +53,15 @@ def _read(name: str) -> bytes:
 def first_line(error: Exception) -> str:
     """What another package's error says, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def one_line(text: object) -> str:
+    """A message in one line, cut if it is long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+
+
+def short(name: object) -> str:
+    """A name as a message has it: quoted, in one line, cut if it is long."""
+    text = str(name)
+    return repr(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}...")

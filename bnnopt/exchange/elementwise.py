@@ -87,14 +87,13 @@ def _cast(node: Node) -> Any:
         return value
     tensor = node.tensor()
     if tensor.is_stepped:
-        found = tensor.mapped(lambda values: _converted(values, kind), kind)
-        return replace(found, precision=kind, kind=None) if kind.kind == "f" else found
+        return tensor.mapped(lambda values: _converted(values, kind))
     if kind.kind == "f":
-        if tensor.kind is None and kind.itemsize < tensor.precision.itemsize:
+        if kind.itemsize < tensor.precision.itemsize:
             node.note(f"numbers before a sign are rounded to {kind}")
-        return replace(tensor, precision=kind, kind=None)
-    if tensor.kind is not None and np.can_cast(tensor.kind, kind):
-        return replace(tensor, kind=kind)
+        return replace(tensor, precision=kind)
+    if tensor.precision.kind in "iu" and np.can_cast(tensor.precision, kind):
+        return replace(tensor, precision=kind)
     raise NetworkFormatError(f"it makes real numbers {kind}: only signs have few values")
 
 
@@ -109,13 +108,13 @@ def _wanted_kind(node: Node) -> np.dtype[Any]:
 
 
 def _converted(values: Array, kind: np.dtype[Any]) -> Array:
-    """Values of steps as another type has them, if it does."""
+    """Values of steps in another type, if that has them."""
     if kind.kind in "iu":
         whole, limits = np.trunc(values.astype(np.float64)), np.iinfo(kind)
         if not ((whole >= limits.min) & (whole <= limits.max)).all():
             raise NetworkFormatError(f"it makes numbers {kind} that are beyond its range")
-        return whole
-    return (values != 0) if kind.kind == "b" else values
+        return whole.astype(kind)
+    return (values != 0) if kind.kind == "b" else values.astype(kind)
 
 
 @handles("Round", "Floor", "Ceil")
@@ -161,7 +160,7 @@ def _compared(node: Node) -> Tensor:
 
 @handles("Not")
 def _not(node: Node) -> Tensor:
-    return node.tensor().mapped(lambda values: values == 0, np.dtype(bool))
+    return node.tensor().mapped(lambda values: values == 0)
 
 
 @handles("Where")

@@ -1,4 +1,4 @@
-"""What a file gives for images, by onnxruntime."""
+"""What a file gives for images, by onnxruntime or by what its reader names."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.content import needs
-from bnnopt.exchange.custom import with_custom
+from bnnopt.exchange.content import needs, one_line
 from bnnopt.exchange.imported import Imported
 
 __all__ = ["evaluated"]
@@ -29,13 +27,11 @@ def evaluated(imported: Imported, values: Array, names: list[str]) -> list[Float
     ----------
     imported : Imported
     values : array, shape (images, *shape)
-        What the file takes. Images go in one by one, if the file does not want several at once;
-        unless the reader has an evaluation of its own, which is asked for signs and the output.
+        What the file takes. Images go in one by one, if the file does not want several at once.
     names : list of str
     """
     if imported.evaluate is not None:
-        parts = imported.evaluate(values, names[:-1])
-        return [part.reshape(len(values), -1).astype(np.float64) for part in parts]
+        return [part.astype(np.float64) for part in imported.evaluate(values, names)]
     try:
         run, size = _runner(imported, names), imported.about.batch or 1
         found = [run(part) for part in _groups(values, size)]
@@ -43,8 +39,8 @@ def evaluated(imported: Imported, values: Array, names: list[str]) -> list[Float
     except NetworkFormatError:
         raise
     except Exception as error:  # noqa: BLE001  whatever onnxruntime raises
-        line = " ".join(str(error).split())[:300]
-        raise NetworkFormatError(f"onnxruntime does not run the file: {line}") from None
+        text = one_line(f"onnxruntime does not run the file: {error}")
+        raise NetworkFormatError(text) from None
     return [part[: len(values)].astype(np.float64) for part in joined]
 
 
@@ -59,7 +55,10 @@ def _groups(values: Array, size: int) -> list[Array]:
 def _runner(imported: Imported, names: list[str]) -> Any:
     """What takes a batch, and gives tensors of shape (batch, numbers)."""
     needs("onnxruntime", "comparing a network with its file")
+    import onnx
     import onnxruntime
+
+    from bnnopt.exchange.custom import with_custom
 
     model = with_custom(imported.model)
     there = {value.name for value in model.graph.output}

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.exchange.content import file_content, needs
-from bnnopt.exchange.imported import FileInput, Imported, Limits, finished, image_of
+from bnnopt.exchange.image import FileInput, Limits, image_of
+from bnnopt.exchange.imported import Imported, finished
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_keras", "read_keras"]
@@ -85,7 +86,7 @@ def read_keras(
     Parameters are those of `from_keras`.
     """
     needs("h5py", "reading files of Keras")
-    from bnnopt.exchange.keras_evaluation import evaluated
+    from bnnopt.exchange.keras_evaluation import evaluated_layers
     from bnnopt.exchange.keras_file import read_model
     from bnnopt.exchange.keras_layers import walk
 
@@ -96,10 +97,10 @@ def read_keras(
 
     def evaluate(values: Array, names: list[str]) -> list[Array]:
         parts = [
-            evaluated(model, values[at : at + AT_ONCE], names)
+            evaluated_layers(model, values[at : at + AT_ONCE], names)
             for at in range(0, len(values), AT_ONCE)
         ]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     stem = os.path.splitext(os.path.basename(name.removesuffix(".gz")))[0]
-    return finished(walk(model, image.tensor), image, stem, evaluate=evaluate)
+    return finished(walk(model, image), image, stem, evaluate=evaluate)

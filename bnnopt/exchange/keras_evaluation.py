@@ -19,13 +19,15 @@ from bnnopt.exchange.keras_file import KerasLayer, KerasModel
 from bnnopt.exchange.keras_layers import input_name, pair
 from bnnopt.exchange.keras_quantizers import HEAVISIDE, SIGNS, quantized, quantizer
 
-__all__ = ["evaluated"]
+__all__ = ["evaluated_layers"]
 
 Array = npt.NDArray[Any]
 
 
-def evaluated(model: KerasModel, values: Array, names: list[str]) -> list[Array]:
-    """Layers by name, and the output last, of shape (batch, numbers).
+def evaluated_layers(model: KerasModel, values: Array, names: list[str]) -> list[Array]:
+    """Layers by name, of shape (batch, numbers).
+
+    A softmax, which is last, is left out: what is compared is the logits.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def evaluated(model: KerasModel, values: Array, names: list[str]) -> list[Array]
             inputs = [_activated(inputs[0], layer.config["input_quantizer"])]
             found[input_name(layer)] = inputs[0]
         found[layer.name] = _LAYERS[layer.kind.rsplit(">", 1)[-1]](layer, inputs)
-    return [found[name].reshape(len(values), -1) for name in [*names, model.output]]
+    return [found[name].reshape(len(values), -1) for name in names]
 
 
 def _activated(x: Array, given: Any) -> Array:
@@ -54,15 +56,10 @@ def _activated(x: Array, given: Any) -> Array:
     return _ACTIVATIONS[name](x)
 
 
-def _softmax(x: Array) -> Array:
-    power = np.exp(x - x.max(axis=-1, keepdims=True))
-    return np.asarray(power / power.sum(axis=-1, keepdims=True))
-
-
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "": lambda x: x,
-    "softmax": _softmax,
-    "log_softmax": lambda x: np.log(_softmax(x)),
+    "softmax": lambda x: x,
+    "log_softmax": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
     "tanh": np.tanh,
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
@@ -176,7 +173,7 @@ def _reshaped(layer: KerasLayer, inputs: list[Array]) -> Array:
 
 Layer = Callable[[KerasLayer, list[Array]], Array]
 _SAME = ["InputLayer", "Dropout", "SpatialDropout2D", "GaussianNoise", "GaussianDropout"]
-_SAME += ["AlphaDropout", "ActivityRegularization"]
+_SAME += ["AlphaDropout", "ActivityRegularization", "Softmax"]
 _LAYERS: dict[str, Layer] = {
     **dict.fromkeys(_SAME, lambda layer, inputs: inputs[0]),
     **dict.fromkeys(["Dense", "QuantDense"], _dense),
@@ -192,7 +189,6 @@ _LAYERS: dict[str, Layer] = {
     "Activation": lambda layer, inputs: _activated(inputs[0], layer.config["activation"]),
     "ReLU": _relu,
     "LeakyReLU": _leaky,
-    "Softmax": lambda layer, inputs: _softmax(inputs[0]),
     "ZeroPadding2D": _zero_padding,
     "Rescaling": _rescaled,
     "Add": lambda layer, inputs: np.asarray(sum(inputs)),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +16,10 @@ import numpy.typing as npt
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange import linear
 from bnnopt.exchange.building import LINEAR, Building, Walk
+from bnnopt.exchange.image import Image
 from bnnopt.exchange.keras_file import KerasLayer, KerasModel
 from bnnopt.exchange.keras_quantizers import HEAVISIDE, SIGNS, quantized, quantizer
-from bnnopt.exchange.operators import Final
+from bnnopt.exchange.node import Final, registry
 from bnnopt.exchange.scalar import compare
 from bnnopt.exchange.tensor import Tensor
 
@@ -37,7 +37,7 @@ def input_name(layer: KerasLayer) -> str:
     return f"{layer.name}.input_quantizer"
 
 
-def walk(model: KerasModel, image: Tensor) -> Walk:
+def walk(model: KerasModel, image: Image) -> Walk:
     """Evaluate the layers on tensors.
 
     Raises
@@ -45,12 +45,15 @@ def walk(model: KerasModel, image: Tensor) -> Walk:
     NetworkFormatError
         With the layer that does not fit, and why.
     """
-    building = Building(Counter(name for layer in model.layers for name in layer.inputs))
+    uses = Counter(name for layer in model.layers for name in layer.inputs)
+    building = Building(image.about, uses + Counter([model.output]))
+    building.put("", image.tensor)
     for layer in model.layers:
-        inputs = [building.values[name] for name in layer.inputs] or [image]
+        inputs = [building.values[name] for name in layer.inputs] or [image.tensor]
         where = f"layer {layer.name!r} ({layer.kind})"
         try:
             building.put(layer.name, _applied(_Call(layer, inputs, building)))
+            building.used(layer.inputs)
         except NetworkFormatError as error:
             raise NetworkFormatError(f"{where} does not fit: {error}") from None
         except ERRORS as error:
@@ -124,16 +127,7 @@ def pair(value: Any) -> tuple[int, int]:
     return rows, columns
 
 
-Handler = Callable[[_Call], Any]
-HANDLERS: dict[str, Handler] = {}
-
-
-def _handles(*kinds: str) -> Callable[[Handler], Handler]:
-    def register(handler: Handler) -> Handler:
-        HANDLERS.update(dict.fromkeys(kinds, handler))
-        return handler
-
-    return register
+HANDLERS, _handles = registry()
 
 
 def _applied(call: _Call) -> Any:

@@ -85,9 +85,10 @@ def _levels(sums: Sums) -> int | None:
 
 
 def _tell(found: WholeRows, note: Note) -> None:
-    if found.rounded:
+    rounded = int(found.is_rounded.sum())
+    if rounded:
         note(
-            f"real weights of {found.rounded} rows were put on a grid: each is off by at most "
+            f"real weights of {rounded} rows were put on a grid: each is off by at most "
             f"{found.error:.2g} of its row's largest"
         )
     elif found.error > NEARLY:
@@ -135,12 +136,11 @@ def _from_rows(
 
 
 def _off(elements: Elements) -> FloatArray:
-    """What the weights of each element were changed by to become whole, all together."""
+    """The most that a weight of each element was changed by as it became whole."""
     off = elements.sums.off
     if off is None:
         return np.zeros(len(elements))
-    parts = [np.abs(term.scale) * off[term.row] for term in elements.terms]
-    return np.asarray(np.sum(parts, axis=0))
+    return np.asarray(sum(np.abs(term.scale) * off[term.row] for term in elements.terms))
 
 
 def _whole(

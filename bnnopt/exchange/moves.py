@@ -38,7 +38,7 @@ def _transpose(node: Node) -> Tensor:
 
 def _reshape(node: Node) -> Tensor:
     tensor, shape = node.tensor(), node.some(1, "shape")
-    if node.may_be_batch and shape[:1] == [node.batch]:
+    if node.about.has_batch and node.may_be_batch and shape[:1] == [node.about.batch]:
         shape[0] = tensor.shape[0]
     if min(shape, default=0) < -1:
         raise NetworkFormatError(f"its shape is {shape[:9]}")

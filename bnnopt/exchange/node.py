@@ -1,4 +1,4 @@
-"""One node of an ONNX file, as the handlers of operators see it."""
+"""One node of an ONNX file, or one operator in its words, as handlers see it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from bnnopt.errors import NetworkFormatError
+from bnnopt.exchange.image import FileInput
 from bnnopt.exchange.tensor import Tensor
 
 __all__ = ["Final", "Handler", "Node", "registry"]
@@ -31,10 +32,8 @@ class Node:
     opset : int
     inputs : list of Tensor, Final, array or None
     attributes : dict
-    batch : int or None
-        The batch's size that the file was written for, if it is fixed.
-    has_batch : bool
-        Whether the file has an axis of the batch.
+    about : FileInput
+        What the file takes.
     note : callable
         Takes what a user should know.
     outputs : int
@@ -45,15 +44,14 @@ class Node:
     opset: int
     inputs: list[Any]
     attributes: dict[str, Any]
-    batch: int | None
-    has_batch: bool
+    about: FileInput
     note: Callable[[str], None]
     outputs: int = 1
 
     @property
     def may_be_batch(self) -> bool:
         """Whether the first axis, of one here, can have several images in the file."""
-        return self.has_batch and self.batch != 1
+        return self.about.has_batch and self.about.batch != 1
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute."""
@@ -95,12 +93,12 @@ class Node:
         return found
 
 
-Handler: TypeAlias = Callable[[Node], Any]
+Handler: TypeAlias = Callable[[Any], Any]
 Register: TypeAlias = Callable[..., Callable[[Handler], Handler]]
 
 
 def registry() -> tuple[dict[str, Handler], Register]:
-    """Handlers by the names of their operators, and a decorator that adds one to them."""
+    """Handlers by the names of what they handle, and a decorator that adds one to them."""
     known: dict[str, Handler] = {}
 
     def handles(*names: str) -> Callable[[Handler], Handler]:

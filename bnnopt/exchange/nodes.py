@@ -10,9 +10,9 @@ import onnx
 from onnx import AttributeProto, TensorProto
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.naming import short
+from bnnopt.exchange.content import short
 
-__all__ = ["attributes", "check_tensor", "checked", "in_order"]
+__all__ = ["attributes", "check_tensor", "checked", "in_order", "numpy_kind"]
 
 MOST_NODES = 20_000
 MOST_BYTES = 2**28
@@ -61,7 +61,7 @@ def _every_node(model: onnx.ModelProto) -> Iterable[onnx.NodeProto]:
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """By name: numbers, lists, bytes, and tensors that lie in the file."""
+    """By name: numbers, lists, bytes, tensors that lie in the file, and the type of a Cast."""
     found: dict[str, Any] = {}
     for attribute in node.attribute:
         if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS):
@@ -73,16 +73,16 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
         if not attribute.ref_attr_name:
             found[attribute.name] = _value(attribute)
     if node.op_type == "Cast" and "to" in found:
-        found["to"] = _kind(found["to"])
+        found["to"] = numpy_kind(found["to"])
     return found
 
 
-def _kind(number: int) -> np.dtype[Any]:
-    """A type by its number."""
+def numpy_kind(number: Any) -> np.dtype[Any]:
+    """One of numpy's types; that of objects for any that it has not."""
     try:
         return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number))
     except (KeyError, ValueError, TypeError):
-        raise NetworkFormatError(f"{number!r} is no type") from None
+        return np.dtype(object)
 
 
 def _value(attribute: AttributeProto) -> Any:

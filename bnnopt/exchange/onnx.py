@@ -8,15 +8,13 @@ from typing import Any
 import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.content import file_content, needs
-from bnnopt.exchange.imported import Imported, Limits, finished, image_of
+from bnnopt.exchange.content import file_content, needs, one_line
+from bnnopt.exchange.image import Limits, image_of
+from bnnopt.exchange.imported import Imported, finished
 from bnnopt.exchange.own_file import behind_levels
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_onnx", "read_onnx"]
-
-LONGEST = 500
-"""Letters of a message about a file."""
 
 
 def from_onnx(
@@ -80,27 +78,19 @@ def read_onnx(
     Parameters are those of `from_onnx`.
     """
     needs("onnx", "reading ONNX files")
+    from bnnopt.exchange.graph import walk
+    from bnnopt.exchange.onnx_input import file_input
+
     try:
         content, name = file_content(source)
         model = _parsed(content, name)
-        return _walked(model, _stem(name), input_range, mean, std, levels)
+        about = file_input(model)
+        image = image_of(about, input_range, mean, std, levels)
+        part, known = behind_levels(model, image.tensor)
+        found = walk(part, about, image.tensor, known)
+        return finished(found, image, _stem(name), model=model)
     except NetworkFormatError as error:
-        raise NetworkFormatError(_one_line(str(error))) from None
-
-
-def _walked(model: Any, name: str, *reading: Any) -> Imported:
-    from bnnopt.exchange.graph import walk
-    from bnnopt.exchange.image import file_input
-
-    about = file_input(model)
-    image = image_of(about, *reading)
-    part, known = behind_levels(model, image.tensor)
-    return finished(walk(part, about, image.tensor, known), image, name, model=model)
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+        raise NetworkFormatError(one_line(error)) from None
 
 
 def _stem(name: str) -> str:

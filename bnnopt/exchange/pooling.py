@@ -33,6 +33,7 @@ def mean_pool(
 ) -> Tensor:
     """Means of windows, over what is not padding, or over numbers that are given a place."""
     channels = tensor.shape[1]
+    check_count(channels * math.prod(size), "a window")
     ones = np.ones((channels, 1, *size))
     given: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
     total = convolve(tensor, ones, note, groups=channels, **given)
@@ -69,6 +70,7 @@ def max_pool(
     if len(tensor.shape) != 4 or tensor.shape[0] != 1:
         raise NetworkFormatError(f"pooling takes (1, channels, rows, columns), not {tensor.shape}")
     image: Any = tensor.shape[1:]
+    check_count(image[0] * math.prod(size), "a window")
     ones = np.ones((image[0], 1, *size), dtype=np.int8)
     geometry = Convolution(ones, image, stride, padding, dilation, image[0])
     check_count(geometry.shape[0] * math.prod(size) * tensor.pick.shape[-1])
@@ -118,7 +120,7 @@ def _restepped(tensor: Tensor) -> Tensor:
     one = Term(term.row, np.ones(len(elements)))
     sums = Elements(elements.sums, (one,), np.zeros(len(elements)))
     precision = seen.precision
-    stepped = sums.stepped(SIGN, np.zeros(len(elements)), precision)
+    stepped = sums.stepped(SIGN, np.zeros(len(elements)), np.dtype(np.float64), precision)
     values = tuple((elements.offset + n * reach).astype(precision) for n in (-1, 0, 1))
     return replace(seen, elements=replace(stepped, outcomes=values))
 

@@ -23,6 +23,9 @@ SLACK = 4.0
 OPERATIONS = 16
 """Roundings of a sum beside those of its terms: of a scale, a norm and the pixels themselves."""
 
+GRID = 2.4
+"""Times what independent errors of weights, at most that large each, come to: four deviations."""
+
 
 def unit_of(imported: Imported) -> float:
     """The largest relative error of one rounding in the file's precision."""
@@ -42,7 +45,7 @@ class Rounding:
     """
 
     def __init__(
-        self, imported: Imported, activations: list[FloatArray], known: Collection[Any]
+        self, imported: Imported, activations: list[FloatArray], known: Collection[Block]
     ) -> None:
         self._activations, self._known = activations, known
         self._unit, self._places = unit_of(imported), imported.layers.places()
@@ -88,15 +91,14 @@ class Rounding:
         shift = self._shift[weights.indices] if is_first else np.zeros(len(weights.indices))
         allowed = self._allowed(weights.data, inputs, shift, self._largest if is_first else 1.0)
         allowed += OPERATIONS * self._unit * abs(block.bound[row])
-        allowed += block.slack[row]
+        allowed += _grid(block.slack[row], inputs)
         return np.asarray(found | (np.abs(inputs @ weights.data - block.bound[row]) <= allowed))
 
     def _of(self, part: Any) -> FloatArray:
         if isinstance(part, Pixels):
             return self._activations[0]
         number, neurons = self._places[part]
-        found: FloatArray = self._activations[number + 1][:, neurons]
-        return found
+        return np.asarray(self._activations[number + 1][:, neurons])
 
     def _allowed(
         self, weights: FloatArray, inputs: FloatArray, shift: FloatArray, largest: float
@@ -106,3 +108,9 @@ class Rounding:
         partial += np.abs(np.cumsum(weights * shift)).max(initial=0.0)
         partial += largest * float(np.sqrt(weights @ weights))
         return np.asarray(SLACK * self._unit * np.sqrt(len(weights) + OPERATIONS) * partial)
+
+
+def _grid(slack: float, inputs: FloatArray) -> FloatArray:
+    """How far sums are off whose weights are off by at most so much each."""
+    most, likely = np.abs(inputs).sum(axis=1), GRID * np.sqrt((inputs * inputs).sum(axis=1))
+    return np.asarray(slack * np.minimum(most, likely))

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from bnnopt.arguments import read_whole
 from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.exchange.content import LARGEST, first_line, needs
-from bnnopt.exchange.imported import Imported, Limits
+from bnnopt.exchange.image import Limits
+from bnnopt.exchange.imported import Imported
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_state_dict", "read_state_dict"]

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 __all__ = [
-    "MOST_ELEMENTS",
     "SINGLE",
     "Applied",
     "Base",
@@ -90,7 +89,7 @@ class Block:
         Each one's bound on its sum as the file has it, before it became whole; infinite for a
         constant.
     slack : array of float64, shape (size,)
-        How far its sum may be from the file's, because weights were changed to become whole.
+        How far each one's weights may be from those of the file, since they became whole.
     is_pooling : bool
         Whether they take the maximum or minimum of signs.
     """
@@ -120,8 +119,8 @@ Base = tuple[Pixels | Block, ...]
 class Sums:
     """Whole sums of a base: rows of a matrix, or the base's own numbers if that is None.
 
-    Rows of real weights, which only a head may have, are `real` instead. `off` is what the weights
-    of each sum were changed by to become whole, all together.
+    Rows of real weights, which only a head may have, are `real` instead. Those that became whole
+    are `off` by so much: the most that a weight of each sum was changed by.
     """
 
     base: Base
@@ -239,12 +238,14 @@ class Elements:
         outcomes = tuple(function.values(values, *constants) for values in self.outcomes)
         return replace(self, outcomes=outcomes)
 
-    def stepped(self, steps: Steps, at: Array, precision: np.dtype[Any]) -> Elements:
-        """Behind a sign or a comparison with numbers `at`."""
+    def stepped(
+        self, steps: Steps, at: Array, precision: np.dtype[Any], kind: np.dtype[Any]
+    ) -> Elements:
+        """Behind a sign or a comparison with numbers `at`, whose values are of a type."""
         if self.steps is not None:
-            outcomes = tuple(steps.values(values, at) for values in self.outcomes)
+            outcomes = tuple(steps.values(values, at).astype(kind) for values in self.outcomes)
             return replace(self, outcomes=outcomes)
-        values = tuple(np.full(len(self), v, dtype=precision) for v in steps.outcomes)
+        values = tuple(np.full(len(self), v, dtype=kind) for v in steps.outcomes)
         rises = None if self.pooled is None else self._direction(self.pooled) >= 0
         return replace(self, steps=steps, at=at, outcomes=values, precision=precision, rises=rises)
 
@@ -292,9 +293,7 @@ class Tensor:
     pick : array of int64, shape (*shape, k)
         Which elements each place is: one, or the k of its window; -1 where a window is padded.
     precision : dtype
-        The file's, float32 in most.
-    kind : dtype or None
-        The type of its values in the file, if they are truth values or whole numbers.
+        The type of its values in the file, float32 in most.
     windows : Convolution or None
         The sums of the windows, if the elements lie in the order channel, row, column.
     place : array of int64, shape `shape`, or None
@@ -304,7 +303,6 @@ class Tensor:
     elements: Elements
     pick: IntArray
     precision: np.dtype[Any] = SINGLE
-    kind: np.dtype[Any] | None = None
     windows: Convolution | None = None
     place: IntArray | None = None
 
@@ -344,8 +342,10 @@ class Tensor:
             raise NetworkFormatError("its numbers are not all finite")
         if any(np.isnan(array).any() for array in found):
             raise NetworkFormatError("its limits are no numbers")
-        if self.kind is not None and not (self.is_stepped and name in WHOLE):
-            raise NetworkFormatError(f"it computes in {self.kind}: cast to real numbers before")
+        if self.precision.kind != "f" and not (self.is_stepped and name in WHOLE):
+            raise NetworkFormatError(
+                f"it computes in {self.precision}: cast to real numbers before"
+            )
         tensor, each = self._broadcast(found)
         if keeps_shape and tensor.shape != self.shape:
             raise NetworkFormatError(f"its numbers do not fit a tensor of shape {self.shape}")
@@ -353,35 +353,33 @@ class Tensor:
 
     def step(self, steps: Steps, at: Any = 0, kind: Any = None) -> Tensor:
         """Behind a sign, or a comparison with numbers `at`; its values are of a type."""
+        kind = self.precision if kind is None else np.dtype(kind)
         if not np.isfinite(at).all():
             raise NetworkFormatError("it compares with what is not finite")
         tensor, (found,) = self._broadcast((np.asarray(at),))
-        elements = tensor.elements.stepped(steps, found, self.precision)
-        kind = self.kind if kind is None else np.dtype(kind)
-        return replace(tensor, elements=elements, kind=kind)
+        precision = self.precision if self.precision.kind == "f" else np.dtype(np.float64)
+        elements = tensor.elements.stepped(steps, found, precision, kind)
+        return replace(tensor, elements=elements, precision=kind)
 
-    def mapped(self, values: Callable[[Array], Array], kind: np.dtype[Any] | None = None) -> Tensor:
-        """With other values behind its steps, of a type."""
+    def mapped(self, values: Callable[[Array], Array]) -> Tensor:
+        """With other values behind its steps."""
         if not self.is_stepped:
             raise NetworkFormatError("it takes real numbers for true and false")
-        outcomes = tuple(
-            np.asarray(values(v)).astype(self.precision) for v in self.elements.outcomes
-        )
-        return replace(self, elements=replace(self.elements, outcomes=outcomes), kind=kind)
+        outcomes = tuple(np.asarray(values(v)) for v in self.elements.outcomes)
+        elements = replace(self.elements, outcomes=outcomes)
+        return replace(self, elements=elements, precision=outcomes[0].dtype)
 
     def chosen(self, yes: Array, no: Array) -> Tensor:
         """One number where an element is true, not 0, and another elsewhere."""
         if not self.is_stepped:
             raise NetworkFormatError("it takes real numbers for true and false")
-        found = np.result_type(yes, no)
-        kind, precision = (None, found) if found.kind == "f" else (found, self.precision)
+        kind = np.result_type(yes, no)
         tensor, (above, below) = self._broadcast((yes, no))
         outcomes = tuple(
-            np.where(values != 0, above, below).astype(precision)
-            for values in tensor.elements.outcomes
+            np.where(values != 0, above, below).astype(kind) for values in tensor.elements.outcomes
         )
         elements = replace(tensor.elements, outcomes=outcomes)
-        return replace(tensor, elements=elements, precision=precision, kind=kind)
+        return replace(tensor, elements=elements, precision=kind)
 
     def _broadcast(self, constants: Sequence[Array]) -> tuple[Tensor, tuple[Array, ...]]:
         """Of the shape of all together; and the constants, one of each an element."""

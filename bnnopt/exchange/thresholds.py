@@ -49,7 +49,7 @@ class Indicators:
         Each neuron's bound on its sum as the file has it, before it became whole; infinite for a
         constant.
     slack : array of float64
-        How far each neuron's sum may be from the file's, because weights became whole.
+        How far each neuron's weights may be from those of the file.
     """
 
     layer: HiddenLayer
@@ -72,12 +72,12 @@ def neurons_above(elements: Elements, jump: int) -> Indicators:
     kinds, sums = _Kinds(elements, jump), elements.sums
     row = elements.terms[0].row
     linear = _rows(sums, row)
+    slack = np.zeros(len(row)) if sums.off is None else sums.off[row]
     ends = np.array([float(half.at) for half in kinds.halves])[kinds.which]
     if sums.pixels is None:
         layer, turn = _of_signs(kinds, linear)
-        return Indicators(layer, np.arange(len(row)), turn, ends, np.zeros(len(row)))
+        return Indicators(layer, np.arange(len(row)), turn, ends, slack)
     layer, turn, factor = _of_pixels(kinds, linear, sums.pixels)
-    slack = np.zeros(len(row)) if sums.off is None else sums.off[row] * sums.pixels.levels
     return Indicators(layer, np.arange(len(row)), turn, factor * ends, np.abs(factor) * slack)
 
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.exchange.content import first_line, needs
-from bnnopt.exchange.imported import FileInput, Imported, Limits, finished, image_of
+from bnnopt.exchange.image import FileInput, Limits, image_of
+from bnnopt.exchange.imported import Imported, finished
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_torch", "read_module", "read_torch"]
@@ -126,7 +127,7 @@ def read_module(
     image = image_of(about, input_range, mean, std, levels)
     running = _Running(module)
     recorder, output = running.run(first)
-    found = walk(recorder, output, image.tensor)
+    found = walk(recorder, output, image)
     size = max(1, MOST_BYTES // max(recorder.bytes, 1))
 
     def evaluate(values: Array, names: list[str]) -> list[Array]:
@@ -191,15 +192,14 @@ class _Running:
         return recorder, output
 
     def named(self, values: Array, names: list[str]) -> list[Array]:
-        """Tensors by name, and the output last, a row an image."""
+        """Tensors by name, a row an image."""
         import torch
 
-        recorder, output = self.run(torch.tensor(values), names)
+        recorder, _ = self.run(torch.tensor(values), names)
         lacking = [name for name in names if name not in recorder.kept]
         if lacking:
             raise NetworkFormatError(
                 f"the module computes no {lacking[0]!r} for a batch of {len(values)} images: its "
                 "code must not depend on the batch"
             )
-        found = [recorder.kept[name] for name in names] + [output.numpy()]
-        return [part.reshape(len(values), -1) for part in found]
+        return [recorder.kept[name].reshape(len(values), -1) for name in names]

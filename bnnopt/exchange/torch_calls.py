@@ -1,12 +1,8 @@
-"""An operation of ATen with what it sees, and the handlers of operations by name.
-
-A handler takes a `Call` and returns the output, or a list of outputs.
-"""
+"""One operation of ATen, as its handlers see it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +10,13 @@ import numpy as np
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange import linear
 from bnnopt.exchange.building import Building
-from bnnopt.exchange.operators import Final
+from bnnopt.exchange.node import Final
 from bnnopt.exchange.tensor import Tensor
 from bnnopt.exchange.torch_recording import Operation
 
-__all__ = ["HANDLERS", "Call", "handles"]
+__all__ = ["Call", "of_kind"]
+
+DOUBLE = np.dtype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -50,12 +48,25 @@ class Call:
             raise NetworkFormatError(f"its {name} must depend on the image")
         return value
 
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """The type of what it gives."""
+        return np.dtype(self.operation.kinds[0])
+
+    def operand(self, name: str) -> Any:
+        """A tensor or number in the type of what it gives, as torch converts it first."""
+        value = self.get(name)
+        if isinstance(value, Tensor | Final):
+            tensor = of_kind(self.tensor(name), self.kind)
+            return replace(tensor, precision=DOUBLE) if _is_count(tensor) else tensor
+        return np.asarray(value, dtype=self.kind)
+
     def constant(self, name: str, like: Tensor | None = None) -> Any:
         """One that does not, in the precision of a tensor; None if there is none."""
         value = self.get(name)
         if isinstance(value, Tensor | Final):
             raise NetworkFormatError(f"its {name} must not depend on the image")
-        if value is None or like is None:
+        if value is None or like is None or like.precision.kind != "f":
             return value
         return np.asarray(value, dtype=like.precision)
 
@@ -68,15 +79,17 @@ class Call:
         return linear.single(self.tensor(name), self.building.noter(self.operation.name))
 
 
-Handler = Callable[[Call], Any]
-HANDLERS: dict[str, Handler] = {}
+def _is_count(tensor: Tensor) -> bool:
+    """Whether it is a sum of signs in whole numbers, which are small: those are of doubles too."""
+    return tensor.precision == np.int64 and not tensor.is_stepped
 
 
-def handles(*kinds: str) -> Callable[[Handler], Handler]:
-    """Register a handler."""
-
-    def register(handler: Handler) -> Handler:
-        HANDLERS.update(dict.fromkeys(kinds, handler))
-        return handler
-
-    return register
+def of_kind(tensor: Tensor, kind: np.dtype[Any]) -> Tensor:
+    """A tensor in the type that torch says it has."""
+    if tensor.precision == kind:
+        return tensor
+    if tensor.is_stepped:
+        return tensor.mapped(lambda values: values.astype(kind))
+    if tensor.precision.kind == "f" and kind.kind != "f":
+        raise NetworkFormatError(f"it makes real numbers {kind}: only signs have few values")
+    return replace(tensor, precision=kind)

@@ -66,6 +66,8 @@ class Operation:
     arguments : dict
         By ATen's names, those with a default included: `Value`, array, number, list, ...
     outputs : tuple of Value
+    kinds : tuple of str
+        Their types, as numpy names those.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Operation:
     function: Any
     arguments: dict[str, Any]
     outputs: tuple[Value, ...]
+    kinds: tuple[str, ...]
 
     @property
     def names(self) -> list[str]:
@@ -190,7 +193,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if len(self.operations) >= MOST_OPERATIONS:
             raise NetworkFormatError(f"the module has more than {MOST_OPERATIONS} operations")
-        self.operations.append(Operation(name, kind, func, arguments, outputs))
+        kinds = tuple(str(tensor.dtype).removeprefix("torch.") for tensor in tensors)
+        self.operations.append(Operation(name, kind, func, arguments, outputs, kinds))
 
     def _new(self, tensor: torch.Tensor) -> Value:
         number = len(self.shapes)

@@ -12,12 +12,23 @@ import numpy.typing as npt
 from bnnopt.exchange.scalar import Steps
 from bnnopt.exchange.tensor import Elements, Tensor
 
-__all__ = ["EQUAL", "are_of_one", "combined"]
+__all__ = ["EQUAL", "OF_SIGNS", "are_of_one", "combined"]
 
 Array = npt.NDArray[Any]
 
 EQUAL = Steps((True, False), (0.0, 1.0, 0.0))
 """Whether a number is the one that it is compared with."""
+
+OF_SIGNS: dict[str, Callable[..., Array]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "bitwise_and": np.logical_and,
+    "bitwise_or": np.logical_or,
+}
+"""Operations that take signs of the same numbers, and are such a sign again."""
 
 
 def are_of_one(tensors: list[Tensor]) -> bool:
@@ -37,7 +48,7 @@ def _same_numbers(one: Elements, two: Elements) -> bool:
     return same and links and one.pooled == two.pooled and np.array_equal(one.at, two.at)
 
 
-def combined(function: Callable[..., Array], parts: list[Any]) -> Tensor:
+def combined(function: Callable[..., Array], parts: list[Any], kind: np.dtype[Any]) -> Tensor:
     """A function of tensors that are `are_of_one`, and of numbers.
 
     Parameters
@@ -45,15 +56,16 @@ def combined(function: Callable[..., Array], parts: list[Any]) -> Tensor:
     function : callable
         Of arrays, elementwise.
     parts : list of Tensor or number
+    kind : dtype
+        Of what it gives.
     """
     tensors = [part for part in parts if isinstance(part, Tensor)]
     first = tensors[0]
     values = [_three(part.elements) if isinstance(part, Tensor) else [part] * 3 for part in parts]
-    outcomes = tuple(
-        np.asarray(function(*row)).astype(first.precision) for row in zip(*values, strict=True)
-    )
+    outcomes = tuple(np.asarray(function(*row)).astype(kind) for row in zip(*values, strict=True))
     steps = Steps((True, False), (0.0, 0.0, 0.0))
-    return replace(first, elements=replace(first.elements, steps=steps, outcomes=outcomes))
+    elements = replace(first.elements, steps=steps, outcomes=outcomes)
+    return replace(first, elements=elements, precision=kind)
 
 
 def _three(elements: Elements) -> list[Array]:

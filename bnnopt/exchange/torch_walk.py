@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.building import Building, Walk
 from bnnopt.exchange.content import first_line
+from bnnopt.exchange.image import Image
 from bnnopt.exchange.tensor import Tensor
-from bnnopt.exchange.torch_calls import Call
-from bnnopt.exchange.torch_layers import HANDLERS
-from bnnopt.exchange.torch_operations import STEPPING
+from bnnopt.exchange.torch_calls import Call, of_kind
+from bnnopt.exchange.torch_choices import STEPPING
+from bnnopt.exchange.torch_operations import OPERATIONS
 from bnnopt.exchange.torch_recording import Operation, Recorder, Value
 
 __all__ = ["walk"]
@@ -22,7 +24,7 @@ __all__ = ["walk"]
 COPIES = frozenset(["alias", "clone", "contiguous", "detach", "_to_copy"])
 
 
-def walk(recorder: Recorder, output: torch.Tensor, image: Tensor) -> Walk:
+def walk(recorder: Recorder, output: torch.Tensor, image: Image) -> Walk:
     """Evaluate the record on tensors.
 
     Parameters
@@ -31,8 +33,7 @@ def walk(recorder: Recorder, output: torch.Tensor, image: Tensor) -> Walk:
         What the module did to one image.
     output : torch.Tensor
         What it returned.
-    image : Tensor
-        What stands for the image.
+    image : Image
 
     Raises
     ------
@@ -50,8 +51,9 @@ def walk(recorder: Recorder, output: torch.Tensor, image: Tensor) -> Walk:
         for operation in operations
         for value, name in zip(operation.outputs, operation.names, strict=True)
     }
-    building = Building(_uses(operations, same, names))
-    building.put("image", image)
+    uses, shared = _uses(operations, same, names)
+    building = Building(image.about, uses + Counter([names[last.number]]), shared)
+    building.put("image", image.tensor)
     for operation in operations:
         values = tree_map_only(
             Value, lambda v: building.values[names[_original(v, same).number]], operation.arguments
@@ -60,6 +62,7 @@ def walk(recorder: Recorder, output: torch.Tensor, image: Tensor) -> Walk:
             operation.names, _applied(operation, values, building), strict=False
         ):
             building.put(name, result)
+        building.used(names[value.number] for value in _values_of(operation, same))
     return building.ended(names[last.number])
 
 
@@ -112,29 +115,38 @@ def _needed(recorder: Recorder, same: dict[int, int], last: Value) -> list[Opera
     return found[::-1]
 
 
-def _uses(operations: list[Operation], same: dict[int, int], names: dict[int, str]) -> Counter[str]:
-    """How many operators take each value, those left out that leave signs what they are."""
+def _uses(
+    operations: list[Operation], same: dict[int, int], names: dict[int, str]
+) -> tuple[Counter[str], set[str]]:
+    """How many operators take each value; and those of several that do not leave signs as such."""
     uses: Counter[str] = Counter()
+    ending: Counter[str] = Counter()
     for operation in operations:
         values = _values_of(operation, same)
+        taken = [names[value.number] for value in values]
+        uses.update(taken)
         is_sum = operation.kind in ("add", "sub", "mul") and len(values) > 1
         if operation.kind not in STEPPING and not is_sum:
-            uses.update(names[value.number] for value in values)
-    return uses
+            ending.update(taken)
+    return uses, {name for name, count in ending.items() if count > 1}
 
 
 def _applied(operation: Operation, values: dict[str, Any], building: Building) -> list[Any]:
     """An operation's outputs."""
     where = f"{operation.name!r} (aten.{operation.kind})"
-    handler = HANDLERS.get(operation.kind)
+    handler = OPERATIONS.get(operation.kind)
     if handler is None:
         raise NetworkFormatError(
             f"{where} does not fit: it is none of the operations of binarized networks"
         )
     try:
         result = handler(Call(operation, values, building))
+        results = result if isinstance(result, list) else [result]
+        return [
+            of_kind(one, np.dtype(kind)) if isinstance(one, Tensor) else one
+            for one, kind in zip(results, operation.kinds, strict=False)
+        ]
     except NetworkFormatError as error:
         raise NetworkFormatError(f"{where} does not fit: {error}") from None
     except (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError) as error:
         raise NetworkFormatError(f"{where} cannot be read: {first_line(error)}") from None
-    return result if isinstance(result, list) else [result]

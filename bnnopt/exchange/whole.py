@@ -43,19 +43,19 @@ class WholeRows:
         In the order of the weights given.
     scale : array of float64, shape (rows,)
         Above 0.
-    off : array of float64, shape (rows,)
-        What a row's weights were changed by, all together, in units of its `scale`.
-    rounded : int
-        How many rows are no whole multiples and were put on a grid.
+    is_rounded : array of bool, shape (rows,)
+        Rows that are no whole multiples and were put on a grid.
     error : float
         The largest error of a weight, as a share of its row's largest.
+    off : array of float64, shape (rows,)
+        The most that a row's weights were changed by, in units of its `scale`.
     """
 
     whole: IntArray
     scale: FloatArray
-    off: FloatArray
-    rounded: int
+    is_rounded: Array
     error: float
+    off: FloatArray
 
 
 def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None) -> WholeRows:
@@ -95,17 +95,18 @@ def whole_rows(weight: FloatArray, row: IntArray, rows: int, levels: int | None)
         divisor[fits] = candidate
     is_real = divisor == 0
     scale = smallest / np.where(is_real, 1.0, divisor)
+    largest = _extreme(np.maximum, size, row, rows, TINY)
+    total = np.bincount(row, weights=size, minlength=rows).astype(np.float64)
+    if levels is not None:  # whole multiples of too little a number are put on a grid, too
+        is_real |= np.maximum(largest / MAX_WEIGHT, total * levels / LARGEST_LEVEL_SUM) > scale
     if is_real.any():
-        largest = _extreme(np.maximum, size, row, rows, 0.0)
-        total = np.bincount(row, weights=size, minlength=rows).astype(np.float64)
         scale[is_real] = _steps(largest, total, is_real, levels)
     whole = np.rint(weight / scale[row])
     _check_sizes(whole, row, rows, levels)
-    off = np.abs(weight - whole * scale[row])
-    largest = _extreme(np.maximum, size, row, rows, TINY)
-    error = float((off / largest[row]).max(initial=0.0))
-    changed = np.bincount(row, weights=off / scale[row], minlength=rows).astype(np.float64)
-    return WholeRows(whole.astype(np.int64), scale, changed, int(is_real.sum()), error)
+    change = np.abs(weight - whole * scale[row])
+    share = change / largest[row]
+    off = _extreme(np.maximum, change / scale[row], row, rows, 0.0)
+    return WholeRows(whole.astype(np.int64), scale, is_real, float(share.max(initial=0.0)), off)
 
 
 def _extreme(

@@ -84,6 +84,26 @@ def masked(x: torch.Tensor) -> torch.Tensor:
     return x.sign().masked_fill(x == 0, -1.0)
 
 
+def of_whole_numbers(x: torch.Tensor) -> torch.Tensor:
+    return ((x > 0).int() * 2 - 1).to(x.dtype)
+
+
+def chosen_numbers(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x >= 0, 1, -1).to(x.dtype)
+
+
+def taken_off(x: torch.Tensor) -> torch.Tensor:
+    return 1 - 2 * (x < 0).to(x.dtype)
+
+
+def reversed_difference(x: torch.Tensor) -> torch.Tensor:
+    return torch.rsub((x > 0).to(x.dtype), torch.ones((), dtype=x.dtype), alpha=2)
+
+
+def negated_bits(x: torch.Tensor) -> torch.Tensor:
+    return 1.0 * (~(x > 0)).to(x.dtype) - 0.25
+
+
 def straight_through(x: torch.Tensor) -> torch.Tensor:
     clipped = x.clamp(-1, 1)
     return torch.sign(x).detach() - clipped.detach() + clipped
@@ -110,6 +130,11 @@ SIGNS = {
         by_parts,
         two_comparisons,
         masked,
+        of_whole_numbers,
+        chosen_numbers,
+        taken_off,
+        reversed_difference,
+        negated_bits,
         SignOfAll.apply,
     ]
 }

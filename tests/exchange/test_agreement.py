@@ -166,3 +166,26 @@ def test_sought_images_lie_on_thresholds():
     assert (sums >= layer.threshold)[near].any()
     assert (sums < layer.threshold)[near].any()
     assert (away[0::3] <= scale).mean() < 0.5
+
+
+SECOND = {"none": None, "real": rng(2).normal(size=(30, 30)), "signs": signs(30, 30, seed=2)}
+
+
+@pytest.mark.parametrize("second", SECOND)
+@pytest.mark.parametrize("input_range", [(0, 255), (-1, 1)])
+def test_what_putting_real_weights_on_a_grid_changes_is_no_error(second, input_range):
+    """In double precision, which rounds far less than that."""
+    graph = Graph((40,), real=np.float64)
+    graph.add("MatMul", graph.constant(rng(1).normal(size=(40, 30))), shape=(30,))
+    if second != "none":
+        graph.add("MatMul", graph.constant(SECOND[second]), shape=(30,))
+    graph.add("Add", graph.constant(rng(3).normal(size=30)))
+    graph.add("Sign")
+    imported = read_onnx(head(graph).bytes(), input_range=input_range)
+    found = compared(imported, IMAGES)
+    assert found.wrong == ""
+    assert 0 < found.rounded < 0.02 * IMAGES * found.neurons
+    layer = imported.network.hidden[0]
+    scale = int(abs(layer.rows([0]).data).max())
+    off = mutated(imported, 0, HiddenLayer(layer._map, layer.threshold + scale))
+    assert compared(off, IMAGES).wrong

@@ -18,6 +18,7 @@ from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange import hdf5
 from bnnopt.exchange.agreement import compared
 from bnnopt.exchange.keras import read_keras
+from bnnopt.network import BinarizedNetwork, OutputLayer
 from tests.exchange.keras_files import Model, by_torch, convolution, dense, larq_network, norm
 
 
@@ -375,3 +376,24 @@ def test_old_files_list_their_layers_without_a_name() -> None:
     new = read_keras(model.hdf5())
     images = np.arange(160, dtype=np.uint8).reshape(10, 4, 4, 1)
     assert np.array_equal(old.network.logits(images), new.network.logits(images))
+
+
+@pytest.mark.parametrize("form", ["none", "layer", "activation"])
+def test_a_head_that_is_off_is_wrong_also_before_a_softmax(form: str) -> None:
+    rng = np.random.default_rng(0)
+    model = Model(4, 4, 1)
+    model.add("Flatten")
+    dense(model, rng, 16, 7)
+    last = {"activation": "softmax"} if form == "activation" else {}
+    kernel = 50 * rng.normal(size=(7, 3))  # whose probabilities are 0 and 1
+    model.add("Activation", activation="ste_sign")
+    model.add("Dense", kernel=kernel, units=3, use_bias=False, **last)
+    if form == "layer":
+        model.add("Softmax")
+    found = read_keras(model.hdf5())
+    assert found.softmax == (form != "none")
+    assert compared(found, 30).wrong == ""
+    network = found.network
+    head = OutputLayer(network.output.weight, network.output.scale, network.output.bias + 0.01)
+    found.network = BinarizedNetwork(network.hidden, head, levels=255, input_shape=(4, 4, 1))
+    assert "the output differs" in compared(found, 30).wrong

@@ -267,3 +267,10 @@ def test_indices_of_a_pooling_are_refused():
     graph.nodes[-1].output.append("indices")
     graph.node("Cast", "indices", to=1)
     refused(graph, "indices")
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+def test_windows_that_would_be_too_large_for_all_channels_are_refused(kind):
+    graph = sign_image((8, 1, 1))
+    graph.add(kind, kernel_shape=[1301, 1301], pads=[650] * 4, shape=(8, 1, 1))
+    refused(head(graph), "a window makes 13540808 numbers")

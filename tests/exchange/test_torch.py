@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import bnnopt
 from bnnopt.errors import ImportDisagreesError, InputError, NetworkFormatError
 from bnnopt.exchange.agreement import Agreement, compared
 from bnnopt.exchange.torch import read_torch
+from bnnopt.network import BinarizedNetwork, OutputLayer
 from tests.exchange import modules
 from tests.exchange.modules import SIGNS, Binary, BinaryConv, Sign, SignOfAll, with_random_norms
 
@@ -362,3 +365,38 @@ def test_a_module_that_is_not_what_it_was_read_as_disagrees() -> None:
     module = Function(forward, last=nn.Linear(6, 2))
     with pytest.raises(ImportDisagreesError, match=r"is -?1 in the file for image"):
         bnnopt.from_torch(module, torch.zeros(1, 6))
+
+
+def test_signs_counted_in_whole_numbers_are_sums_of_signs() -> None:
+    def counted(self: Any, x: torch.Tensor) -> torch.Tensor:
+        ones = (self.first(x) > 0).reshape(-1, 4, 5).sum(2) * 2 - 5
+        return self.last((ones + 0.5).sign())
+
+    parts = {"first": nn.Linear(30, 20, bias=False), "last": nn.Linear(4, 3)}
+    parts["first"].weight.data = parts["first"].weight.data.sign()
+    found = agreement(Function(counted, **parts), 30)
+    assert found.neurons == 24
+
+
+@pytest.mark.parametrize("softmax", [nn.Identity(), nn.LogSoftmax(1)])
+def test_a_head_that_is_off_is_wrong_also_before_a_softmax(softmax: nn.Module) -> None:
+    module = nn.Sequential(nn.Linear(6, 5), Sign(torch.sign), nn.Linear(5, 3), softmax)
+    module[2].weight.data *= 50  # whose probabilities are 0 and 1
+    found = read_torch(module, torch.zeros(1, 6))
+    assert compared(found, 30).wrong == ""
+    network = found.network
+    head = OutputLayer(network.output.weight, network.output.scale, network.output.bias + 0.01)
+    found.network = BinarizedNetwork(network.hidden, head, levels=255, input_shape=(6,))
+    assert "the output differs" in compared(found, 30).wrong
+
+
+def test_reading_a_module_imports_nothing_of_other_formats() -> None:
+    code = (
+        "import sys, torch\nfrom bnnopt import from_torch\nm = torch.nn.Linear\n"
+        "class S(torch.nn.Module):\n"
+        "    def forward(self, x): return x.sign()\n"
+        "from_torch(torch.nn.Sequential(m(4, 3), S(), m(3, 2)), torch.zeros(1, 4))\n"
+        "print([n for n in ('onnx', 'onnxruntime', 'h5py') if n in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
