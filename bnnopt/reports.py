@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -64,14 +65,14 @@ class _Report(Sequence[Found], Generic[Found]):
     def __iter__(self) -> Iterator[Found]:
         return iter(self.results)
 
+    @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
         """A table's rows, one an image."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def summary(self) -> str:
         """One line."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         lines = [text_table(self.rows()), "", self.summary] if len(self) else [self.summary]

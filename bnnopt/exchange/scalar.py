@@ -7,6 +7,7 @@ that is how a threshold behind a chain of functions becomes a threshold on the s
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CONTINUOUS", "SIGN", "Function", "HalfLine", "Steps", "compare"]
+__all__ = ["CONTINUOUS", "SIGN", "Affine", "Function", "HalfLine", "Steps", "compare"]
 
 Array = npt.NDArray[Any]
 Number = Fraction | float
@@ -51,37 +52,38 @@ class HalfLine(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Function:
+class Function(ABC):
     """A monotone function of one number and some constants.
 
     Parameters
     ----------
     name : str
-    is_affine : bool
-        Whether `gain` and `shift` say all about it.
     """
 
     name: str
-    is_affine: bool = False
 
+    @abstractmethod
     def values(self, x: Array, *constants: Array) -> Array:
         """In the precision of `x`."""
-        raise NotImplementedError
 
     def direction(self, *constants: Array) -> Array:
         """1 where it rises, -1 where it falls, 0 where it is constant."""
         return np.ones(np.broadcast_shapes(*(np.shape(c) for c in constants)), dtype=np.int8)
 
+    @abstractmethod
     def preimage(self, half: HalfLine, *constants: Fraction) -> HalfLine:
         """The numbers that it maps into a half-line; `half.at` is finite."""
-        raise NotImplementedError
 
+
+class Affine(Function):
+    """One that a gain and a shift describe."""
+
+    @abstractmethod
     def affine(self, *constants: Array) -> tuple[Any, Any]:
         """Gain and shift, in double precision."""
-        raise NotImplementedError
 
 
-class _Add(Function):
+class _Add(Affine):
     def values(self, x: Array, *constants: Array) -> Array:
         return np.asarray(x + constants[0].astype(x.dtype))
 
@@ -92,7 +94,7 @@ class _Add(Function):
         return 1.0, constants[0]
 
 
-class _Multiply(Function):
+class _Multiply(Affine):
     def values(self, x: Array, *constants: Array) -> Array:
         return np.asarray(x * constants[0].astype(x.dtype))
 
@@ -120,7 +122,7 @@ class _Divide(_Multiply):
         return 1.0 / constants[0], 0.0
 
 
-class _Normalize(Function):
+class _Normalize(Affine):
     """Batch normalization by gamma, beta, mean and the standard deviation sigma.
 
     Its values are taken as inference programs do, as one product and one sum.
@@ -201,10 +203,10 @@ _BACKWARD: dict[str, Any] = {
 }
 
 CONTINUOUS: dict[str, Function] = {
-    "add": _Add("add", is_affine=True),
-    "multiply": _Multiply("multiply", is_affine=True),
-    "divide": _Divide("divide", is_affine=True),
-    "normalize": _Normalize("normalize", is_affine=True),
+    "add": _Add("add"),
+    "multiply": _Multiply("multiply"),
+    "divide": _Divide("divide"),
+    "normalize": _Normalize("normalize"),
     "clip": _Clip("clip"),
     "leaky": _Leaky("leaky"),
     "tanh": _Curve("tanh"),

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.scalar import CONTINUOUS, Function, Steps
+from bnnopt.exchange.scalar import CONTINUOUS, Affine, Function, Steps
 from bnnopt.network import HiddenLayer
 from bnnopt.network.convolution import Convolution
 from bnnopt.network.weights import LinearMap
@@ -270,7 +270,7 @@ class Elements:
             raise NetworkFormatError("it sees the maximum of real numbers: a sign must follow")
         offset, gain = self.offset, np.ones(len(self))
         for link in self.chain:
-            if not link.function.is_affine:
+            if not isinstance(link.function, Affine):
                 raise NetworkFormatError(
                     f"it sees what {link.function.name} gives, real numbers and no signs"
                 )
