@@ -67,7 +67,7 @@ def load_network(
     if isinstance(network, str | os.PathLike) and is_foreign(network):
         return read(network, check=FEW_IMAGES, **reading).network
     if reading:
-        raise InputError(f"{', '.join(reading)} are for files of other programs, not {network}")
+        raise InputError(f"{', '.join(reading)}: only for files of other programs, not {network}")
     if isinstance(network, BinarizedNetwork):
         return network
     if not isinstance(network, str | os.PathLike):

@@ -61,7 +61,10 @@ def read(
     name = os.fspath(path)
     reader = next((r for e, r in READERS.items() if name.removesuffix(".gz").endswith(e)), None)
     if reader is None:
-        raise InputError(f"{name} ends in none of {', '.join(ENDINGS)}")
+        raise InputError(
+            f"{name} ends in none of {', '.join(ENDINGS)}; torch modules and state dicts are read in "
+            "Python, by bnnopt.from_torch and bnnopt.from_state_dict"
+        )
     imported = reader(path, **reading)
     imported.agreement = compared(imported, check)
     imported.agreement.raise_if_wrong()
