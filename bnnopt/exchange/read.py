@@ -62,8 +62,8 @@ def read(
     reader = next((r for e, r in READERS.items() if name.removesuffix(".gz").endswith(e)), None)
     if reader is None:
         raise InputError(
-            f"{name} ends in none of {', '.join(ENDINGS)}; torch modules and state dicts are read in "
-            "Python, by bnnopt.from_torch and bnnopt.from_state_dict"
+            f"{name} ends in none of {', '.join(ENDINGS)}; torch modules and state dicts are read "
+            "in Python, by bnnopt.from_torch and bnnopt.from_state_dict"
         )
     imported = reader(path, **reading)
     imported.agreement = compared(imported, check)
