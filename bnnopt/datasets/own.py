@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bnnopt import npz
 from bnnopt.datasets.indexed import Images
-from bnnopt.errors import DataError, NetworkFormatError
+from bnnopt.errors import InputError, NetworkFormatError
 
 __all__ = ["read_images"]
 
@@ -26,19 +26,19 @@ def read_images(path: str | os.PathLike[str]) -> Images:
 
     Raises
     ------
-    DataError
+    InputError
         If the file is missing or damaged, or holds something else.
     """
     name = os.fspath(path)
     try:
         arrays = npz.arrays_of(npz.file_content(path), name, "an .npz file of images")
     except NetworkFormatError as error:
-        raise DataError(str(error)) from None
+        raise InputError(str(error)) from None
     if "images" not in arrays:
-        raise DataError(f"{name} has no array 'images', but {sorted(arrays)}")
+        raise InputError(f"{name} has no array 'images', but {sorted(arrays)}")
     images = arrays["images"]
     if images.ndim < 2 or not len(images):
-        raise DataError(f"{name}: images has the shape {images.shape}: give (count, ...)")
+        raise InputError(f"{name}: images has the shape {images.shape}: give (count, ...)")
     labels = arrays.get("labels")
     return Images(name, images, None if labels is None else _labels(labels, len(images), name))
 
@@ -46,5 +46,5 @@ def read_images(path: str | os.PathLike[str]) -> Images:
 def _labels(labels: npt.NDArray[Any], count: int, name: str) -> npt.NDArray[np.int64]:
     whole = labels.astype(np.int64)
     if labels.shape != (count,) or np.any(whole != labels) or np.any(whole < 0):
-        raise DataError(f"{name}: labels must be {count} class numbers, one an image")
+        raise InputError(f"{name}: labels must be {count} class numbers, one an image")
     return whole

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from bnnopt.errors import InputError
-from bnnopt.exchange.imported import Imported
-from bnnopt.exchange.keras import read_keras
-from bnnopt.exchange.onnx import read_onnx
+
+if TYPE_CHECKING:
+    from bnnopt.exchange.imported import Imported
 
 __all__ = ["ENDINGS", "is_foreign", "read"]
 
-READERS: dict[str, Callable[..., Imported]] = {
-    ".h5": read_keras,
-    ".hdf5": read_keras,
-    ".keras": read_keras,
-    ".onnx": read_onnx,
-    ".qonnx": read_onnx,
+READERS = {
+    ".h5": "keras",
+    ".hdf5": "keras",
+    ".keras": "keras",
+    ".onnx": "onnx",
+    ".qonnx": "onnx",
 }
+"""The module of `bnnopt.exchange` that reads files of an ending; it is imported for one only."""
+
 ENDINGS = tuple(READERS)
 
 
@@ -59,13 +61,14 @@ def read(
     from bnnopt.exchange.agreement import compared
 
     name = os.fspath(path)
-    reader = next((r for e, r in READERS.items() if name.removesuffix(".gz").endswith(e)), None)
-    if reader is None:
+    kind = next((k for e, k in READERS.items() if name.removesuffix(".gz").endswith(e)), None)
+    if kind is None:
         raise InputError(
             f"{name} ends in none of {', '.join(ENDINGS)}; torch modules and state dicts are read "
             "in Python, by bnnopt.from_torch and bnnopt.from_state_dict"
         )
-    imported = reader(path, **reading)
+    module = import_module(f"bnnopt.exchange.{kind}")
+    imported: Imported = getattr(module, f"read_{kind}")(path, **reading)
     imported.agreement = compared(imported, check)
     imported.agreement.raise_if_wrong()
     return imported
