@@ -20,9 +20,9 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 
 from bnnopt.arguments import read_class
-from bnnopt.exchange.exact_module import ExactModule, image_shape
-from bnnopt.exchange.observed import ObservedAttack, ObservedModule, first_image
-from bnnopt.exchange.replay import attacked, read_options
+from bnnopt.exchange.adapting.exact_module import ExactModule, image_shape
+from bnnopt.exchange.adapting.observed import ObservedAttack, ObservedModule, first_image
+from bnnopt.exchange.adapting.replay import attacked, read_options
 from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork
 from bnnopt.surrogate import Activation

@@ -20,9 +20,9 @@ except ImportError as error:
 
 from foolbox.attacks.base import AttackWithDistance, raise_if_kwargs
 
-from bnnopt.exchange.exact_module import ExactModule
-from bnnopt.exchange.observed import ObservedAttack, ObservedModule, first_image
-from bnnopt.exchange.replay import attacked, read_options
+from bnnopt.exchange.adapting.exact_module import ExactModule
+from bnnopt.exchange.adapting.observed import ObservedAttack, ObservedModule, first_image
+from bnnopt.exchange.adapting.replay import attacked, read_options
 from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork
 from bnnopt.surrogate import Activation

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bnnopt.arguments import read_fraction, read_whole
 from bnnopt.errors import InputError, NetworkFormatError
-from bnnopt.exchange.tensor import Elements, Pixels, Sums, Tensor, Term
+from bnnopt.exchange.traced.tensor import Elements, Pixels, Sums, Tensor, Term
 from bnnopt.network.checks import MAX_WIDTH
 
 __all__ = ["FileInput", "Image", "Limits", "image_of", "spread"]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.exchange.assemble import assembled
-from bnnopt.exchange.building import Walk
 from bnnopt.exchange.image import Image, spread
-from bnnopt.exchange.tensor import SINGLE, Tensor
+from bnnopt.exchange.traced.assemble import assembled
+from bnnopt.exchange.traced.building import Walk
+from bnnopt.exchange.traced.tensor import SINGLE, Tensor
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["Evaluate", "Imported", "finished"]

@@ -67,7 +67,7 @@ def from_keras(
     >>> network = bnnopt.from_keras("binarynet.h5", input_range=(-1, 1))   # doctest: +SKIP
     """
     found = read_keras(path, input_range=input_range, mean=mean, std=std, levels=levels)
-    from bnnopt.exchange.agreement import compared
+    from bnnopt.exchange.comparison.agreement import compared
 
     compared(found, check).raise_if_wrong()
     return found.network
@@ -86,9 +86,9 @@ def read_keras(
     Parameters are those of `from_keras`.
     """
     needs("h5py", "reading files of Keras")
-    from bnnopt.exchange.keras_evaluation import evaluated_layers
-    from bnnopt.exchange.keras_file import read_model
-    from bnnopt.exchange.keras_layers import walk
+    from bnnopt.exchange.keras_files.evaluation import evaluated_layers
+    from bnnopt.exchange.keras_files.file import read_model
+    from bnnopt.exchange.keras_files.layers import walk
 
     content, name = file_content(source)
     model = read_model(content, name)

@@ -11,7 +11,7 @@ from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.content import file_content, needs, one_line
 from bnnopt.exchange.image import Limits, image_of
 from bnnopt.exchange.imported import Imported, finished
-from bnnopt.exchange.own_file import behind_levels
+from bnnopt.exchange.onnx_files.own_file import behind_levels
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_onnx", "read_onnx"]
@@ -58,7 +58,7 @@ def from_onnx(
     >>> network = bnnopt.from_onnx("net.onnx")                      # doctest: +SKIP
     >>> bnnopt.attack(network, image, epsilon="2/255").flipped      # doctest: +SKIP
     """
-    from bnnopt.exchange.agreement import compared
+    from bnnopt.exchange.comparison.agreement import compared
 
     imported = read_onnx(path, input_range=input_range, mean=mean, std=std, levels=levels)
     compared(imported, check).raise_if_wrong()
@@ -78,8 +78,8 @@ def read_onnx(
     Parameters are those of `from_onnx`.
     """
     needs("onnx", "reading ONNX files")
-    from bnnopt.exchange.graph import walk
-    from bnnopt.exchange.onnx_input import file_input
+    from bnnopt.exchange.onnx_files.graph import walk
+    from bnnopt.exchange.onnx_files.input import file_input
 
     try:
         content, name = file_content(source)
@@ -104,8 +104,8 @@ def _parsed(content: bytes, name: str) -> Any:
     import onnx
     from google.protobuf.message import DecodeError
 
-    from bnnopt.exchange.nodes import checked
-    from bnnopt.exchange.wire import check_parts
+    from bnnopt.exchange.onnx_files.nodes import checked
+    from bnnopt.exchange.onnx_files.wire import check_parts
 
     check_parts(content, onnx.ModelProto, name)
     try:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bnnopt.errors import InputError
 from bnnopt.exchange.content import LARGEST, needs
-from bnnopt.exchange.own_file import LEVELS, PRODUCER
+from bnnopt.exchange.onnx_files.own_file import LEVELS, PRODUCER
 from bnnopt.files import write_atomically
 from bnnopt.network import GRID, BinarizedNetwork, Convolution, HiddenLayer, OutputLayer
 

@@ -58,7 +58,7 @@ def read(
     ImportDisagreesError
         If the network does not give what the file gives.
     """
-    from bnnopt.exchange.agreement import compared
+    from bnnopt.exchange.comparison.agreement import compared
 
     name = os.fspath(path)
     kind = next((k for e, k in READERS.items() if name.removesuffix(".gz").endswith(e)), None)

@@ -97,7 +97,7 @@ def from_state_dict(
         std=std,
         levels=levels,
     )
-    from bnnopt.exchange.agreement import compared
+    from bnnopt.exchange.comparison.agreement import compared
 
     compared(found, check).raise_if_wrong()
     return found.network

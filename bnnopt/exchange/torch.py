@@ -74,7 +74,7 @@ def from_torch(
     >>> network = bnnopt.from_torch(model, torch.zeros(1, 1, 28, 28))   # doctest: +SKIP
     """
     found = read_torch(module, example, input_range=input_range, mean=mean, std=std, levels=levels)
-    from bnnopt.exchange.agreement import compared
+    from bnnopt.exchange.comparison.agreement import compared
 
     compared(found, check).raise_if_wrong()
     return found.network
@@ -121,7 +121,7 @@ def read_module(
     levels: int,
 ) -> Imported:
     """Read a module that takes a tensor of one image, and give the network a name."""
-    from bnnopt.exchange.torch_walk import walk
+    from bnnopt.exchange.torch_modules.walk import walk
 
     about = FileInput("image", tuple(first.shape[1:]), np.dtype(first.numpy().dtype), None, True)
     image = image_of(about, input_range, mean, std, levels)
@@ -168,7 +168,7 @@ class _Running:
         """The record, and the output."""
         import torch
 
-        from bnnopt.exchange.torch_recording import Recorder
+        from bnnopt.exchange.torch_modules.recording import Recorder
 
         recorder = Recorder(batch, wanted)
         handles = recorder.watch(self._module)

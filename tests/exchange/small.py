@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.agreement import compared
-from bnnopt.exchange.evaluation import evaluated
+from bnnopt.exchange.comparison.agreement import compared
+from bnnopt.exchange.comparison.evaluation import evaluated
 from bnnopt.exchange.onnx import Imported, read_onnx
 from tests.exchange.graphs import Graph
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from bnnopt.exchange.agreement import compared
+from bnnopt.exchange.comparison.agreement import compared
+from bnnopt.exchange.comparison.sought import sought_images
 from bnnopt.exchange.onnx import Imported, read_onnx
-from bnnopt.exchange.sought import sought_images
 from bnnopt.network import BinarizedNetwork, HiddenLayer, OutputLayer
 from tests.exchange.graphs import Graph
 from tests.exchange.small import conv, dense, head, image, max_pool, norm, rng, signs

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange import building
-from bnnopt.exchange.building import Building
 from bnnopt.exchange.image import FileInput, image_of
-from bnnopt.exchange.scalar import SIGN
+from bnnopt.exchange.traced import building
+from bnnopt.exchange.traced.building import Building
+from bnnopt.exchange.traced.scalar import SIGN
 
 ABOUT = FileInput("x", (4,), np.dtype(np.float32), None, True)
 

@@ -13,7 +13,7 @@ import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange.agreement import compared
+from bnnopt.exchange.comparison.agreement import compared
 from bnnopt.exchange.onnx import read_onnx
 from tests.exchange.graphs import Graph
 from tests.exchange.small import dense, head, image, refused, rng, sign_image, signs

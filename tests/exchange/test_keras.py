@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import bnnopt
 from bnnopt.errors import NetworkFormatError
-from bnnopt.exchange import hdf5
-from bnnopt.exchange.agreement import compared
+from bnnopt.exchange.comparison.agreement import compared
 from bnnopt.exchange.keras import read_keras
+from bnnopt.exchange.keras_files import hdf5
 from bnnopt.network import BinarizedNetwork, OutputLayer
 from tests.exchange.keras_files import Model, by_torch, convolution, dense, larq_network, norm
 

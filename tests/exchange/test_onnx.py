@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import bnnopt
 from bnnopt.errors import ImportDisagreesError, InputError, NetworkFormatError
-from bnnopt.exchange.agreement import compared
+from bnnopt.exchange.comparison.agreement import compared
 from bnnopt.exchange.onnx import read_onnx
 from bnnopt.exchange.read import read
 from tests.exchange.graphs import Graph, random_graph

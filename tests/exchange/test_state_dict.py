@@ -14,7 +14,7 @@ from torch import nn
 
 import bnnopt
 from bnnopt.errors import BnnoptError, InputError, NetworkFormatError, UnknownNameError
-from bnnopt.exchange.agreement import compared
+from bnnopt.exchange.comparison.agreement import compared
 from bnnopt.exchange.state_dict import read_state_dict
 from tests.exchange.modules import with_random_norms
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 import bnnopt
 from bnnopt.errors import ImportDisagreesError, InputError, NetworkFormatError
-from bnnopt.exchange.agreement import Agreement, compared
+from bnnopt.exchange.comparison.agreement import Agreement, compared
 from bnnopt.exchange.torch import read_torch
 from bnnopt.network import BinarizedNetwork, OutputLayer
 from tests.exchange import modules

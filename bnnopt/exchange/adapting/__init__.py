@@ -1,0 +1,1 @@
+"""What foolbox and ART have in common for us."""

@@ -1,0 +1,1 @@
+"""Whether a network that was read gives what its source gives."""

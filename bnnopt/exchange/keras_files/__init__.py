@@ -1,0 +1,1 @@
+"""Files of Keras and Larq, without Keras."""

@@ -1,0 +1,1 @@
+"""ONNX files: their nodes in order, their constants, what is not standard in them."""

@@ -1,0 +1,1 @@
+"""What a torch module does to an image, recorded and read."""

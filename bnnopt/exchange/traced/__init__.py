@@ -1,0 +1,1 @@
+"""Networks as they are read: what every element of a tensor is, until signs become neurons."""
