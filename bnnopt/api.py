@@ -25,6 +25,7 @@ from bnnopt.network import BinarizedNetwork
 from bnnopt.result import AttackResult
 
 __all__ = [
+    "FEW_IMAGES",
     "START_SECONDS",
     "attack",
     "load_network",

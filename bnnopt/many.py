@@ -29,10 +29,8 @@ BUDGET = ("domain", "mask", "direction", "max_pixels", "max_l1")
 PROBLEM = ("target", "goal", "ties", "source", *BUDGET)
 """Arguments of `AttackInstance` that all images share."""
 
-BATCH_NUMBERS = 2**24
-"""Pixels of all restarts that a gradient method takes at a time: about 1.5 GB."""
-
-RESTARTS = 10
+BATCH_PIXELS = 2**20
+"""Of the images that a gradient method takes at a time; PGD takes about 2 kB of memory a pixel."""
 
 
 def attack_images(
@@ -230,7 +228,7 @@ def _in_batches(
         for image in images
     ]
     attacker: Any = make_attack(method_class, {}, {"device": device} | given)
-    size = max(BATCH_NUMBERS // (RESTARTS * network.num_inputs), 1)
+    size = max(BATCH_PIXELS // network.num_inputs, 1)
     results: list[AttackResult] = []
     with _bar(len(instances), progress) as bar:
         for at in range(0, len(instances), size):

@@ -34,6 +34,24 @@ class Imported:
         Whether a Softmax or LogSoftmax at the end was left out: it keeps the logits' order.
     notes : tuple of str
         What was put on a grid, and other things to know.
+    model : onnx.ModelProto or None
+        The file's content, for ONNX.
+    about : FileInput
+        What the file takes.
+    limits : (Fraction, Fraction)
+        What it takes for black and white, before `mean` and `std`.
+    signs : dict of str to Tensor
+        The tensors that became neurons, by the file's names.
+    layers : Layers
+        Which neurons are where in the network.
+    mean, std : array_like
+        As given to the reader.
+    precision : dtype
+        The coarsest in which the file has real numbers before a sign.
+    logits : str
+        What the file calls them.
+    agreement : Agreement or None
+        What a comparison found, if `bnnopt.exchange.read.read` made one.
     evaluate : callable or None
         Another program's evaluation: takes an array of shape (batch, *shape) and names of
         `signs` or `logits`, and returns these tensors, a row an image; None for ONNX.

@@ -11,7 +11,7 @@ from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.content import file_content, needs, one_line
 from bnnopt.exchange.image import Limits, image_of
 from bnnopt.exchange.imported import Imported, finished
-from bnnopt.exchange.onnx_files.own_file import behind_levels
+from bnnopt.exchange.onnx_files.own_file import behind_levels, levels_of
 from bnnopt.network import BinarizedNetwork
 
 __all__ = ["from_onnx", "read_onnx"]
@@ -38,7 +38,7 @@ def from_onnx(
         The file takes ``(value - mean) / std`` of a value in that range; one number, one a
         channel, or of the image's shape.
     levels : int
-        Steps between black and white; 255 for 8-bit images.
+        Steps between black and white; 255 for 8-bit images. A file that bnnopt wrote says its own.
     check : array_like of images, or int
         Images on which every neuron is compared with what the file gives, by onnxruntime; or how
         many to draw: random ones, and some that lie on thresholds. 0 compares nothing.
@@ -85,7 +85,7 @@ def read_onnx(
         content, name = file_content(source)
         model = _parsed(content, name)
         about = file_input(model)
-        image = image_of(about, input_range, mean, std, levels)
+        image = image_of(about, input_range, mean, std, levels_of(model, levels))
         part, known = behind_levels(model, image.tensor)
         found = walk(part, about, image.tensor, known)
         return finished(found, image, _stem(name), model=model)

@@ -83,12 +83,14 @@ def onnx_model(network: BinarizedNetwork) -> onnx.ModelProto:
             for number, width in enumerate(network.widths, 1)
         ],
     )
-    return helper.make_model(
+    model = helper.make_model(
         made,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name=PRODUCER,
     )
+    helper.set_model_props(model, {LEVELS: str(network.levels)})
+    return model
 
 
 def _value(name: str, kind: Any, shape: Sequence[int]) -> Any:

@@ -15,8 +15,8 @@ import onnxruntime
 import pytest
 
 from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer
-from bnnopt.errors import BnnoptError, InputError
-from bnnopt.exchange.counterexamples import Answer, Verdict, decide
+from bnnopt.errors import BnnoptError, ImportDisagreesError, InputError
+from bnnopt.exchange.counterexamples import Answer, Verdict, decide, deciding
 from bnnopt.exchange.counterexamples.literals import (
     Literal,
     all_of_each,
@@ -25,9 +25,10 @@ from bnnopt.exchange.counterexamples.literals import (
 )
 from bnnopt.exchange.counterexamples.questions import input_range
 from bnnopt.exchange.onnx import read_onnx
+from bnnopt.exchange.onnx_write import onnx_model
 from bnnopt.exchange.vnnlib import Case, Choice, Difference, read_vnnlib
 from tests.exchange.tiny_onnx import tiny_onnx, tiny_spec
-from tests.helpers import deepest_slack
+from tests.helpers import deepest_slack, random_network
 
 RANGES = ((0, 1), (0, 255), (-1, 1), (-3, 7))
 DEEP = 1e-3
@@ -373,3 +374,34 @@ def test_traffic_signs_have_counterexamples(name: str) -> None:
     assert answer.verdict is Verdict.SAT
     (case,) = read_vnnlib(specification).cases
     check_witness(answer, case, gzip.decompress(network.read_bytes()))
+
+
+def test_no_proof_is_given_of_a_network_that_is_not_the_file_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = random_network(4, inputs=3, widths=(4,))
+    content, other = (onnx_model(one).SerializeToString() for one in (network, turned(network)))
+    point = (Fraction(1, 2),) * 3
+    winner = int(np.argmax(network.logits([0.5] * 3)))
+    loser = int(np.argmin(network.logits([0.5] * 3)))
+    case = Case(point, point, ((Difference(loser, winner, Fraction(0), True),),))
+    assert ask(tmp_path, content, tiny_spec(case, 3)).verdict is Verdict.UNSAT
+
+    def wrong(given: bytes, **options: Any) -> Any:
+        found = read_onnx(given, **options)
+        found.network = read_onnx(other, **options).network
+        return found
+
+    monkeypatch.setattr(deciding, "read_onnx", wrong)
+    flipped = turned(network).logits([0.5] * 3)
+    if flipped[loser] > flipped[winner]:
+        case = Case(point, point, ((Difference(winner, loser, Fraction(0), True),),))
+    with pytest.raises(ImportDisagreesError):
+        ask(tmp_path, content, tiny_spec(case, 3))
+
+
+def turned(network: BinarizedNetwork) -> BinarizedNetwork:
+    """Another network: each first neuron the other way round."""
+    first, *rest = network.hidden
+    other = HiddenLayer(-first.rows(np.arange(first.shape[0])), 1 - first.threshold)
+    return BinarizedNetwork((other, *rest), network.output, input_shape=network.input_shape)

@@ -196,7 +196,8 @@ def test_what_was_written_is_read_again_as_the_same_network(
         if is_sparse:
             patched.setattr(onnx_write, "SPARSE", 0)
         content = onnx_model(network).SerializeToString()
-    again = read_onnx(content, levels=network.levels).network
+    again = read_onnx(content).network
+    assert again.levels == network.levels
     images = images_of(network, seed)
     assert np.array_equal(again.logits(images), network.logits(images))
 

@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bnnopt.api import solver_errors
+from bnnopt.api import FEW_IMAGES, solver_errors
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.limits import Limits
+from bnnopt.exchange.comparison.agreement import compared
 from bnnopt.exchange.content import file_content, needs
 from bnnopt.exchange.counterexamples.questions import check_fit, input_range
 from bnnopt.exchange.counterexamples.replay import Replay, Witness
@@ -86,7 +87,8 @@ def decide(
     -------
     Answer
         A counterexample was replayed twice as it is printed: exactly through the network, and by
-        onnxruntime through the file; it lies in its box exactly. `Verdict.UNSAT` is a statement
+        onnxruntime through the file; it lies in its box exactly. Before `Verdict.UNSAT` the network
+        is compared with the file, neuron by neuron on a few images; it is a statement
         on the network that was read, which sees inputs on a grid of 2^-20 levels
         (docs/how-to/decide-a-property.md).
 
@@ -96,6 +98,8 @@ def decide(
         If the property is of a kind that is not served, or does not fit the network.
     NetworkFormatError
         If the file is no binarized network.
+    ImportDisagreesError
+        If nothing was found, and the network does not give what the file gives.
     """
     limits = Limits(time_limit, threads, seed)
     deadline = Deadline(limits)
@@ -115,5 +119,6 @@ def decide(
     if witness is not None:
         return Answer(Verdict.SAT, about, witness, notes)
     if not (search.is_open or search.is_cut_off):
+        compared(read, FEW_IMAGES).raise_if_wrong()  # a proof about another network is none
         return Answer(Verdict.UNSAT, about, notes=notes)
     return Answer(Verdict.TIMEOUT if search.is_cut_off else Verdict.UNKNOWN, about, notes=notes)

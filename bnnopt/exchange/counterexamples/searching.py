@@ -97,9 +97,7 @@ class CaseSearch:
 def _attack(
     instance: AttackInstance, limits: Limits, starts: npt.NDArray[np.float64]
 ) -> AttackResult:
-    attacker = attack_class("auto")()
-    attacker.prepare(instance)
-    result: AttackResult = attacker(instance, limits, starts=starts)
+    result: AttackResult = attack_class("auto")()(instance, limits, starts=starts)
     if result.interrupted:
         raise KeyboardInterrupt
     return result

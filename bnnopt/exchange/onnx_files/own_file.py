@@ -9,11 +9,23 @@ import numpy as np
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.traced.tensor import Tensor
 
-__all__ = ["LEVELS", "PRODUCER", "behind_levels"]
+__all__ = ["LEVELS", "PRODUCER", "behind_levels", "levels_of"]
 
 PRODUCER = "bnnopt"
 LEVELS = "levels"
-"""What such a file calls the tensor of levels, shape (N, n)."""
+"""What such a file calls the tensor of levels, shape (N, n), and their number in its properties."""
+
+
+def levels_of(model: Any, otherwise: int) -> int:
+    """How many levels the file's network has, as it says, if it is one of ours."""
+    if model.producer_name != PRODUCER:
+        return otherwise
+    said = next((entry.value for entry in model.metadata_props if entry.key == LEVELS), None)
+    if said is None:
+        return otherwise
+    if not (said.isascii() and said.isdecimal() and len(said) <= 5):
+        raise NetworkFormatError("the number of levels that it says is none")
+    return int(said)
 
 
 def behind_levels(model: Any, image: Tensor) -> tuple[Any, dict[str, Tensor]]:
