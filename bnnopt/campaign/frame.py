@@ -34,7 +34,8 @@ def store_frame(store: Store) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns: ``key``, ``attack`` (the method's name in the spec), what defines the cell,
-        ``state``, ``attempts``, ``worker`` and ``error``, and where it is done the keys of
+        ``asked`` (the target that it names), ``state``, ``attempts``, ``worker`` and ``error``,
+        and where it is done ``finished`` (Unix time), the keys of
         ``AttackResult.as_dict()``, the distances, the value and the bound of the goal's first
         stage, and ``normalized``: the margin over the
         largest that any activations of the last hidden layer have. Two networks of one name
@@ -78,6 +79,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
         "dataset": cell.dataset,
         "image": cell.image,
         "epsilon": cell.epsilon,
+        "asked": str(cell.target),
         "domain": cell.domain,
         "goal": cell.goal,
         "ties": cell.ties,
@@ -94,6 +96,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
         "attempts": row.attempts,
         "worker": row.worker,
         "error": row.error,
+        "finished": row.finished,
     }
     record = json.loads(row.record) if row.record else {}
     values |= {name: record.get(name) for name in AttackResult.columns()}

@@ -13,33 +13,15 @@ from bnnopt.campaign.status import campaign_status
 from bnnopt.campaign.store import Store
 from bnnopt.errors import MissingDependencyError
 from bnnopt.files import write_atomically
+from bnnopt.tables import counted
 
 __all__ = ["write_report"]
 
-STYLE = "bnnopt.mplstyle"
+STYLE, PHONE = "bnnopt.mplstyle", "phone.mplstyle"
 PAGE = "index.html"
 
-SUMMARY = ["dataset", "network", "epsilon", "series"]
-CELLS = {
-    "network": "network",
-    "image": "image",
-    "epsilon": "epsilon",
-    "series": "attack",
-    "label": "label",
-    "source": "source",
-    "target": "target",
-    "status": "status",
-    "start_objective": "start",
-    "objective": "objective",
-    "bound": "bound",
-    "flipped": "flipped",
-    "wall_time": "seconds",
-    "attempts": "attempts",
-}
-"""Columns of the table of all attacks, and their headings."""
-
-GOAL = {"goal": "goal", "goal_value": "goal's value", "goal_bound": "goal's bound"}
-"""Likewise, where a goal is another one than the margin or a flip."""
+BROAD_INCHES = 6.5
+"""Wider figures get the whole width of the page."""
 
 
 def write_report(store: Store, folder: Path) -> Path:
@@ -69,83 +51,82 @@ def write_report(store: Store, folder: Path) -> Path:
 
         from bnnopt.report.figures import drawings
         from bnnopt.report.gallery import exhibits
-        from bnnopt.report.results import finished
+        from bnnopt.report.headline import heading, sentence, title
+        from bnnopt.report.page_tables import KEY_LENGTH
+        from bnnopt.report.results import done, tried
+        from bnnopt.report.verdicts import image_verdicts, verdicts
     except ImportError as error:
         raise MissingDependencyError(error.name or "matplotlib", "a report", "report") from None
-    frame = finished(store)
+    attempts = tried(store)
+    frame = done(attempts, store)
+    decided = verdicts(image_verdicts(attempts))
     folder.mkdir(parents=True, exist_ok=True)
     files = resources.files("bnnopt.report")
-    with resources.as_file(files / STYLE) as look, style.context(look):
-        figures = [_draw(drawing, folder) for drawing in drawings(store, frame)]
+    with (
+        resources.as_file(files / STYLE) as look,
+        resources.as_file(files / PHONE) as phone,
+        style.context(look),
+    ):
+        chosen = drawings(store, attempts)
+        figures = [_draw(drawing, folder, phone) for drawing in chosen if drawing.draw]
         gallery = exhibits(store, frame)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["counted"] = counted
     template = environment.from_string((files / "page" / "campaign.html").read_text("utf-8"))
     page = template.render(
         style=(files / "page" / "campaign.css").read_text("utf-8"),
         script=(files / "page" / "campaign.js").read_text("utf-8"),
+        title=title(frame),
+        heading=heading(frame),
+        sentence=sentence(frame, decided),
         status=campaign_status(store),
         figures=figures,
+        missing=[drawing for drawing in chosen if drawing.draw is None],
         gallery=gallery,
-        tables=[_table("Summary", _summary(frame)), _table("All attacks", _cells(frame))],
+        tables=_tables(frame, decided),
         provenance=_provenance(store),
         specs=[(_date(added), text) for text, added in store.specs()],
-        failures=[(key[:12], message, _date(at)) for key, message, at in store.failures()],
+        failures=[(key[:KEY_LENGTH], message, _date(at)) for key, message, at in store.failures()],
     )
     path = folder / PAGE
     write_atomically(path, page.encode())
     return path
 
 
-def _draw(drawing: Any, folder: Path) -> dict[str, str]:
-    """Write a figure's files; what the page says of it."""
+def _draw(drawing: Any, folder: Path, phone: Path) -> dict[str, Any]:
+    """Write a figure's files for print; what the page shows and says of it."""
+    from matplotlib import style
+
     from bnnopt.report.gallery import data_uri
     from bnnopt.report.saving import save
+    from bnnopt.report.theme import themed_svg
 
-    said = {"title": drawing.title, "caption": drawing.caption, "missing": drawing.missing}
-    if drawing.draw is None:
-        return said | {"image": "", "name": drawing.name}
     figure = drawing.draw()
-    save(figure, folder / f"{drawing.name}.pdf")
-    png = save(figure, folder / f"{drawing.name}.png")
-    return said | {"image": data_uri(png), "name": drawing.name}
+    for ending in ("pdf", "png"):
+        save(figure, folder / f"{drawing.name}.{ending}")
+    with style.context(phone):
+        narrow = drawing.draw()
+    return {
+        "name": drawing.name,
+        "title": drawing.title,
+        "caption": drawing.caption,
+        "wide": data_uri(themed_svg(figure), "svg+xml"),
+        "narrow": data_uri(themed_svg(narrow), "svg+xml"),
+        "is_broad": figure.get_figwidth() > BROAD_INCHES,
+    }
 
 
-def _summary(frame: Any) -> Any:
-    """A row a network, epsilon and attack."""
-    grouped = frame.groupby(SUMMARY, sort=False)
-    summary = grouped.agg(
-        cells=("key", "size"),
-        flipped=("flipped", "mean"),
-        proved=("proved", "mean"),
-        objective=("objective", "mean"),
-        normalized=("normalized", "mean"),
-        gap=("gap", "mean"),
-        median_seconds=("wall_time", "median"),
-    ).reset_index()
-    return summary.rename(
-        columns={
-            "series": "attack",
-            "flipped": "share flipped",
-            "proved": "share proved",
-            "objective": "mean objective",
-            "normalized": "mean normalized",
-            "gap": "mean gap to best",
-            "median_seconds": "median seconds",
-        }
-    )
+def _tables(frame: Any, decided: Any) -> list[Any]:
+    """Verdicts, if any were asked for, the summary, and all attacks."""
+    from bnnopt.report.page_tables import cells_table, page_table, summary_table, verdict_table
 
-
-def _cells(frame: Any) -> Any:
-    shown = CELLS | ({} if set(frame["goal"]) <= {"margin", "flip"} else GOAL)
-    cells = frame[list(shown)].rename(columns=shown)
-    cells["flipped"] = frame["flipped"].map({1.0: "yes", 0.0: "no"})
-    return cells
-
-
-def _table(title: str, frame: Any) -> dict[str, Any]:
-    """A table as the page's script takes it: columns and rows of JSON values."""
-    rows = json.loads(frame.round(4).to_json(orient="values"))
-    return {"title": title, "data": {"columns": list(frame.columns), "rows": rows}}
+    tables = [
+        page_table("Summary", "summary", summary_table(frame), 4),
+        page_table("All attacks", "attacks", cells_table(frame), 6),
+    ]
+    if not decided.empty:
+        tables.insert(0, page_table("Certified accuracy", "verdicts", verdict_table(decided), 4))
+    return tables
 
 
 def _provenance(store: Store) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Every figure of a campaign's report: the paper's 1 to 6, and ours."""
+"""Every figure of a campaign's report: verdicts, the paper's 1 to 6, and ours."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from matplotlib.figure import Figure
 
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.store import Store
-from bnnopt.report.lines import cactus, logits_along_a_pixel, over_time
+from bnnopt.report.gallery import class_names
+from bnnopt.report.lines import logits_along_a_pixel, over_time
 from bnnopt.report.panels import Look, bars, boxes, looks
+from bnnopt.report.proofs import cactus, profile
+from bnnopt.report.results import done
+from bnnopt.report.verdicts import draw_verdicts, image_verdicts
 
 __all__ = ["Drawing", "drawings"]
 
-ERROR_BARS = "Error bars: 95 % bootstrap intervals over images."
+ERROR_BARS = (
+    "Error bars: 95 % bootstrap intervals over images; 0: a mean of 0; ×: not part of the campaign."
+)
+NO_MARGINS = "no attack maximizes the margin"
 
 
 @dataclass(frozen=True)
@@ -40,21 +47,41 @@ class Drawing:
     missing: str = ""
 
 
-def drawings(store: Store, frame: pd.DataFrame) -> list[Drawing]:
-    """The figures, the paper's first.
+def drawings(store: Store, attempts: pd.DataFrame) -> list[Drawing]:
+    """The figures: of verdicts, then the paper's, then ours.
 
     Parameters
     ----------
     store : Store
-    frame : DataFrame
-        See `bnnopt.report.results.finished`.
+    attempts : DataFrame
+        See `bnnopt.report.results.tried`.
+
+    Raises
+    ------
+    InputError
+        If no cell is done.
     """
+    frame, images = done(attempts, store), image_verdicts(attempts)
     shown = looks(list(dict.fromkeys(frame["series"])))
-    return [*_papers(store, frame, shown), *_ours(frame, shown)]
+    return [*_verdicts(images), *_papers(store, frame, shown), *_ours(frame, shown)]
+
+
+def _verdicts(images: pd.DataFrame) -> list[Drawing]:
+    return [
+        Drawing(
+            "verdicts",
+            "Certified accuracy",
+            "Share of the images that are predicted right and proved to keep that class, and what "
+            "became of the others. The lower three parts are the clean accuracy.",
+            None if images.empty else lambda: draw_verdicts(images),
+            "no attack asks for any flip, as verify does",
+        )
+    ]
 
 
 def _papers(store: Store, frame: pd.DataFrame, shown: dict[str, Look]) -> list[Drawing]:
     flips = "share flipped"
+    margins = frame[frame["maximizes"]]
     iprop = frame[(frame["method"] == "iprop")]
     steps = iprop[iprop["start"] == "none"]
     starts = iprop[iprop["options"].isin(iprop.loc[iprop["start"] != "none", "options"])]
@@ -78,14 +105,18 @@ def _papers(store: Store, frame: pd.DataFrame, shown: dict[str, Look]) -> list[D
             "The margin over the largest that any activations of the last hidden layer have; "
             "above 0 the prediction flips. Boxes: quartiles over images; whiskers: 1.5 times the "
             "interquartile range.",
-            lambda: boxes(frame, "normalized", "normalized objective", shown),
+            (lambda: boxes(margins, "normalized", "normalized objective", shown))
+            if len(margins)
+            else None,
+            NO_MARGINS,
         ),
         Drawing(
             "figure-4",
             "Figure 4: normalized objective over time",
-            "Of the incumbents, mean over networks and images. Bands: 95 % bootstrap intervals "
-            "over images.",
-            lambda: over_time(frame, shown),
+            "Of the best point found so far, mean over networks and images; higher and further "
+            "left is better. Bars: 95 % bootstrap intervals over images.",
+            (lambda: over_time(margins, shown)) if len(margins) else None,
+            NO_MARGINS,
         ),
         _flips_if(
             "figure-5",
@@ -121,6 +152,8 @@ def _flips_if(
 
 def _ours(frame: pd.DataFrame, shown: dict[str, Look]) -> list[Drawing]:
     several = frame.groupby("attack")["solver"].transform("nunique") > 1
+    rivals = frame[several]
+    margins = frame[frame["maximizes"]]
     bounded = frame[frame["series"].isin(frame.loc[frame["bound"].notna(), "series"])]
     proves = bool(frame["proved"].any())
     return [
@@ -128,36 +161,41 @@ def _ours(frame: pd.DataFrame, shown: dict[str, Look]) -> list[Drawing]:
             "solvers",
             "Solver comparison",
             f"Mean wall time of the same attack on several solvers. {ERROR_BARS}",
-            (lambda: bars(frame[several], "wall_time", "seconds", shown))
-            if several.any()
-            else None,
+            (lambda: bars(rivals, "wall_time", "seconds", shown)) if len(rivals) else None,
             "no attack runs on several solvers",
+        ),
+        Drawing(
+            "profile",
+            "Performance profile of the solvers",
+            "Share of the instances that a solver proves within so many times the seconds of the "
+            "fastest one (anything below 0.01 s counts as that); higher is better.",
+            (lambda: profile(rivals, shown)) if rivals["proved"].any() else None,
+            "no attack is proved on one of several solvers",
         ),
         Drawing(
             "cactus",
             "Cactus plot",
-            "How many attacks are proved optimal if each may take so many seconds; lower and "
-            "further right is better.",
+            "How many attacks are proved, optimal or impossible, if each may take so many seconds; "
+            "lower and further right is better.",
             (lambda: cactus(frame, shown)) if proves else None,
-            "no attack is proved optimal",
+            "no attack is proved",
         ),
         Drawing(
             "proved",
-            "Proved optimal",
-            f"Share of the attacks proved optimal, of the methods that prove. {ERROR_BARS}",
-            (lambda: bars(bounded, "proved", "share proved optimal", shown))
-            if len(bounded)
-            else None,
+            "Share proved",
+            "Share of the attacks proved, optimal or impossible, of the methods that prove. "
+            f"{ERROR_BARS}",
+            (lambda: bars(bounded, "proved", "share proved", shown)) if len(bounded) else None,
             "no attack gives a bound",
         ),
         Drawing(
             "gap",
             "Gap to the best known",
             f"Mean normalized objective below the best of any attack here. {ERROR_BARS}",
-            (lambda: bars(frame, "gap", "gap to the best known", shown))
-            if frame["series"].nunique() > 1
+            (lambda: bars(margins, "gap", "gap to the best known", shown))
+            if margins["series"].nunique() > 1
             else None,
-            "there is only one attack",
+            "no two attacks maximize the margin",
         ),
     ]
 
@@ -168,4 +206,6 @@ def _figure_1(store: Store, frame: pd.DataFrame) -> Figure:
     row = next(row for row in store.rows() if row.key == first["key"])
     cell = Cell.from_definition(row.definition)
     pixels, _ = store.image(cell)
-    return logits_along_a_pixel(store.network(cell.network), pixels / 255.0)
+    network = store.network(cell.network)
+    names = class_names(network, cell.dataset)
+    return logits_along_a_pixel(network, pixels.ravel() / 255.0, names)

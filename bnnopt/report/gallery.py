@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +18,11 @@ from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.store import Row, Store
 from bnnopt.campaign.task import decode_levels
 from bnnopt.datasets.catalog import spec as dataset_spec
+from bnnopt.network import BinarizedNetwork
+from bnnopt.report.page_tables import KEY_LENGTH
 from bnnopt.report.pictures import picture, plot
 
-__all__ = ["Exhibit", "data_uri", "exhibits"]
+__all__ = ["Exhibit", "class_names", "data_uri", "exhibits"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,23 +36,38 @@ class Exhibit:
     Parameters
     ----------
     title : str
+    cell : str
+        The first digits of its key, as the table of all attacks has them.
     images : list of (str, str)
         A caption, and a PNG as a ``data:`` address.
     logits : list of (str, float, float)
         Class, before and after.
     before, after : str
         The predicted classes.
+    label : str
+        The true class.
+    flipped : bool
+    start, margin : float
+        Of the original image, and of the other one.
     """
 
     title: str
+    cell: str
     images: list[tuple[str, str]]
     logits: list[tuple[str, float, float]]
     before: str
     after: str
+    label: str
+    flipped: bool
+    start: float
+    margin: float
 
 
 def exhibits(store: Store, frame: pd.DataFrame) -> list[Exhibit]:
-    """Up to 12 attacks: those that flip first, small epsilons first, every image once.
+    """Up to 12 flips: small epsilons first, and of those large margins.
+
+    Images that are predicted right come before others, and before an image comes again, of another
+    network, every one has come once. Where nothing is flipped, the attacks that come nearest to it.
 
     Parameters
     ----------
@@ -56,36 +75,64 @@ def exhibits(store: Store, frame: pd.DataFrame) -> list[Exhibit]:
     frame : DataFrame
         See `bnnopt.report.results.finished`.
     """
-    order = frame.sort_values(
-        ["flipped", "epsilon", "normalized"], ascending=[False, True, False], kind="stable"
+    rows = frame[frame["flipped"] == frame["flipped"].max()]
+    rows = rows.assign(wrong=rows["label"] != rows["source"])
+    order = rows.sort_values(
+        ["wrong", "epsilon", "normalized"] if rows["flipped"].any() else ["normalized"],
+        ascending=[True, True, False] if rows["flipped"].any() else [False],
+        kind="stable",
     )
-    chosen = order.drop_duplicates(["dataset", "image"]).head(MOST)
-    rows = {row.key: row for row in store.rows() if row.key in set(chosen["key"])}
-    networks = chosen.set_index("key")["network"]
-    return [_exhibit(store, rows[key], str(networks[key])) for key in chosen["key"]]
+    once = order.drop_duplicates(["network", "image"])
+    again = once.groupby(["dataset", "image"]).cumcount()
+    chosen = once.loc[again.sort_values(kind="stable").index].head(MOST)
+    stored = {row.key: row for row in store.rows() if row.key in set(chosen["key"])}
+    return [_exhibit(store, stored[str(row["key"])], row) for _, row in chosen.iterrows()]
 
 
-def _exhibit(store: Store, row: Row, name: str) -> Exhibit:
+def _exhibit(store: Store, row: Row, result: pd.Series[Any]) -> Exhibit:
     cell = Cell.from_definition(row.definition)
     network = store.network(cell.network)
-    pixels, _ = store.image(cell)
+    pixels, label = store.image(cell)
     original = pixels.ravel() / 255.0
     adversarial = decode_levels(row.levels or b"") / network.levels
-    reach = max(cell.epsilon, 1e-12)
-    names = network.class_names or dataset_spec(cell.dataset).class_names
+    names = class_names(network, cell.dataset)
     before, after = network.logits(original), network.logits(adversarial)
-    first, last = (picture(x.reshape(network.input_shape)) for x in (original, adversarial))
+    flipped = bool(result["flipped"])
+    where = f"image {cell.image}, ε\u00a0=\u00a0{cell.epsilon:.4g}"
     return Exhibit(
-        f"{name}, image {cell.image}, ε = {cell.epsilon:g}, {row.attack}",
-        [
-            ("original", _image(first)),
-            (f"change, {0.5 / reach:.0f} times", _change(last - first, reach)),
-            ("adversarial", _image(last)),
-        ],
-        [(label, float(a), float(b)) for label, a, b in zip(names, before, after, strict=False)],
+        f"{result['network']}, {where}, {result['series']}",
+        row.key[:KEY_LENGTH],
+        _pictures(network, original, adversarial, cell.epsilon, flipped),
+        [(name, float(a), float(b)) for name, a, b in zip(names, before, after, strict=False)],
         names[int(np.argmax(before))],
-        names[int(np.argmax(after))],
+        names[int(result["target"]) if flipped else int(np.argmax(after))],
+        names[label],
+        flipped,
+        float(result["start_objective"]),
+        float(result["objective"]),
     )
+
+
+def _pictures(
+    network: BinarizedNetwork,
+    original: FloatArray,
+    found: FloatArray,
+    epsilon: float,
+    flipped: bool,
+) -> list[tuple[str, str]]:
+    """What was attacked, the change and what came of it, which is adversarial if it flips."""
+    first, last = (picture(x.reshape(network.input_shape)) for x in (original, found))
+    kept = "unchanged" if np.array_equal(original, found) else "nearest, no flip"
+    return [
+        ("original", _image(first)),
+        (f"change, up to ±{epsilon:.4g}", _change(last - first, max(epsilon, 1e-12))),
+        ("adversarial" if flipped else kept, _image(last)),
+    ]
+
+
+def class_names(network: BinarizedNetwork, dataset: str) -> Sequence[str]:
+    """The network's own, or the data set's."""
+    return network.class_names or dataset_spec(dataset).class_names
 
 
 def _image(drawn: FloatArray) -> str:
@@ -118,6 +165,6 @@ def _png(image: FloatArray, **how: object) -> str:
     return data_uri(stream.getvalue())
 
 
-def data_uri(png: bytes) -> str:
-    """A PNG within a page."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def data_uri(image: bytes, kind: str = "png") -> str:
+    """An image within a page."""
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

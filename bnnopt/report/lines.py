@@ -1,7 +1,8 @@
-"""Figures with lines: Figure 1's logits, Figure 4's progress over time, the cactus plot."""
+"""Figures with lines: Figure 1's logits, and Figure 4's progress over time."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from matplotlib.figure import Figure
 
 from bnnopt.network import BinarizedNetwork
 from bnnopt.report.bootstrap import mean_interval
-from bnnopt.report.panels import Look, panels
+from bnnopt.report.panels import Look, add_legend, grid, panels, spell_out
 from bnnopt.report.results import incumbents
 from bnnopt.row_units import layer_scales, layer_units
 
-__all__ = ["cactus", "logits_along_a_pixel", "over_time", "surrogate_logits"]
+__all__ = ["SOONEST", "logits_along_a_pixel", "over_time", "surrogate_logits"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,7 +27,11 @@ WORK = 2**26
 """Neurons that are evaluated to choose a pixel, at most."""
 
 TIMES = 120
+INTERVALS = 4
+"""Of each curve."""
+
 SOONEST = 0.01
+"""Seconds; whatever is sooner is drawn there."""
 
 
 def surrogate_logits(network: BinarizedNetwork, levels: FloatArray) -> FloatArray:
@@ -51,7 +56,9 @@ def surrogate_logits(network: BinarizedNetwork, levels: FloatArray) -> FloatArra
     return network.output(values)
 
 
-def logits_along_a_pixel(network: BinarizedNetwork, image: FloatArray) -> Figure:
+def logits_along_a_pixel(
+    network: BinarizedNetwork, image: FloatArray, class_names: Sequence[str]
+) -> Figure:
     """Figure 1: logits of the network and of its surrogate as one pixel goes from 0 to 1.
 
     The two classes are the prediction and the runner-up; of up to 100 pixels, fewer where the
@@ -62,6 +69,7 @@ def logits_along_a_pixel(network: BinarizedNetwork, image: FloatArray) -> Figure
     network : BinarizedNetwork
     image : array of float, shape (n,)
         In [0, 1].
+    class_names : sequence of str
     """
     values = np.linspace(0.0, 1.0, STEPS)
     start = network.levels_of(image)[0]
@@ -70,16 +78,19 @@ def logits_along_a_pixel(network: BinarizedNetwork, image: FloatArray) -> Figure
     candidates = np.unique(np.linspace(0, len(start) - 1, count).astype(int))
     lines = {int(pixel): _line(start, int(pixel), values, network.levels) for pixel in candidates}
     pixel = max(lines, key=lambda at: _changes(network.logits_of_levels(lines[at])[:, classes]))
-    figure = Figure(figsize=(6.4, 2.6))
-    truth, relaxed = figure.subplots(1, 2)
-    for axis, title, logits in (
-        (truth, "binarized network", network.logits_of_levels(lines[pixel])),
-        (relaxed, "surrogate", surrogate_logits(network, lines[pixel])),
-    ):
+    figure, axes = grid(2, 2.6, is_shared=False)
+    drawn = {
+        "binarized network": network.logits_of_levels(lines[pixel]),
+        "surrogate": surrogate_logits(network, lines[pixel]),
+    }
+    handles: dict[str, Artist] = {}
+    for (axis, first), (title, logits) in zip(axes, drawn.items(), strict=True):
         for number, dash in zip(classes, ("-", "--"), strict=True):
-            axis.plot(values, logits[:, number], dash, label=f"class {number}")
-        axis.set(title=title, xlabel=f"value of pixel {pixel}", ylabel="logit")
-        axis.legend()
+            (handles[class_names[number]],) = axis.plot(values, logits[:, number], dash)
+        axis.set(title=title, xlabel=f"value of pixel {pixel}")
+        if first:
+            axis.set_ylabel("logit")
+    add_legend(figure, handles)
     return figure
 
 
@@ -94,48 +105,30 @@ def _changes(logits: FloatArray) -> int:
 
 
 def over_time(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
-    """Figure 4: the mean normalized objective of the incumbents against wall time."""
+    """Figure 4: the mean normalized objective of the incumbents against wall time.
+
+    Intervals stand side by side, at times of each series' own: bands of several lie on each other.
+    """
     longest = max(float(frame["wall_time"].max()), 10 * SOONEST)
     times = np.geomspace(SOONEST, longest, TIMES)
     figure, places = panels(frame, 2.6)
+    handles: dict[str, Artist] = {}
     for axis, rows, first in places:
-        for name, group in rows.groupby("series", sort=False):
+        groups = dict(iter(rows.groupby("series", sort=False)))
+        for number, (name, group) in enumerate(groups.items()):
             curves = pd.DataFrame([incumbents(row, times) for _, row in group.iterrows()])
             curves = curves.groupby(group["image"].to_numpy()).mean()
             mean, low, high = mean_interval(curves.to_numpy())
             look = shown[str(name)]
-            axis.plot(times, mean, look.dash, color=look.color, label=name)
-            axis.fill_between(times, low, high, color=look.color, alpha=0.15, linewidth=0)
+            (handles[str(name)],) = axis.plot(times, mean, look.dash, color=look.color)
+            start = round((number + 0.5) * TIMES / INTERVALS / len(groups))
+            at = slice(start, None, TIMES // INTERVALS)
+            reach = [(mean - low)[at], (high - mean)[at]]
+            how: dict[str, Any] = {"fmt": "none", "elinewidth": 0.8, "capsize": 1.5}
+            axis.errorbar(times[at], mean[at], reach, ecolor=look.color, **how)
         axis.set(xscale="log", xlabel="seconds")
+        spell_out(axis.xaxis)
         if first:
             axis.set_ylabel("normalized objective")
-    _line_legend(figure)
+    add_legend(figure, handles)
     return figure
-
-
-def cactus(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
-    """Attacks proved optimal against the seconds that each may take."""
-    datasets = sorted(frame["dataset"].unique())
-    figure = Figure(figsize=(3.2 * len(datasets) + 0.6, 3.0))
-    for place, dataset in enumerate(datasets):
-        axis = figure.add_subplot(1, len(datasets), place + 1)
-        rows = frame[(frame["dataset"] == dataset) & (frame["proved"] > 0)]
-        for name, group in rows.groupby("series", sort=False):
-            seconds = np.sort(group["wall_time"].to_numpy()).clip(SOONEST)
-            look = shown[str(name)]
-            counts = np.arange(1, len(seconds) + 1)
-            how: dict[str, Any] = {"color": look.color, "marker": ".", "markersize": 3}
-            axis.step(counts, seconds, look.dash, where="post", label=name, **how)
-        axis.set(title=dataset, xlabel="attacks proved optimal", ylabel="seconds", yscale="log")
-    _line_legend(figure)
-    return figure
-
-
-def _line_legend(figure: Figure) -> None:
-    found: dict[str, Artist] = {}
-    for axis in figure.axes:
-        handles, labels = axis.get_legend_handles_labels()
-        found |= dict(zip(labels, handles, strict=True))
-    if found:
-        columns = max(1, min(len(found), int(figure.get_figwidth() / 1.6)))
-        figure.legend(found.values(), found, loc="outside lower center", ncols=columns)

@@ -12,38 +12,54 @@ from bnnopt.campaign.store import Store
 from bnnopt.errors import InputError
 from bnnopt.result import Status
 
-__all__ = ["INSTANCE", "finished", "incumbents"]
+__all__ = ["INSTANCE", "done", "finished", "incumbents", "tried"]
 
 INSTANCE = ["network", "epsilon", "image", "seed"]
 """What two attacks must share to be compared."""
 
 
 def finished(store: Store) -> pd.DataFrame:
-    """The cells that are done, with columns for the report beside those of `store_frame`.
-
-    ``series``: the attack's name, with the solver where the campaign has it on several;
-    ``architecture``: the network as axes call it; ``proved``: whether the status is
-    optimal or infeasible; ``gap``: how far the normalized objective is below the best of any
-    attack.
+    """The cells that are done, with the columns of `tried`.
 
     Raises
     ------
     InputError
         If no cell is done.
     """
-    frame = store_frame(store)
+    return done(tried(store), store)
+
+
+def done(frame: pd.DataFrame, store: Store) -> pd.DataFrame:
+    """Those rows of `tried` that have a result; further as `finished`."""
     frame = frame[frame["state"] == "done"].copy()
     if frame.empty:
         raise InputError(f"the store {str(store.path)!r} has no finished cell to report")
+    for name in ("flipped", "proved", "normalized", "objective", "wall_time", "start_objective"):
+        frame[name] = frame[name].astype(float)
+    reached = frame["normalized"].where(frame["maximizes"])
+    best = reached.groupby([frame[name] for name in [*INSTANCE, "asked"]]).transform("max")
+    frame["gap"] = best - reached
+    return frame
+
+
+def tried(store: Store) -> pd.DataFrame:
+    """The cells that are done or failed, with columns for the report beside `store_frame`'s.
+
+    ``series``: the attack's name, with the solver where the campaign has it on several;
+    ``architecture``: the network as axes call it; ``proved``: whether the status is
+    optimal or infeasible; ``decides``: whether it asks for a flip to any class, as verification
+    does; ``maximizes``: whether it asks for the largest margin; ``gap``, where it is done and
+    asks for that: how far the normalized objective is below the best of any such attack.
+    """
+    frame = store_frame(store)
+    frame = frame[frame["state"].isin(["done", "failed"])].copy()
     solvers = frame.groupby("attack")["solver"].transform("nunique")
     several = frame["attack"] + " (" + frame["solver"].fillna("") + ")"
     frame["series"] = frame["attack"].where(solvers <= 1, several)
     frame["architecture"] = _architectures(frame)
     frame["proved"] = frame["status"].isin([Status.OPTIMAL.value, Status.INFEASIBLE.value])
-    for name in ("flipped", "proved", "normalized", "objective", "wall_time", "start_objective"):
-        frame[name] = frame[name].astype(float)
-    best = frame.groupby([*INSTANCE, "target"])["normalized"].transform("max")
-    frame["gap"] = best - frame["normalized"]
+    frame["decides"] = (frame["goal"] == "flip") & (frame["asked"] == "untargeted")
+    frame["maximizes"] = frame["goal"].str.split(",").str[0] == "margin"
     return frame
 
 
