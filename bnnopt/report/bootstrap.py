@@ -14,6 +14,9 @@ LEVEL = 0.95
 def mean_interval(values: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], ...]:
     """The mean over images, and a 95 % interval of it by the bootstrap.
 
+    These are the percentile intervals of ``scipy.stats.bootstrap``. That keeps every resample of
+    every image, where counts and one matrix product do, and refuses a single image.
+
     Parameters
     ----------
     values : array_like, shape (images,) or (images, points)

@@ -117,16 +117,15 @@ def _draw(drawing: Any, folder: Path, phone: Path) -> dict[str, Any]:
 
 
 def _tables(frame: Any, decided: Any) -> list[Any]:
-    """Verdicts, if any were asked for, the summary, and all attacks."""
+    """Verdicts and a summary of the other attacks, where there are such, and all attacks."""
     from bnnopt.report.page_tables import cells_table, page_table, summary_table, verdict_table
 
-    tables = [
-        page_table("Summary", "summary", summary_table(frame), 4),
-        page_table("All attacks", "attacks", cells_table(frame), 6),
-    ]
+    tables = []
     if not decided.empty:
-        tables.insert(0, page_table("Certified accuracy", "verdicts", verdict_table(decided), 4))
-    return tables
+        tables.append(page_table("Certified accuracy", "verdicts", verdict_table(decided), 4))
+    if not frame["decides"].all():
+        tables.append(page_table("Summary", "summary", summary_table(frame), 4))
+    return [*tables, page_table("All attacks", "attacks", cells_table(frame), 6)]
 
 
 def _provenance(store: Store) -> list[tuple[str, str]]:

@@ -19,9 +19,7 @@ from bnnopt.report.verdicts import draw_verdicts, image_verdicts
 
 __all__ = ["Drawing", "drawings"]
 
-ERROR_BARS = (
-    "Error bars: 95 % bootstrap intervals over images; 0: a mean of 0; ×: not part of the campaign."
-)
+ERROR_BARS = "Error bars: 95 % bootstrap intervals over images; 0: a mean of 0; ×: no result."
 NO_MARGINS = "no attack maximizes the margin"
 
 

@@ -114,7 +114,7 @@ def _side(value: Any, side: Callable[..., str]) -> float | None:
 
 
 def page_table(title: str, name: str, frame: pd.DataFrame, digits: int) -> Mapping[str, Any]:
-    """A table as the page's script takes it: columns and rows of JSON values.
+    """A table as the page's script takes it: columns with anything in them, rows of JSON values.
 
     Parameters
     ----------
@@ -125,6 +125,7 @@ def page_table(title: str, name: str, frame: pd.DataFrame, digits: int) -> Mappi
     digits : int
         Of numbers that are not whole.
     """
+    frame = frame.dropna(axis=1, how="all")
     rows = json.loads(frame.to_json(orient="values", double_precision=15))
     shown = [[float(f"{v:.{digits}g}") if isinstance(v, float) else v for v in row] for row in rows]
     return {
