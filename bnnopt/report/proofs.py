@@ -16,7 +16,7 @@ from bnnopt.report.results import INSTANCE
 
 __all__ = ["cactus", "profile", "ratios"]
 
-WIDTH = 3.0
+WIDTH = 2.9
 """Inches a panel."""
 
 

@@ -6,7 +6,7 @@ import io
 
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "PAPER", "QUIET", "themed_svg"]
+__all__ = ["DARK", "INK", "PAPER", "QUIET", "themed_svg"]
 
 INK, QUIET, GRID, PAPER = "#1b1b1b", "#767676", "#dcdcdc", "#fefefe"
 """Text and axes, asides, grid lines, and what lies behind; `bnnopt.mplstyle` has them too."""
