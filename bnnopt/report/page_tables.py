@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -89,13 +90,20 @@ def cells_table(frame: pd.DataFrame) -> pd.DataFrame:
         start_objective=_rounded(frame["start_objective"], at_least),
         bound=_rounded(frame["bound"], at_most),
     )
-    gains = {goal: Goal.parse(goal).stages[:1] for goal in set(frame["goal"])}
-    for name, sides in (("goal_value", (at_most, at_least)), ("goal_bound", (at_least, at_most))):
-        cells[name] = [
-            _side(value, sides[any(stage.is_maximised for stage in gains[goal])])
-            for goal, value in zip(frame["goal"], frame[name], strict=True)
-        ]
+    if len(shown) > len(CELLS):
+        gains = frame["goal"].map(_is_maximised)
+        cells["goal_value"] = _rounded(frame["goal_value"], at_least).where(
+            gains, _rounded(frame["goal_value"], at_most)
+        )
+        cells["goal_bound"] = _rounded(frame["goal_bound"], at_most).where(
+            gains, _rounded(frame["goal_bound"], at_least)
+        )
     return cells[list(shown)].rename(columns=shown)
+
+
+def _is_maximised(goal: str) -> bool:
+    """Of its first stage; a flip has none."""
+    return any(stage.is_maximised for stage in Goal.parse(goal).stages[:1])
 
 
 def _place(frame: pd.DataFrame) -> pd.DataFrame:
@@ -104,13 +112,9 @@ def _place(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[wanted].rename(columns={"series": "attack"})
 
 
-def _rounded(values: pd.Series[Any], side: Callable[..., str]) -> list[float | None]:
-    return [_side(value, side) for value in values]
-
-
-def _side(value: Any, side: Callable[..., str]) -> float | None:
+def _rounded(values: pd.Series[Any], side: Callable[..., str]) -> pd.Series[float]:
     """Rounded to the safe side."""
-    return None if pd.isna(value) else float(side(float(value)))
+    return values.map(lambda value: math.nan if pd.isna(value) else float(side(value)))
 
 
 def page_table(title: str, name: str, frame: pd.DataFrame, digits: int) -> Mapping[str, Any]:

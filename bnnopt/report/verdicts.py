@@ -95,7 +95,7 @@ def draw_verdicts(images: pd.DataFrame) -> Figure:
             heights = rows[part].to_numpy()
             axis.bar(at, heights, 0.8, base, color=color, hatch=hatch, edgecolor=PAPER)
             base += heights
-        axis.set_title(f"{network}, {series}" if several else network)
+        axis.set_title(f"{network}, {series}" if several else str(network))
         axis.set_xticks(range(len(epsilons)), [f"{epsilon:g}" for epsilon in epsilons])
         axis.set(xlabel="ε", xlim=(-0.6, len(epsilons) - 0.4), ylim=(0.0, 1.0))
         if first:
