@@ -214,6 +214,21 @@ def test_status_counts_and_export_writes_every_cell(
     assert bnnopt_cli("campaign", "export", str(store), "--out", "cells.xls")[0] == 2
 
 
+def test_one_of_anything_is_no_plural(tmp_path: Path, bnnopt_cli: Any) -> None:
+    pytest.importorskip("pandas")
+    spec, store = spec_file(tmp_path, 1), str(tmp_path / "store")
+    spec.write_text(spec.read_text().replace("[0.0, 0.002]", "[0.0]"))
+    said = bnnopt_cli("campaign", "run", str(spec), "--dry-run")[1]
+    assert "\n1 cell, at most 0.0 hours of work: 0.0 hours on 1 worker\n" in said
+    assert bnnopt_cli("campaign", "run", str(spec), "--store", store)[1].startswith(
+        "1 cell: 1 done"
+    )
+    assert "0 cells unfinished; 0 runners alive" in bnnopt_cli("campaign", "status", store)[1]
+    assert bnnopt_cli("campaign", "check", store)[1] == "1 result replayed: no mismatch\n"
+    sheet = str(tmp_path / "cells.csv")
+    assert bnnopt_cli("campaign", "export", store, "--out", sheet)[1] == f"{sheet}: 1 row\n"
+
+
 def test_dry_run_counts_cells_and_hours_and_writes_nothing(
     tmp_path: Path,
     bnnopt_cli: Any,
