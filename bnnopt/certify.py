@@ -15,6 +15,7 @@ from bnnopt.arguments import read_fraction, read_names, read_number
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.limits import Limits
+from bnnopt.counts import counted
 from bnnopt.instance import AttackInstance, Domain
 from bnnopt.network import BinarizedNetwork
 from bnnopt.notebook import Shown
@@ -273,7 +274,7 @@ class EpsilonBracket(Shown):
         broken = "none found" if self.broken is None else f"{self.broken:.6g}"
         return (
             f"EpsilonBracket(certified {self.certified:.6g}, broken {broken}, "
-            f"{len(self.certificates)} verdicts)"
+            f"{counted(len(self.certificates), 'verdict')})"
         )
 
 

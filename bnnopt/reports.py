@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.certify import Certificate, Robustness
+from bnnopt.counts import counted
 from bnnopt.errors import InputError, MissingDependencyError
 from bnnopt.files import write_atomically
 from bnnopt.jobs import Failure
 from bnnopt.result import AttackResult
 from bnnopt.rounded import at_least
-from bnnopt.tables import attack_counts, attack_row, counted, html_table, percent, text_table
+from bnnopt.tables import attack_counts, attack_row, html_table, percent, text_table
 
 if TYPE_CHECKING:
     import pandas as pd

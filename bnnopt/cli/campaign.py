@@ -18,8 +18,9 @@ from bnnopt.campaign.store import Store
 from bnnopt.campaign.workers import Workers
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
 from bnnopt.cli.output import check_folder, make_folder
+from bnnopt.counts import counted
 from bnnopt.errors import InputError
-from bnnopt.tables import counted, percent
+from bnnopt.tables import percent
 
 __all__ = ["campaign"]
 
@@ -84,7 +85,8 @@ def _run(spec: CampaignSpec, store: Store, count: int, scheduler: str | None) ->
                 file=sys.stderr,
             )
             sys.exit(INTERRUPTED)
-    print(f"{tally.total} cells: {tally.done} done, {tally.failed} failed; store: {store.path}")
+    done = f"{tally.done} done, {tally.failed} failed"
+    print(f"{counted(tally.total, 'cell')}: {done}; store: {store.path}")
     for error, times in Counter(row.error for row in store.rows() if row.state == "failed").items():
         print(f"{times} failed: {error}", file=sys.stderr)
     if tally.failed:
@@ -111,9 +113,9 @@ def _estimate(spec: CampaignSpec, workers: int) -> str:
     ]
     total = sum(hours.values())
     return (
-        f"{tabulate(rows, headers='keys', disable_numparse=True)}\n\n{counts.total()} cells, "
-        f"at most {total:.1f} hours of work: {total / workers:.1f} hours on "
-        f"{counted(workers, 'worker')}"
+        f"{tabulate(rows, headers='keys', disable_numparse=True)}\n\n"
+        f"{counted(counts.total(), 'cell')}, at most {total:.1f} hours of work: "
+        f"{total / workers:.1f} hours on {counted(workers, 'worker')}"
     )
 
 
@@ -137,8 +139,9 @@ def status(store: str, as_json: bool) -> None:
             )
     left = f", about {found.unfinished / found.rate / 60:.0f} min left" if found.rate else ""
     print(
-        f"\n{found.unfinished} cells unfinished; {counted(found.runners, 'runner')} alive; "
-        f"{found.rate:.2f} cells/s of late{left}; {found.failures} failures and lost workers so far"
+        f"\n{counted(found.unfinished, 'cell')} unfinished; "
+        f"{counted(found.runners, 'runner')} alive; {found.rate:.2f} cells/s of late{left}; "
+        f"failures and lost workers so far: {found.failures}"
     )
     for error in found.errors:
         print(f"failed: {error}")
@@ -158,7 +161,8 @@ def check(store: str) -> None:
             where = "the store" if row is None else f"cell {row.key[:12]} ({row.attack})"
             for complaint in complaints:
                 print(f"{where}: {complaint}")
-    print(f"{replayed} results replayed: {wrong or 'no'} mismatch{'es' if wrong > 1 else ''}")
+    mismatches = counted(wrong, "mismatch") if wrong else "no mismatch"
+    print(f"{counted(replayed, 'result')} replayed: {mismatches}")
     if wrong:
         sys.exit(FAILED)
 
@@ -172,7 +176,7 @@ def export(store: str, out: str) -> None:
 
     check_folder(out, "--out")
     with Store(store) as opened:
-        print(f"{out}: {export_store(opened, out)} rows")
+        print(f"{out}: {counted(export_store(opened, out), 'row')}")
 
 
 @campaign.command()

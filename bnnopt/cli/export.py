@@ -11,6 +11,7 @@ from bnnopt.api import load_network
 from bnnopt.cli.budget import budget_options, read_budget
 from bnnopt.cli.images import network_options, network_with_images, reading
 from bnnopt.cli.output import check_folder
+from bnnopt.counts import counted
 from bnnopt.errors import InputError
 
 __all__ = ["export"]
@@ -74,12 +75,14 @@ def _model(
     instance = AttackInstance(loaded, data.x(indices[0]), target=target, goal=goal, **options)
     if Path(out).suffix == VNNLIB:
         write_vnnlib(instance, out)
-        print(f"{out}: {loaded.num_inputs} inputs, {len(instance.targets)} classes to flip to")
+        inputs, targets = counted(loaded.num_inputs, "input"), len(instance.targets)
+        print(f"{out}: {inputs}, {counted(targets, 'class')} to flip to")
         return
     model = attack_model(instance, formulation)
     write_model(model, out)
     size = model_size(model)
     print(
-        f"{out}: {size['variables']} variables ({size['binaries']} binary), {size['rows']} rows, "
-        f"{size['nonzeros']} nonzeros; stable neurons by layer: {size['stable']}"
+        f"{out}: {counted(size['variables'], 'variable')} ({size['binaries']} binary), "
+        f"{counted(size['rows'], 'row')}, {counted(size['nonzeros'], 'nonzero')}; "
+        f"stable neurons by layer: {size['stable']}"
     )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bnnopt import npz
 from bnnopt.arguments import read_class
+from bnnopt.counts import counted
 from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.files import write_atomically
 from bnnopt.images import Images, as_array, read_images
@@ -109,7 +110,7 @@ class BinarizedNetwork(Shown):
         name = f"{self.name!r}: " if self.name else ""
         return (
             f"BinarizedNetwork({name}{sides} pixels, hidden {' - '.join(layers)}, "
-            f"{self.num_classes} classes)"
+            f"{counted(self.num_classes, 'class')})"
         )
 
     def plot(self) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.counts import counted
 from bnnopt.errors import NetworkFormatError
 from bnnopt.network.checks import (
     MAX_SINGLE,
@@ -102,7 +103,8 @@ class HiddenLayer:
 
     def __repr__(self) -> str:
         kind = type(self._map).__name__
-        return f"HiddenLayer({kind}, {self.shape[1]} inputs, output_shape={self.output_shape})"
+        inputs = counted(self.shape[1], "input")
+        return f"HiddenLayer({kind}, {inputs}, output_shape={self.output_shape})"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -262,7 +264,8 @@ class OutputLayer:
 
     def __repr__(self) -> str:
         kind = "±1" if self.is_binary else "real"
-        return f"OutputLayer({kind}, {self.shape[1]} inputs, {self.shape[0]} classes)"
+        inputs, classes = counted(self.shape[1], "input"), counted(self.shape[0], "class")
+        return f"OutputLayer({kind}, {inputs}, {classes})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OutputLayer, (self.weight, self.scale, self.bias)
