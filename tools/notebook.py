@@ -1,8 +1,8 @@
 """Run a notebook of docs from top to bottom, and keep its outputs in it.
 
-``python -m tools.notebook docs/notebooks/first-attack.ipynb`` does what "run all" does in a notebook
-program, and needs none: in a fresh namespace and an empty folder, the cells run in order; what they
-print is kept, and the value of each one's last line in the forms that it has (HTML, PNG, text).
+``python -m tools.notebook docs/notebooks/first-attack.ipynb`` does what "run all" does elsewhere,
+and needs no notebook program: in a fresh namespace and an empty folder the cells run in order; what
+they print is kept, and the value of each one's last line in the forms it has (HTML, PNG, text).
 """
 
 from __future__ import annotations

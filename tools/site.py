@@ -98,7 +98,8 @@ def _shown(output: dict[str, Any], source: str) -> str:
     if "text/html" in forms:
         # A blank line would end the HTML, and the style of a table is the site's.
         shown = re.sub(r"<style.*?</style>|\n\s*", "", "".join(forms["text/html"]), flags=re.DOTALL)
-        return f'<div style="overflow-x: auto">{shown}</div>'
+        shown = re.sub(r"<table[^>]*>", "<table>", shown)
+        return f'<div class="output">{shown}</div>'
     return _text(forms["text/plain"])
 
 
