@@ -39,6 +39,7 @@ class BinarizedModel(foolbox.PyTorchModel):  # type: ignore[misc]
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose logits foolbox sees.
     activation : Activation, optional
         Whose derivative the gradients take; see `bnnopt.surrogate`.
     device : optional

@@ -32,6 +32,11 @@ NAMES = tuple(
 def file(name: str) -> Traversable:
     """The ``.npz`` file of a shipped network.
 
+    Parameters
+    ----------
+    name : str
+        Of `NAMES`.
+
     Raises
     ------
     UnknownNameError
@@ -45,6 +50,11 @@ def file(name: str) -> Traversable:
 @lru_cache(maxsize=len(NAMES))
 def load(name: str) -> BinarizedNetwork:
     """Load a shipped network by name, such as ``"fashion-mnist-2x100"``.
+
+    Parameters
+    ----------
+    name : str
+        Of `NAMES`.
 
     Raises
     ------
