@@ -48,6 +48,7 @@ def write_report(store: Store, folder: Path) -> Path:
     Parameters
     ----------
     store : Store
+        What to report of.
     folder : path
         Made if missing.
 

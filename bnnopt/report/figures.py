@@ -27,6 +27,7 @@ class Drawing:
     name : str
         Of its files.
     title, caption : str
+        Above it and below it, on the page.
     draw : callable or None
         None where the campaign lacks what it shows.
     missing : str
@@ -46,6 +47,7 @@ def drawings(store: Store, frame: pd.DataFrame) -> list[Drawing]:
     Parameters
     ----------
     store : Store
+        What to report of.
     frame : DataFrame
         See `bnnopt.report.results.finished`.
     """

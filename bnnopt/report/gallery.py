@@ -32,6 +32,7 @@ class Exhibit:
     Parameters
     ----------
     title : str
+        What was attacked, and how.
     images : list of (str, str)
         A caption, and a PNG as a ``data:`` address.
     logits : list of (str, float, float)
@@ -53,6 +54,7 @@ def exhibits(store: Store, frame: pd.DataFrame) -> list[Exhibit]:
     Parameters
     ----------
     store : Store
+        What to report of.
     frame : DataFrame
         See `bnnopt.report.results.finished`.
     """
@@ -119,5 +121,11 @@ def _png(image: FloatArray, **how: object) -> str:
 
 
 def data_uri(png: bytes) -> str:
-    """A PNG within a page."""
+    """A PNG within a page.
+
+    Parameters
+    ----------
+    png : bytes
+        A whole file.
+    """
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -38,7 +38,9 @@ def surrogate_logits(network: BinarizedNetwork, levels: FloatArray) -> FloatArra
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose signs are replaced.
     levels : array of float, shape (batch, n)
+        What its first layer sees.
 
     Returns
     -------
@@ -60,6 +62,7 @@ def logits_along_a_pixel(network: BinarizedNetwork, image: FloatArray) -> Figure
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose logits are drawn.
     image : array of float, shape (n,)
         In [0, 1].
     """
@@ -94,7 +97,15 @@ def _changes(logits: FloatArray) -> int:
 
 
 def over_time(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
-    """Figure 4: the mean normalized objective of the incumbents against wall time."""
+    """Figure 4: the mean normalized objective of the incumbents against wall time.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        See `bnnopt.report.results.finished`.
+    shown : dict
+        The `Look` of each series.
+    """
     longest = max(float(frame["wall_time"].max()), 10 * SOONEST)
     times = np.geomspace(SOONEST, longest, TIMES)
     figure, places = panels(frame, 2.6)
@@ -114,7 +125,15 @@ def over_time(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
 
 
 def cactus(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
-    """Attacks proved optimal against the seconds that each may take."""
+    """Attacks proved optimal against the seconds that each may take.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        See `bnnopt.report.results.finished`.
+    shown : dict
+        The `Look` of each series.
+    """
     datasets = sorted(frame["dataset"].unique())
     figure = Figure(figsize=(3.2 * len(datasets) + 0.6, 3.0))
     for place, dataset in enumerate(datasets):

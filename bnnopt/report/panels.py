@@ -26,7 +26,17 @@ MOST_INCHES = 11.0
 
 @dataclass(frozen=True)
 class Look:
-    """How a series is drawn, in every figure the same."""
+    """How a series is drawn, in every figure the same.
+
+    Parameters
+    ----------
+    color : str
+        Of lines and areas.
+    hatch : str
+        Of areas, beside others of one colour.
+    dash : str
+        Of lines, likewise.
+    """
 
     color: str
     hatch: str
@@ -34,7 +44,13 @@ class Look:
 
 
 def looks(series: Sequence[str]) -> dict[str, Look]:
-    """A look for each series, no two alike, also without colour where they share one."""
+    """A look for each series, no two alike, also without colour where they share one.
+
+    Parameters
+    ----------
+    series : sequence of str
+        Their names, in the order of the key.
+    """
     colors = [to_hex(color) for color in mpl.rcParams["axes.prop_cycle"].by_key()["color"]]
     found = {}
     for number, name in enumerate(series):
@@ -82,7 +98,19 @@ def panels(
 
 
 def bars(frame: pd.DataFrame, value: str, label: str, shown: dict[str, Look]) -> Figure:
-    """The mean of a column by network and series, with bootstrap intervals over images."""
+    """The mean of a column by network and series, with bootstrap intervals over images.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        See `bnnopt.report.results.finished`.
+    value : str
+        The column.
+    label : str
+        Of its axis.
+    shown : dict
+        The `Look` of each series.
+    """
 
     def draw(axis: Axes, places: list[float], width: float, groups: list[Any], look: Look) -> None:
         found = [mean_interval(group.groupby("image")[value].mean()) for group in groups]
@@ -96,7 +124,19 @@ def bars(frame: pd.DataFrame, value: str, label: str, shown: dict[str, Look]) ->
 
 
 def boxes(frame: pd.DataFrame, value: str, label: str, shown: dict[str, Look]) -> Figure:
-    """Box plots of a column over images, by network and series."""
+    """Box plots of a column over images, by network and series.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        See `bnnopt.report.results.finished`.
+    value : str
+        The column.
+    label : str
+        Of its axis.
+    shown : dict
+        The `Look` of each series.
+    """
 
     def draw(axis: Axes, places: list[float], width: float, groups: list[Any], look: Look) -> None:
         drawn = axis.boxplot(

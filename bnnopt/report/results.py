@@ -26,6 +26,11 @@ def finished(store: Store) -> pd.DataFrame:
     optimal or infeasible; ``gap``: how far the normalized objective is below the best of any
     attack.
 
+    Parameters
+    ----------
+    store : Store
+        What to report of.
+
     Raises
     ------
     InputError
@@ -61,7 +66,15 @@ def _architectures(frame: pd.DataFrame) -> pd.Series[str]:
 def incumbents(
     row: pd.Series[float], times: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The normalized objective that an attack had at each of `times`, in seconds."""
+    """The normalized objective that an attack had at each of `times`, in seconds.
+
+    Parameters
+    ----------
+    row : Series
+        Of `finished`.
+    times : array of float
+        In ascending order.
+    """
     trace = np.array(json.loads(str(row["trace"])), dtype=np.float64).reshape(-1, 2)
     when = np.concatenate([[0.0], trace[:, 0]])
     best = np.maximum.accumulate(np.concatenate([[row["start_objective"]], trace[:, 1]]))
