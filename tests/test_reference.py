@@ -77,7 +77,7 @@ def test_every_parameter_that_the_reference_shows_has_a_text(page: str) -> None:
         is_method = item.is_function and item.parent.is_class
         if texts is None and is_method:  # its sentence says it
             continue
-        taken = {p.name.lstrip("*") for p in item.parameters} - {"self", "cls"}
+        taken = {p.name.lstrip("*") for p in item.parameters} - {"self", "cls", "_"}
         texts = texts or {}
         blank = {name for name, text in texts.items() if not text.strip()}
         if taken != texts.keys() or blank:
@@ -86,6 +86,7 @@ def test_every_parameter_that_the_reference_shows_has_a_text(page: str) -> None:
 
 
 def test_the_reference_knows_a_parameter_that_lacks_a_text() -> None:
-    code = 'def f(a, b, c):\n    """F.\n\n    Parameters\n    ----------\n    a : int\n    b\n        B.\n    """'
+    text = '"""F.\n\n    Parameters\n    ----------\n    a : int\n    b\n        B.\n    """'
+    code = f"def f(a, b):\n    {text}"
     with griffe.temporary_visited_module(code, docstring_parser="numpy") as module:
         assert described(module["f"]) == {"a": "", "b": "B."}
