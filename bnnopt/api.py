@@ -73,7 +73,7 @@ def load_network(
         return network
     if not isinstance(network, str | os.PathLike):
         raise InputError(
-            f"a network is a BinarizedNetwork, a name of the zoo or the path of an .npz file, "
+            f"a network is a BinarizedNetwork, a name of the zoo or the path of a file, "
             f"not {type(network).__name__}"
         )
     name = os.fspath(network)

@@ -29,7 +29,10 @@ def commands_of(block: str) -> list[tuple[str, str]]:
 
 
 def without_times(output: str) -> list[list[str]]:
-    """The words of each line, with # for a time: in a column of seconds, or before "s"."""
+    """The words of each line, with # for a time, and for a file's size.
+
+    A time is what stands in a column of seconds, or before "s".
+    """
     lines = output.strip().splitlines()
     columns: list[tuple[int, int]] = []
     kept = []
@@ -47,7 +50,8 @@ def _without_times(line: str, columns: list[tuple[int, int]]) -> list[str]:
     for start, end in columns:
         if re.fullmatch(r" *\d+\.\d", line[start:end]):
             line = f"{line[:start]} # {line[end:]}"
-    return re.sub(r"\b\d+\.\d+ s\b", "# s", line).split()
+    line = re.sub(r"\b\d+\.\d+ s\b", "# s", line)
+    return re.sub(r"\b\d+ bytes\b", "# bytes", line).split()  # other packages write them
 
 
 def without_numbers(output: str) -> list[str]:

@@ -43,7 +43,7 @@ def file(name: str) -> Traversable:
         If there is no such network.
     """
     if name not in NAMES:
-        raise UnknownNameError("network", name, NAMES, ", or the path of an .npz file")
+        raise UnknownNameError("network", name, NAMES, ", or the path of a network file")
     return resources.files("bnnopt.zoo") / "networks" / f"{name}.npz"
 
 
