@@ -112,6 +112,8 @@ def test_the_site_has_no_broken_link_and_asks_no_other_site_for_anything(tmp_pat
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    notebook = (tmp_path / "notebooks/first-attack.html").read_text()
+    assert "certified accuracy 80%" in notebook and 'src="data:image/png' in notebook
     for page in tmp_path.rglob("*.html"):
         loaded = re.findall(r"<(?:script|img|iframe|link)\b[^>]*>", page.read_text())
         assert not [tag for tag in loaded if re.search(r'(?:src|href)="(?:https?:)?//', tag)], page

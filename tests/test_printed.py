@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import re
 import shlex
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ processor or torch may train another one, of which other numbers hold."""
 LANGUAGES = {"python", "text", "console", "diff", "toml", "py"}
 """Of blocks; ``py`` is code of a program that is not here."""
 
+CONSOLE = blocks("docs/index.md", "console")[0]
+PICTURE = ROOT / "docs/figures/attack.png"
 WITH_OUTPUT = [
     page
     for page in ["README.md", *PAGES]
@@ -128,7 +130,9 @@ def test_a_notebook_has_the_outputs_that_running_it_gives(
         for claimed, really in zip(old, new, strict=True):
             for kind, form in claimed.items():
                 if kind == "image/png":
-                    assert looks_like(picture(form), picture(really[kind])), source
+                    assert looks_like(*(picture(b64decode(p)) for p in (form, really[kind]))), (
+                        source
+                    )
                 else:
                     assert without_cells_of_times(really[kind]) == without_cells_of_times(form)
 
@@ -145,15 +149,25 @@ def without_cells_of_times(text: str) -> list[list[str]]:
     return without_times(text)
 
 
-def picture(text: str) -> Any:
+def picture(content: bytes) -> Any:
     from matplotlib.image import imread
 
-    return imread(io.BytesIO(base64.b64decode(text)))
+    return imread(io.BytesIO(content))
 
 
 def looks_like(one: Any, other: Any) -> bool:
     """Of the same size and, but for the edges of letters, of the same colours."""
     return one.shape == other.shape and float(np.abs(one - other).mean()) < 0.02
+
+
+def test_the_picture_of_the_landing_page_is_what_its_command_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (line, _), *_ = [pair for pair in commands_of(CONSOLE) if "--figure" in pair[0]]
+    commands.main(shlex.split(line)[1:], standalone_mode=False)
+    drawn, kept = (picture(path.read_bytes()) for path in (tmp_path / "attack.png", PICTURE))
+    assert looks_like(drawn, kept)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS)

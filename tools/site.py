@@ -64,6 +64,7 @@ def _origin(folder: Path) -> str:
     except OSError:  # no git
         return ""
     address = re.sub(r"^(?:ssh://)?git@([^/:]+)[:/]", r"https://\1/", told)
+    address = re.sub(r"^https://[^/@]*@", "https://", address)  # without a password
     return address.removesuffix(".git") if address.startswith("https://") else ""
 
 
