@@ -16,11 +16,13 @@ import click
 import pytest
 
 import solvers
+from bnnopt import datasets, zoo
 from bnnopt.cli.commands import commands
 from solvers import registry
 from tests.pages import BLOCK, CHANGES, NOTEBOOKS, PAGES, ROOT, blocks
 from tests.solvers.models import KNOWN, knapsack
 
+README = (ROOT / "README.md").read_text()
 ADAPTER = "docs/how-to/add-a-solver.md"
 
 
@@ -101,10 +103,27 @@ def test_links_of_a_page_beside_the_site_lead_somewhere(page: str) -> None:
     assert not [link for link in links if not (ROOT / link).exists()]
 
 
+def test_readme_names_options_that_the_commands_have() -> None:
+    rows = re.findall(r"^\| `bnnopt (\w+)[^`]*` \| (.+) \|$", README, flags=re.MULTILINE)
+    assert "attack" in dict(rows)
+    for name, text in rows:
+        command = commands.commands[name]
+        taken = {option for parameter in command.params for option in parameter.opts}
+        named = set(re.findall(r"`(--[a-z0-9-]+)", text))
+        assert named <= taken | {"--help"}, name
+
+
+def test_readme_says_how_accurate_the_shipped_networks_are() -> None:
+    for name in datasets.NAMES:
+        shipped = [loaded for loaded in map(zoo.load, zoo.NAMES) if loaded.dataset == name]
+        accuracies = [loaded.accuracy for loaded in shipped if loaded.accuracy is not None]
+        worst, best = (f"{100 * end(accuracies):.1f} %" for end in (min, max))
+        assert re.search(rf"{worst} (of .+ )?to\s+{best}", README), name
+
+
 def test_readme_leads_to_every_page_but_the_reference() -> None:
-    readme = (ROOT / "README.md").read_text()
     pages = [page for page in (*PAGES, *NOTEBOOKS) if not page.startswith("docs/api/")]
-    assert not [page for page in pages if f"({page})" not in readme]
+    assert not [page for page in pages if f"({page})" not in README]
 
 
 def test_the_site_has_no_broken_link_and_asks_no_other_site_for_anything(tmp_path: Path) -> None:

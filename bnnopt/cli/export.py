@@ -49,9 +49,10 @@ def _network(network: str, path: str, options: dict[str, Any]) -> None:
     check_folder(path, "--onnx")
     loaded = load_network(network, **reading(options))
     to_onnx(loaded, path)
+    shape = ", ".join(map(str, ("N", *loaded.input_shape)))
     print(
-        f"{path}: image {('N', *loaded.input_shape)} of float32 in [0, 1], logits "
-        f"{('N', loaded.num_classes)}, {Path(path).stat().st_size} bytes"
+        f"{path}: image ({shape}) of float32 in [0, 1], logits (N, {loaded.num_classes}), "
+        f"{Path(path).stat().st_size} bytes"
     )
 
 
