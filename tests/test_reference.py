@@ -52,7 +52,8 @@ def shown_within(item: Any) -> Iterator[Any]:
     if item.is_module or item.is_class:
         exported = item.exports and {str(getattr(name, "name", name)) for name in item.exports}
         for name, member in item.members.items():
-            if name.startswith("_") or (item.is_class and member.is_alias):
+            is_hidden = name.startswith("_") and name != "__call__"
+            if is_hidden or (item.is_class and member.is_alias):
                 continue
             if exported is None or name in exported:
                 yield from shown_within(member)

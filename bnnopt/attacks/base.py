@@ -78,7 +78,9 @@ class Attack(ABC):
         Parameters
         ----------
         instance : AttackInstance
+            What is asked.
         limits : Limits, optional
+            When to stop; the defaults of `Limits` if not given.
         image, label : int, optional
             Test-set index and true class, for the record.
         starts : array of float, shape (count, n), optional
