@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: attack test lint smoke mutants docs zoo clean
+.PHONY: attack test lint smoke mutants docs notebooks zoo clean
 
 attack: $(VENV)/.installed-attack
 	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.006 \
@@ -28,6 +28,12 @@ mutants: $(VENV)/.installed-test
 # The pages, into site/; whatever mkdocs warns of is an error.
 docs: $(VENV)/.installed-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Run the notebooks and draw the landing page's picture again: for when what they show has changed.
+notebooks: $(VENV)/.installed-test
+	$(BIN)/python -m tools.notebook docs/notebooks/*.ipynb
+	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 4 --epsilon 0.006 \
+	    --figure docs/figures/attack.png
 
 # Retrain the shipped networks; an interrupted run goes on where it stopped.
 zoo: $(VENV)/.installed-test

@@ -73,7 +73,7 @@ def load_network(
         return network
     if not isinstance(network, str | os.PathLike):
         raise InputError(
-            f"a network is a BinarizedNetwork, a name of the zoo or the path of an .npz file, "
+            f"a network is a BinarizedNetwork, a name of the zoo or the path of a file, "
             f"not {type(network).__name__}"
         )
     name = os.fspath(network)
@@ -135,10 +135,14 @@ def attack(
     domain : {"continuous", "pixels"}
         Any real pixel value, or whole levels k/255 only.
     mask : array_like of bool, optional
+        True where a pixel may change; shape (n,) or the network's input_shape.
     direction : {"both", "lighten", "darken"}
+        Whether pixels may rise, fall or both.
     max_pixels : int, optional
+        Most pixels that may change.
     max_l1 : float, optional
-        These four are budgets beside `epsilon`, and all hold together: see `AttackInstance`.
+        Largest sum of the changes, in [0, 1] units. These four are budgets beside `epsilon`, and
+        all hold together: see `AttackInstance`.
     goal : str
         ``"margin"``, ``"flip"``, ``"linf"``, ``"l1"``, ``"l0"``, a weighted sum such as
         ``"margin+0.5*l1"``, or two in lexicographic order such as ``"l0,linf"``: see
@@ -164,6 +168,7 @@ def attack(
     threads : int
         Of the solver, and of branch and bound.
     seed : int
+        Of all that is drawn at random; 0 to 2**31 - 1.
     index : int, optional
         Test-set index, for the record.
     label : int or str, optional

@@ -15,6 +15,7 @@ from bnnopt.arguments import read_fraction, read_names, read_number
 from bnnopt.attacks import attack_class
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.limits import Limits
+from bnnopt.counts import counted
 from bnnopt.instance import AttackInstance, Domain
 from bnnopt.network import BinarizedNetwork
 from bnnopt.notebook import Shown
@@ -49,12 +50,15 @@ class Certificate(Shown):
     Parameters
     ----------
     network : str
+        The network's name.
     image, label : int or None
         Test-set index and true class, where the caller gave them.
     source : int
         The class whose loss counts: the one predicted for the original image unless given.
     epsilon : float
+        Largest change of a pixel that was allowed, in [0, 1].
     domain : str
+        ``"continuous"`` or ``"pixels"``.
     ties : str
         When another class beats the source at a margin of 0 (see `AttackInstance`).
     target : int or None
@@ -64,6 +68,7 @@ class Certificate(Shown):
     prediction : int or None
         The class that the network predicts for the adversarial image.
     verdict : Robustness
+        Robust and vulnerable are proved; the latter by `adversarial`.
     classes : dict of int to Robustness
         The verdict on each other class that was looked at; all of them unless one is vulnerable.
     wall_time : float
@@ -75,6 +80,7 @@ class Certificate(Shown):
     message : str
         What failed, where something did.
     adversarial : array of float64, shape input_shape, or None
+        The image that flips, where one was found.
     """
 
     network: str
@@ -136,13 +142,8 @@ def certify(
 
     Parameters
     ----------
-    network : BinarizedNetwork, str or path
-    image : array_like
-    epsilon : float or str
-    solver, domain : str
-    threads, seed : int
-    index, label : optional
-        All of them as for `bnnopt.attack`.
+    network, image, epsilon, solver, domain, threads, seed, index, label
+        As for `bnnopt.attack`.
     time_limit, effort
         As for `bnnopt.attack`, for all classes together.
     **question
@@ -273,7 +274,7 @@ class EpsilonBracket(Shown):
         broken = "none found" if self.broken is None else f"{self.broken:.6g}"
         return (
             f"EpsilonBracket(certified {self.certified:.6g}, broken {broken}, "
-            f"{len(self.certificates)} verdicts)"
+            f"{counted(len(self.certificates), 'verdict')})"
         )
 
 
@@ -290,10 +291,8 @@ def bracket_epsilon(
 
     Parameters
     ----------
-    network : BinarizedNetwork, str or path
-    image : array_like
-    domain : str
-        These three as for `certify`.
+    network, image, domain
+        As for `bnnopt.attack`.
     max_epsilon : float or str
         The largest epsilon to look at.
     tolerance : float

@@ -55,7 +55,17 @@ class ImportDisagreesError(BnnoptError, RuntimeError):
 
 
 class MissingDependencyError(BnnoptError, ImportError):
-    """An optional package is not installed."""
+    """An optional package is not installed.
+
+    Parameters
+    ----------
+    package : str
+        What is not installed.
+    purpose : str
+        What needs it.
+    extra : str
+        Of this package, which brings it.
+    """
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
         super().__init__(

@@ -26,7 +26,13 @@ MAX_STAGES = 2
 
 
 def distances(change: npt.NDArray[np.float64]) -> dict[str, float]:
-    """The distances of a change, shape (n,) in [0, 1] units."""
+    """The distances of a change, shape (n,) in [0, 1] units.
+
+    Parameters
+    ----------
+    change : array of float, shape (n,)
+        Of each pixel, in [0, 1] units.
+    """
     moved = np.abs(change)
     return {
         "linf": float(moved.max()),
@@ -44,6 +50,7 @@ class Stage:
     margin : float
         Weight of the margin, at least 0.
     distances : mapping from a name of `DISTANCES` to a positive weight
+        What a unit of each distance costs; a stage without a margin makes it small.
     """
 
     margin: float
@@ -69,6 +76,7 @@ class Goal:
     text : str
         As it was written.
     stages : tuple of Stage
+        The first counts most.
     """
 
     text: str

@@ -38,6 +38,7 @@ class AttackInstance:
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose prediction is to be changed.
     image : array_like, shape (n,) or the network's input_shape
         Values in [0, 1], or whole levels in an array of integers.
     epsilon : float or str
@@ -212,13 +213,25 @@ class AttackInstance:
         return Goal.parse(self.goal)
 
     def rank(self, z: FloatArray) -> tuple[float, ...]:
-        """A key of levels `z`, shape (n,), that is larger for a better point."""
+        """A key of levels `z`, shape (n,), that is larger for a better point.
+
+        Parameters
+        ----------
+        z : array of float, shape (n,)
+            Levels.
+        """
         logits = self.network.logits_of_levels(z[None])[0]
         margins = self.of_margins
         return self.sought.rank(margins.best(logits), margins.is_flip(logits), self.distances(z))
 
     def distances(self, z: FloatArray) -> dict[str, float]:
-        """How far levels `z`, shape (n,), are from the image: see `bnnopt.goal.DISTANCES`."""
+        """How far levels `z`, shape (n,), are from the image: see `bnnopt.goal.DISTANCES`.
+
+        Parameters
+        ----------
+        z : array of float, shape (n,)
+            Levels.
+        """
         return distances((z - self.levels) / self.network.levels)
 
     @cached_property
@@ -275,7 +288,13 @@ class AttackInstance:
         return np.maximum(high - self.levels, self.levels - low)
 
     def largest_distance(self, name: str) -> float:
-        """The largest of a distance, one of `bnnopt.goal.DISTANCES`, that the budget allows."""
+        """The largest of a distance, one of `bnnopt.goal.DISTANCES`, that the budget allows.
+
+        Parameters
+        ----------
+        name : {"linf", "l1", "l0"}
+            Of `bnnopt.goal.DISTANCES`.
+        """
         if name == "linf":
             return self.epsilon
         if name == "l1":
@@ -299,7 +318,13 @@ class AttackInstance:
         return np.inf if self._max_l1 is None else self._on_grid(self._max_l1, up=False)
 
     def snap(self, z: FloatArray) -> FloatArray:
-        """Admissible levels near `z`: in `point_box` and the budget, on the grid or whole."""
+        """Admissible levels near `z`: in `point_box` and the budget, on the grid or whole.
+
+        Parameters
+        ----------
+        z : array of float, shape (n,)
+            Levels of any size.
+        """
         step = 1.0 if self.domain == "pixels" else GRID
         low, high = self.point_box
         snapped = np.clip(np.round(z * step) / step, low, high)
@@ -317,7 +342,13 @@ class AttackInstance:
         return self.levels + change
 
     def admits(self, x: npt.ArrayLike) -> bool:
-        """Whether the network sees an image as levels within the budget: exactly so."""
+        """Whether the network sees an image as levels within the budget: exactly so.
+
+        Parameters
+        ----------
+        x : array_like, shape (n,) or the network's input_shape
+            An image: values in [0, 1], or whole levels in an array of integers.
+        """
         z = self.network.levels_of(x)[0]
         low, high = self.box
         moved = np.abs(z - self.levels)
@@ -329,9 +360,21 @@ class AttackInstance:
         )
 
     def margins(self, z: FloatArray) -> FloatArray:
-        """Margins of levels `z`, shape (batch, n) to (batch,): the best over the targets."""
+        """Margins of levels `z`, shape (batch, n) to (batch,): the best over the targets.
+
+        Parameters
+        ----------
+        z : array of float, shape (batch, n)
+            Levels on the grid.
+        """
         return np.asarray(self.of_margins.best(self.network.logits_of_levels(z)))
 
     def are_flips(self, z: FloatArray) -> npt.NDArray[np.bool_]:
-        """Which levels `z`, shape (batch, n), are flips by the rule on ties, shape (batch,)."""
+        """Which levels `z`, shape (batch, n), are flips by the rule on ties, shape (batch,).
+
+        Parameters
+        ----------
+        z : array of float, shape (batch, n)
+            Levels on the grid.
+        """
         return np.asarray(self.of_margins.is_flip(self.network.logits_of_levels(z)))

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.certify import Certificate, Robustness
+from bnnopt.counts import counted
 from bnnopt.errors import InputError, MissingDependencyError
 from bnnopt.files import write_atomically
 from bnnopt.jobs import Failure
 from bnnopt.result import AttackResult
 from bnnopt.rounded import at_least
-from bnnopt.tables import attack_counts, attack_row, counted, html_table, percent, text_table
+from bnnopt.tables import attack_counts, attack_row, html_table, percent, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +156,17 @@ def _is_flip(result: AttackResult | Certificate) -> bool:
 
 
 class AttackReport(_Report[AttackResult]):
-    """The results of `bnnopt.attack_images`."""
+    """The results of `bnnopt.attack_images`.
+
+    Parameters
+    ----------
+    results : tuple of AttackResult
+        In the order of the images.
+    failures : tuple of Failure
+        Images that brought no result, and why.
+    interrupted : bool
+        Whether Ctrl-C ended the work; what was finished is there.
+    """
 
     def rows(self) -> list[dict[str, Any]]:
         """A table's rows, one an image."""
@@ -171,6 +182,15 @@ class RobustnessReport(_Report[Certificate]):
     """The verdicts of `bnnopt.certify_images`.
 
     Shares are of all images in it, whatever became of them.
+
+    Parameters
+    ----------
+    results : tuple of Certificate
+        In the order of the images.
+    failures : tuple of Failure
+        Images that brought no verdict, and why.
+    interrupted : bool
+        Whether Ctrl-C ended the work; what was finished is there.
     """
 
     def rows(self) -> list[dict[str, Any]]:
@@ -178,7 +198,13 @@ class RobustnessReport(_Report[Certificate]):
         return [verdict_row(certificate) for certificate in self]
 
     def count(self, verdict: Any) -> int:
-        """How many images have a verdict: ``"robust"``, ``"vulnerable"`` or ``"unknown"``."""
+        """How many images have a verdict: ``"robust"``, ``"vulnerable"`` or ``"unknown"``.
+
+        Parameters
+        ----------
+        verdict : {"robust", "vulnerable", "unknown"} or Robustness
+            Which to count.
+        """
         return Counter(certificate.verdict for certificate in self)[Robustness(verdict)]
 
     @property

@@ -60,12 +60,15 @@ class AttackResult(Shown):
     target : int
         The class whose margin is `objective`; of several, the best at the point found.
     epsilon : float
+        Largest change of a pixel that was allowed, in [0, 1].
     domain, method, solver, formulation : str or None
         None where the method has no such thing.
     seed : int
+        Of all that was drawn at random.
     time_limit : float or None
         Seconds.
     status : Status
+        What is claimed.
     objective : float
         Margin of the adversarial image, from an exact replay.
     bound : float or None
@@ -84,6 +87,7 @@ class AttackResult(Shown):
     trace : list of (float, float)
         (seconds, objective) of the incumbents.
     versions : dict
+        Of Python, of this package and of those that did the work.
     goal : str
         What was sought (see `AttackInstance`); ``"margin"`` is the objective itself.
     goal_values : list of (float or None)
@@ -105,6 +109,7 @@ class AttackResult(Shown):
     original, adversarial : array of float64, shape input_shape
         Images in [0, 1].
     logits, adversarial_logits : array of float64, shape (C,)
+        Of the two images.
     steps : list of dict
         What each iteration did, where the method keeps it. IProp: ``seconds``, ``step`` (neurons
         asked for beyond the ideal ones), ``asked`` and ``met`` (targets of the last hidden

@@ -49,6 +49,11 @@ def layer_scales(network: BinarizedNetwork) -> tuple[float, ...]:
     It is about the spread of the layer's sums. The standard deviation of a sum of m random signs
     is sqrt(m), or the root of the sum of squared weights. Pixels of the shipped data sets are
     correlated and far from full, and half of that times the levels is what was measured.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork
+        Whose layers are asked about.
     """
     spreads = [_spread(layer) for layer in network.hidden]
     return (network.levels * spreads[0] / 2.0, *spreads[1:])

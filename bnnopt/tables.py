@@ -9,6 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from bnnopt.counts import counted
 from bnnopt.goal import Goal
 from bnnopt.result import AttackResult, Status
 from bnnopt.rounded import at_least, at_most
@@ -16,7 +17,6 @@ from bnnopt.rounded import at_least, at_most
 __all__ = [
     "attack_counts",
     "attack_row",
-    "counted",
     "goal_columns",
     "html_table",
     "percent",
@@ -29,11 +29,6 @@ ENDS = {
     Status.ERROR: "failed",
 }
 """How the last line of a table calls them."""
-
-
-def counted(count: int, thing: str) -> str:
-    """``1 image``, ``2 images``."""
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def percent(part: int, whole: int) -> str:

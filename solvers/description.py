@@ -52,12 +52,15 @@ class SolverInfo:
     Parameters
     ----------
     name : str
+        What `get` takes.
     available : bool
+        Whether it can be used here.
     reason : str
         Why not, with the remedy; empty if available.
     version : str
         Of the installed package; empty if not available.
     licence : str
+        Of the solver, in words.
     capabilities : Capabilities or None
         None where the adapter itself cannot be loaded.
     """

@@ -40,7 +40,15 @@ class UnsupportedOptionError(SolverError, ValueError):
 
 
 class UnknownSolverError(SolverError, ValueError):
-    """No solver of that name is registered."""
+    """No solver of that name is registered.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    known : iterable of str
+        What there is.
+    """
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = str(name)
@@ -51,7 +59,15 @@ class UnknownSolverError(SolverError, ValueError):
 
 
 class SolverUnavailableError(SolverError, ImportError):
-    """The solver is known but cannot be used here."""
+    """The solver is known but cannot be used here.
+
+    Parameters
+    ----------
+    name : str
+        Of the solver.
+    reason : str
+        Why not, with the remedy.
+    """
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"solver {name!r} is not available: {reason}")

@@ -26,6 +26,7 @@ class CompiledModel:
     Parameters
     ----------
     name : str
+        The model's.
     maximize : bool
         The sense of the objective.
     objective : array of float, shape (n,)
@@ -33,10 +34,13 @@ class CompiledModel:
     constant : float
         Added to the objective.
     matrix : csr_array, shape (m, n)
+        Coefficients of the rows.
     row_lower, row_upper : array of float, shape (m,)
         ``row_lower <= matrix @ x <= row_upper``; infinite where there is none.
     lower, upper : array of float, shape (n,)
+        Bounds on the columns; infinite where there is none.
     integer : array of bool, shape (n,)
+        Which columns take whole numbers only.
     variables, constraints : tuple
         The Pyomo objects of the columns and rows; none where the model was made of arrays.
     """

@@ -30,6 +30,11 @@ def names() -> list[str]:
 def get(name: str) -> Solver:
     """The adapter of a solver; the solver itself is imported by its first session.
 
+    Parameters
+    ----------
+    name : str
+        Of `names`.
+
     Raises
     ------
     UnknownSolverError
@@ -65,5 +70,15 @@ def _describe(name: str) -> SolverInfo:
 
 
 def solve(model: Any, solver: str = "highs", **options: Any) -> SolveResult:
-    """Solve a Pyomo model with the solver of that name; `options` are `SolveOptions`' fields."""
+    """Solve a Pyomo model with the solver of that name; `options` are `SolveOptions`' fields.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        Linear, with one objective.
+    solver : str
+        Of `names`.
+    **options
+        Fields of `SolveOptions`.
+    """
     return get(solver).solve(model, SolveOptions(**options))

@@ -33,7 +33,15 @@ class Termination(StrEnum):
 
 
 class Values(Mapping[str, float]):
-    """The values of a point, by variable name or by Pyomo variable; `array` is by column."""
+    """The values of a point, by variable name or by Pyomo variable; `array` is by column.
+
+    Parameters
+    ----------
+    model : CompiledModel
+        Whose columns they belong to.
+    array : array of float, shape (n,)
+        The values, by column.
+    """
 
     def __init__(self, model: CompiledModel, array: npt.NDArray[np.float64]) -> None:
         self._model = model
@@ -56,6 +64,7 @@ class SolveResult:
     Parameters
     ----------
     termination : Termination
+        Why the solver stopped.
     objective : float or None
         Of the point returned, recomputed from its values; None without a point.
     bound : float or None

@@ -34,6 +34,27 @@ class Outcome:
     """What an adapter reports of one run, in the minimised sense and with the constant.
 
     ``termination`` None means "infeasible or unbounded"; the session finds out which.
+
+    Parameters
+    ----------
+    termination : Termination or None
+        Why the solver stopped.
+    values : array of float, shape (n,), or None
+        The best point, by column.
+    bound : float or None
+        A proved lower bound on the minimum.
+    nodes : int or None
+        Of branch and bound.
+    raw_status : str
+        The solver's own words.
+    trace : list of (float, float)
+        (seconds, objective) of each incumbent.
+    message : str
+        What is wrong, where something is.
+    interrupted : bool
+        Whether Ctrl-C came.
+    duals : array of float, shape (m,), or None
+        Of the rows of a linear program.
     """
 
     termination: Termination | None
@@ -53,6 +74,13 @@ class Session(ABC):
     An adapter implements `_load`, `_push_objective`, `_push_columns`, `_push_rows`, `_run` and
     `_close`. It always minimises `cost`; the model's sense is the session's business, and so are
     the checks of what comes back.
+
+    Parameters
+    ----------
+    solver : Description
+        The adapter whose session it is.
+    model : CompiledModel
+        What is loaded.
 
     Attributes
     ----------
@@ -132,6 +160,7 @@ class Session(ABC):
         Parameters
         ----------
         options : SolveOptions, optional
+            Limits, gaps and the like; the defaults if not given.
 
         Returns
         -------

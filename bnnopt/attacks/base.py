@@ -51,7 +51,9 @@ class Attack(ABC):
         Parameters
         ----------
         instance : AttackInstance
+            What is asked; candidates outside of its budget are brought into it later.
         limits : Limits
+            When to stop.
         starts : array of float, shape (count, n)
             Admissible levels to begin from, the image itself not among them; often none. They
             are candidates of the result in any case, so an attack that has no use for them may
@@ -76,7 +78,9 @@ class Attack(ABC):
         Parameters
         ----------
         instance : AttackInstance
+            What is asked.
         limits : Limits, optional
+            When to stop; the defaults of `Limits` if not given.
         image, label : int, optional
             Test-set index and true class, for the record.
         starts : array of float, shape (count, n), optional
@@ -121,6 +125,7 @@ class Attack(ABC):
         instance, limits, image, label
             As for a call.
         findings : Findings
+            Candidates and claims of any origin.
         began : float
             When the attack began, by ``time.perf_counter``.
         """
@@ -193,7 +198,15 @@ def _version(package: str) -> str:
 
 
 def best_point(instance: AttackInstance, points: FloatArray) -> FloatArray:
-    """The candidate that serves the goal best in the replay; the original image wins ties."""
+    """The candidate that serves the goal best in the replay; the original image wins ties.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+        Its budget and its goal count.
+    points : array of float, shape (count, n)
+        Levels; each is brought into the budget first.
+    """
     return max([instance.levels, *(instance.snap(z) for z in points)], key=instance.rank)
 
 

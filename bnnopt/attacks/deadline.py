@@ -18,6 +18,7 @@ class Deadline:
     Parameters
     ----------
     limits : Limits
+        What may be spent from now on.
     """
 
     def __init__(self, limits: Limits) -> None:

@@ -38,6 +38,7 @@ class Findings:
         A proved bound on the value of each stage of a goal other than the margin, up to the
         stage that was worked on last.
     iterations : int or None
+        The method's own steps, where it counts them.
     trace : list of (float, float)
         (seconds, claimed objective).
     steps : list of dict
@@ -51,6 +52,7 @@ class Findings:
     cut_off : bool
         Whether a limit ended it.
     interrupted : bool
+        Whether Ctrl-C ended it.
     message : str
         What failed; makes the result an error.
     """
@@ -82,6 +84,13 @@ class Findings:
 
 def keep_going(findings: Findings, work: Callable[[], None]) -> Findings:
     """Do work that fills findings; Ctrl-C and a solver's failure end it, and keep what is there.
+
+    Parameters
+    ----------
+    findings : Findings
+        What the work has found so far; its failure is noted there.
+    work : callable
+        Takes nothing; fills the findings as it goes.
 
     Raises
     ------

@@ -19,6 +19,7 @@ class Limits:
     time_limit : float or None
         Wall-clock seconds, building included.
     threads : int
+        Of the solver, and of branch and bound; at least 1.
     seed : int
         0 to 2**31 - 1.
     effort : int or None

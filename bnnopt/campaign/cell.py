@@ -30,6 +30,7 @@ class Cell:
     network : str
         `fingerprint` of the network.
     dataset : str
+        Whose test set has the image.
     image : int
         Test-set index.
     epsilon, target, domain, goal, method, start, seed, threads, ties, effort
@@ -88,6 +89,11 @@ def fingerprint(network: BinarizedNetwork) -> str:
 
     It does not depend on how a layer is kept: a convolution, its rows in CSR and the same rows
     with zeros have one. Networks of ±1 throughout keep that of the first edition.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork
+        Of any kind.
     """
     hidden, output = network.given
     if output.is_binary and all(layer.is_dense for layer in hidden):

@@ -25,6 +25,11 @@ GIVEN = ("image", "epsilon", "domain", "goal", "method", "solver", "formulation"
 def check_store(store: Store) -> Iterator[tuple[Row | None, list[str]]]:
     """Check the file, then every cell; replay every point through its network.
 
+    Parameters
+    ----------
+    store : Store
+        Nothing in it is changed.
+
     Yields
     ------
     (Row or None, list of str)

@@ -30,6 +30,11 @@ GOAL = ("goal_value", "goal_bound")
 def store_frame(store: Store) -> pd.DataFrame:
     """A row a cell, finished or not, in the order in which they were added.
 
+    Parameters
+    ----------
+    store : Store
+        A runner may be at work on it.
+
     Returns
     -------
     pandas.DataFrame
@@ -126,6 +131,7 @@ def export_store(store: Store, path: str | os.PathLike[str]) -> int:
     Parameters
     ----------
     store : Store
+        What to write of.
     path : path
         Ends in ``.csv`` or ``.parquet``.
 

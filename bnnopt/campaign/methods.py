@@ -45,11 +45,13 @@ class MethodSpec:
     solvers : tuple of (str or None)
         A cell each; (None,) where no solver is taken.
     formulation : str or None
+        None where the method takes none.
     start : str
         ``"none"`` or another method.
     time_limit : float
         Seconds.
     effort : int or None
+        Most steps of the method's own, or no limit.
     """
 
     name: str
@@ -65,6 +67,11 @@ class MethodSpec:
 
 def read_methods(spec: Table) -> tuple[MethodSpec, ...]:
     """Read ``[[methods]]``, with the spec's ``solvers``, ``time_limit`` and ``effort`` as defaults.
+
+    Parameters
+    ----------
+    spec : Table
+        The whole spec.
 
     Raises
     ------

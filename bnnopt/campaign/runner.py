@@ -34,7 +34,13 @@ RIVAL_SECONDS = 2.0
 
 @dataclass
 class Tally:
-    """How many of a spec's cells there are, done and failed."""
+    """How many of a spec's cells there are, done and failed.
+
+    Parameters
+    ----------
+    total, done, failed : int
+        Of the spec's cells.
+    """
 
     total: int
     done: int = 0
@@ -54,6 +60,7 @@ def run_campaign(
     Parameters
     ----------
     spec : CampaignSpec
+        Which cells there are.
     store : Store
         Other runners may use it at the same time; the cells are shared out.
     workers : Workers

@@ -31,7 +31,15 @@ MAX_CELLS = 10_000_000
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, and the name of its method in the spec."""
+    """A cell, and the name of its method in the spec.
+
+    Parameters
+    ----------
+    cell : Cell
+        What is to be run.
+    attack : str
+        The name of its method in the spec.
+    """
 
     cell: Cell
     attack: str
@@ -50,12 +58,15 @@ class CampaignSpec:
     images : tuple of int
         Test-set indices.
     epsilons : tuple of float
+        Largest changes of a pixel, in [0, 1]; a cell each.
     seeds : tuple of int
+        A cell each.
     target, domain, goal, ties
         As for `bnnopt.attack`.
     threads : int
         For the solver.
     methods : tuple of MethodSpec
+        A cell each, and one for each of their solvers.
     """
 
     text: str
@@ -101,6 +112,11 @@ class CampaignSpec:
 def load_spec(path: str | os.PathLike[str]) -> CampaignSpec:
     """Read a spec; paths of networks in it are relative to its folder.
 
+    Parameters
+    ----------
+    path : path
+        Of a TOML file.
+
     Raises
     ------
     InputError
@@ -114,7 +130,17 @@ def load_spec(path: str | os.PathLike[str]) -> CampaignSpec:
 
 
 def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> CampaignSpec:
-    """Read a spec from its text: see `load_spec`."""
+    """Read a spec from its text: see `load_spec`.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    name : str
+        What a complaint calls it.
+    folder : path
+        To which paths of networks are relative.
+    """
     try:
         table = Table(tomllib.loads(text), name, ": ")
     except tomllib.TOMLDecodeError as error:

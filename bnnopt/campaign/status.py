@@ -22,6 +22,17 @@ class AttackProgress:
     """Cells of one method of the spec, by state, and what the finished ones say.
 
     `robust` images have no flip, proved; `certified` ones are classified right as well.
+
+    Parameters
+    ----------
+    attack : str
+        The method's name in the spec.
+    open, claimed, done, failed : int
+        Cells in that state.
+    flipped, optimal, robust, certified : int
+        Of those that are done.
+    seconds : float
+        Wall time of those that are done, in all.
     """
 
     attack: str
@@ -43,6 +54,7 @@ class CampaignStatus:
     Parameters
     ----------
     attacks : list of AttackProgress
+        One a method.
     runners : int
         Alive now.
     rate : float
@@ -66,7 +78,13 @@ class CampaignStatus:
 
 
 def campaign_status(store: Store) -> CampaignStatus:
-    """Count."""
+    """How far the campaign in a store is.
+
+    Parameters
+    ----------
+    store : Store
+        A runner may be at work on it.
+    """
     attacks: dict[str, AttackProgress] = {}
     errors: dict[str, None] = {}
     finished: list[float] = []

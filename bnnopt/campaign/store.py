@@ -61,6 +61,7 @@ class Row:
     seconds, finished : float or None
         Wall time in the worker; when it was stored (Unix time).
     worker, digest : str or None
+        Who ran it last, and the checksum of the result.
     result_attempts : int or None
         The attempt that gave the result.
     """
@@ -105,6 +106,7 @@ class Store:
     Parameters
     ----------
     path : path
+        Of the SQLite file.
     create : bool
         Whether to make the file if there is none.
 
@@ -184,6 +186,7 @@ class Store:
         Parameters
         ----------
         spec : CampaignSpec
+            Kept with them.
         planned : iterable of PlannedCell
             Its cells.
         images : mapping

@@ -70,7 +70,10 @@ def attack(
     verbose: bool,
     **options: Any,
 ) -> None:
-    """Attack images with NETWORK: a name of the zoo, an .npz file, or one to import (.onnx)."""
+    """Attack images.
+
+    NETWORK is a name of the zoo, an .npz file, or one to import (.onnx, .h5, .keras).
+    """
     loaded, source = network_with_images(network, options)
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")

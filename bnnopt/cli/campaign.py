@@ -18,8 +18,9 @@ from bnnopt.campaign.store import Store
 from bnnopt.campaign.workers import Workers
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
 from bnnopt.cli.output import check_folder, make_folder
+from bnnopt.counts import counted
 from bnnopt.errors import InputError
-from bnnopt.tables import counted, percent
+from bnnopt.tables import percent
 
 __all__ = ["campaign"]
 
@@ -84,10 +85,8 @@ def _run(spec: CampaignSpec, store: Store, count: int, scheduler: str | None) ->
                 file=sys.stderr,
             )
             sys.exit(INTERRUPTED)
-    print(
-        f"{counted(tally.total, 'cell')}: {tally.done} done, {tally.failed} failed; "
-        f"store: {store.path}"
-    )
+    done = f"{tally.done} done, {tally.failed} failed"
+    print(f"{counted(tally.total, 'cell')}: {done}; store: {store.path}")
     for error, times in Counter(row.error for row in store.rows() if row.state == "failed").items():
         print(f"{times} failed: {error}", file=sys.stderr)
     if tally.failed:
@@ -142,7 +141,7 @@ def status(store: str, as_json: bool) -> None:
     print(
         f"\n{counted(found.unfinished, 'cell')} unfinished; "
         f"{counted(found.runners, 'runner')} alive; {found.rate:.2f} cells/s of late{left}; "
-        f"{counted(found.failures, 'failed attempt')} so far"
+        f"failures and lost workers so far: {found.failures}"
     )
     for error in found.errors:
         print(f"failed: {error}")
@@ -162,7 +161,7 @@ def check(store: str) -> None:
             where = "the store" if row is None else f"cell {row.key[:12]} ({row.attack})"
             for complaint in complaints:
                 print(f"{where}: {complaint}")
-    mismatches = f"{wrong or 'no'} mismatch{'es' if wrong > 1 else ''}"
+    mismatches = counted(wrong, "mismatch") if wrong else "no mismatch"
     print(f"{counted(replayed, 'result')} replayed: {mismatches}")
     if wrong:
         sys.exit(FAILED)

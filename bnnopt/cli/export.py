@@ -11,6 +11,7 @@ from bnnopt.api import load_network
 from bnnopt.cli.budget import budget_options, read_budget
 from bnnopt.cli.images import network_options, network_with_images, reading
 from bnnopt.cli.output import check_folder
+from bnnopt.counts import counted
 from bnnopt.errors import InputError
 
 __all__ = ["export"]
@@ -48,9 +49,10 @@ def _network(network: str, path: str, options: dict[str, Any]) -> None:
     check_folder(path, "--onnx")
     loaded = load_network(network, **reading(options))
     to_onnx(loaded, path)
+    shape = ", ".join(map(str, ("N", *loaded.input_shape)))
     print(
-        f"{path}: image {('N', *loaded.input_shape)} of float32 in [0, 1], logits "
-        f"{('N', loaded.num_classes)}, {Path(path).stat().st_size} bytes"
+        f"{path}: image ({shape}) of float32 in [0, 1], logits (N, {loaded.num_classes}), "
+        f"{Path(path).stat().st_size} bytes"
     )
 
 
@@ -74,12 +76,14 @@ def _model(
     instance = AttackInstance(loaded, data.x(indices[0]), target=target, goal=goal, **options)
     if Path(out).suffix == VNNLIB:
         write_vnnlib(instance, out)
-        print(f"{out}: {loaded.num_inputs} inputs, {len(instance.targets)} classes to flip to")
+        inputs, targets = counted(loaded.num_inputs, "input"), len(instance.targets)
+        print(f"{out}: {inputs}, {counted(targets, 'class')} to flip to")
         return
     model = attack_model(instance, formulation)
     write_model(model, out)
     size = model_size(model)
     print(
-        f"{out}: {size['variables']} variables ({size['binaries']} binary), {size['rows']} rows, "
-        f"{size['nonzeros']} nonzeros; stable neurons by layer: {size['stable']}"
+        f"{out}: {counted(size['variables'], 'variable')} ({size['binaries']} binary), "
+        f"{counted(size['rows'], 'row')}, {counted(size['nonzeros'], 'nonzero')}; "
+        f"stable neurons by layer: {size['stable']}"
     )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bnnopt import datasets
 from bnnopt.cli.images import network_options, reading
 from bnnopt.cli.output import check_npz
+from bnnopt.counts import counted
 from bnnopt.datasets.indexed import Images
 from bnnopt.errors import InputError
 from bnnopt.network import BinarizedNetwork
@@ -46,7 +47,7 @@ def import_network(
     network = replace(imported.network, name=name or imported.network.name)
     print(
         f"{shape_text(network.input_shape)} pixels, hidden {layers_text(network)}, "
-        f"{network.num_classes} classes"
+        f"{counted(network.num_classes, 'class')}"
     )
     for note in imported.notes:
         print(note)
@@ -73,7 +74,7 @@ def _with_accuracy(network: BinarizedNetwork, images: Images, data: Any) -> Bina
         for at in range(0, len(images), AT_ONCE)
     ]
     right = int((np.concatenate(parts) == images.labels).sum())
-    print(f"{right} of {len(images)} images of {data} are classified right")
+    print(f"{right} of {counted(len(images), 'image')} of {data} classified right")
     dataset = data if data in datasets.NAMES else ""
     return replace(network, accuracy=right / len(images), dataset=dataset)
 

@@ -58,7 +58,7 @@ def verify(
 ) -> None:
     """Decide for images whether any admissible change flips the prediction of NETWORK.
 
-    NETWORK is a name of the zoo, an .npz file, or one to import (.onnx).
+    NETWORK is a name of the zoo, an .npz file, or one to import (.onnx, .h5, .keras).
     """
     loaded, source = network_with_images(network, options)
     options = read_budget(options, loaded.input_shape)

@@ -42,9 +42,13 @@ class Dataset(Images):
     Parameters
     ----------
     name : str
+        Of the set.
     images : array of uint8, shape (count, 28, 28)
+        Grey levels, 0 black and 255 white.
     labels : array of uint8, shape (count,)
+        The classes, by number.
     class_names : tuple of str
+        By class.
     """
 
     name: str
@@ -63,6 +67,7 @@ def load(name: str, split: Split = "test") -> Dataset:
     Parameters
     ----------
     name : {"mnist", "fashion-mnist"}
+        Of the set.
     split : {"train", "test"}
         60,000 or 10,000 images.
 
@@ -94,6 +99,13 @@ def embedded() -> Dataset:
 def for_indices(name: str, indices: Sequence[int]) -> Dataset:
     """The test set of `name`, or only its embedded start where that holds all of `indices`.
 
+    Parameters
+    ----------
+    name : {"mnist", "fashion-mnist"}
+        Of the set.
+    indices : sequence of int
+        Of its test set, from 0.
+
     Raises
     ------
     InputError
@@ -108,7 +120,13 @@ def for_indices(name: str, indices: Sequence[int]) -> Dataset:
 
 
 def where(name: str) -> dict[str, str | None]:
-    """The path of each file of a data set, None for those that are not on this machine."""
+    """The path of each file of a data set, None for those that are not on this machine.
+
+    Parameters
+    ----------
+    name : {"mnist", "fashion-mnist"}
+        Of the set.
+    """
     dataset = spec(name)
     found: dict[str, str | None] = {}
     for split in ("train", "test"):
@@ -119,7 +137,13 @@ def where(name: str) -> dict[str, str | None]:
 
 
 def fetch(name: str) -> dict[str, str]:
-    """Make sure that every file of a data set is on this machine and intact; return the paths."""
+    """Make sure that every file of a data set is on this machine and intact; return the paths.
+
+    Parameters
+    ----------
+    name : {"mnist", "fashion-mnist"}
+        Of the set.
+    """
     dataset = spec(name)
     paths = {}
     for split in ("train", "test"):

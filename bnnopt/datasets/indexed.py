@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.counts import counted
 from bnnopt.errors import InputError
 from bnnopt.notebook import Shown
 
@@ -33,8 +34,9 @@ class Images(Shown):
 
     def __repr__(self) -> str:
         sides = "x".join(map(str, self.images.shape[1:]))
+        images = f"{counted(len(self), 'image')} of {sides}"
         labels = "" if self.labels is not None else ", without labels"
-        return f"{type(self).__name__}({self.name!r}, {len(self)} images of {sides}{labels})"
+        return f"{type(self).__name__}({self.name!r}, {images}{labels})"
 
     def __len__(self) -> int:
         return len(self.images)

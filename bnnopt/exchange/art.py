@@ -39,9 +39,11 @@ class BinarizedClassifier(PyTorchClassifier):  # type: ignore[misc]
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose logits ART sees.
     activation : Activation, optional
         Whose derivative the gradients take; see `bnnopt.surrogate`.
     device : {"cpu", "gpu"}
+        Where gradients are computed.
 
     Attributes
     ----------
@@ -86,6 +88,7 @@ class BnnoptEvasion(EvasionAttack):  # type: ignore[misc]
     Parameters
     ----------
     classifier : BinarizedClassifier
+        Whose network is attacked.
     eps : float or None
         Largest change of a pixel, in [0, 1]; None asks for the smallest one that flips.
     targeted : bool

@@ -39,6 +39,7 @@ class BinarizedModel(foolbox.PyTorchModel):  # type: ignore[misc]
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose logits foolbox sees.
     activation : Activation, optional
         Whose derivative the gradients take; see `bnnopt.surrogate`.
     device : optional
@@ -94,10 +95,15 @@ class BnnoptAttack(AttackWithDistance):  # type: ignore[misc]
         Parameters
         ----------
         model : BinarizedModel
+            Whose network is attacked.
         inputs : tensor, shape (batch, *input_shape)
             Values in [0, 1].
         criterion : Misclassification, TargetedMisclassification or labels
+            What counts as success; labels are classes to leave.
         epsilons : float, None, or a sequence of those
+            Largest changes of a pixel, in [0, 1]; None asks for the smallest that flips.
+        **kwargs
+            None is taken: foolbox's attacks have the same signature.
 
         Returns
         -------

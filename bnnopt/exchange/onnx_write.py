@@ -48,6 +48,7 @@ def to_onnx(network: BinarizedNetwork, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     network : BinarizedNetwork
+        Any; layers of every kind are written.
     path : path
         Written whole or not at all.
 
@@ -62,7 +63,13 @@ def to_onnx(network: BinarizedNetwork, path: str | os.PathLike[str]) -> None:
 
 
 def onnx_model(network: BinarizedNetwork) -> onnx.ModelProto:
-    """The model that `to_onnx` writes; errors are the same."""
+    """The model that `to_onnx` writes; errors are the same.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork
+        As for `to_onnx`.
+    """
     needs("onnx", "writing ONNX files")
     from onnx import TensorProto, helper
 

@@ -32,7 +32,9 @@ def attack_model(
     Parameters
     ----------
     instance : AttackInstance
+        What is asked.
     formulation : {"tight", "paper"}
+        Ours, or that of the paper.
     strengthen : collection of str
         For ``"tight"``: which of `STRENGTHENINGS` to use.
     with_pixels : bool

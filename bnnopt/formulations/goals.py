@@ -21,7 +21,15 @@ TOLERANCE = 1e-6
 
 
 def add_budgets(model: Any, instance: AttackInstance) -> None:
-    """State the instance's limits on changed pixels (L0) and on the sum of changes (L1)."""
+    """State the instance's limits on changed pixels (L0) and on the sum of changes (L1).
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        With variables ``p``.
+    instance : AttackInstance
+        Whose `max_pixels` and `max_l1` are stated.
+    """
     if instance.max_pixels is not None:
         model.max_pixels = pyo.Constraint(
             expr=_distance(model, instance, "l0") <= instance.max_pixels
@@ -35,6 +43,13 @@ def demand_flip(model: Any, instance: AttackInstance) -> None:
     """Only points at which the target that counts has the margin of its smallest flip.
 
     Where margins have no lattice, a closed model cannot say "above 0", and has 0 as well.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        With an expression ``margin``.
+    instance : AttackInstance
+        Whose targets and rule of ties say what a flip is.
     """
     margins = instance.of_margins
     least = {c: margins.least_flip(c) / margins.unit for c in instance.targets}
@@ -46,7 +61,17 @@ def demand_flip(model: Any, instance: AttackInstance) -> None:
 
 
 def set_stage(model: Any, instance: AttackInstance, stage: Stage | None) -> None:
-    """Make a stage the model's objective; none makes it a question of feasibility."""
+    """Make a stage the model's objective; none makes it a question of feasibility.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        Its objective is replaced.
+    instance : AttackInstance
+        Whose distances are meant.
+    stage : Stage or None
+        Of its goal.
+    """
     if model.component("objective") is not None:
         model.del_component("objective")
     if stage is None:
@@ -66,7 +91,17 @@ def set_stage(model: Any, instance: AttackInstance, stage: Stage | None) -> None
 
 
 def hold_stage(model: Any, stage: Stage, value: float) -> None:
-    """Keep the value that a stage has reached, for the next one."""
+    """Keep the value that a stage has reached, for the next one.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        Its objective is still that stage.
+    stage : Stage
+        The one that was solved.
+    value : float
+        What was reached, in the objective's unit.
+    """
     slack = TOLERANCE * max(1.0, abs(value))
     expression = model.objective.expr
     if stage.is_maximised:

@@ -44,7 +44,9 @@ def paper_model(instance: AttackInstance, limits: BuildLimits = NO_LIMITS) -> An
     Parameters
     ----------
     instance : AttackInstance
+        What is asked.
     limits : BuildLimits
+        An attack's, which building is part of; none if not given.
 
     Returns
     -------

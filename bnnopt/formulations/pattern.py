@@ -46,6 +46,7 @@ def pattern_model(
     Parameters
     ----------
     instance : AttackInstance
+        Whose first layer and domain count.
     neurons : array of int64, shape (k,)
         First-layer neurons with rows.
     box : pair of arrays, shape (n,), optional

@@ -28,6 +28,7 @@ def perturbation_model(instance: AttackInstance, target: npt.NDArray[np.int8]) -
     Parameters
     ----------
     instance : AttackInstance
+        Whose budget and first layer count.
     target : array of int8, shape (width,)
         +1 or -1; 0 where anything will do.
 

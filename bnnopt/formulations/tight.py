@@ -67,11 +67,13 @@ def tight_model(
     Parameters
     ----------
     instance : AttackInstance
+        What is asked.
     strengthen : collection of str
         Names of `STRENGTHENINGS`.
     with_pixels : bool
         Without them the model is a relaxation: any first-layer pattern that its conflicts allow.
     limits : BuildLimits
+        An attack's, which building is part of; none if not given.
 
     Returns
     -------
@@ -114,12 +116,36 @@ def _program_budget(strengthen: Collection[str], limits: BuildLimits) -> Program
 
 
 def limit_flips(model: Any, flips: Flips, members: list[int], most: int) -> None:
-    """At most `most` of some neurons, positions in `Flips.neurons`, flip."""
+    """At most `most` of some neurons, positions in `Flips.neurons`, flip.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        With a constraint list ``conflicts``.
+    flips : Flips
+        Of the first layer.
+    members : list of int
+        Positions in `Flips.neurons`.
+    most : int
+        How many of them may flip together.
+    """
     model.conflicts.add(_flips_expression(model, flips, members) <= most)
 
 
 def forbid_pattern(model: Any, flips: Flips, members: list[int], flipped: BoolArray) -> None:
-    """Not all of some neurons, positions in `Flips.neurons`, do what `flipped` says."""
+    """Not all of some neurons, positions in `Flips.neurons`, do what `flipped` says.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        With a constraint list ``conflicts``.
+    flips : Flips
+        Of the first layer.
+    members : list of int
+        Positions in `Flips.neurons`.
+    flipped : array of bool
+        By position: what is forbidden, if all members do so.
+    """
     moving = [j for j in members if flipped[j]]
     staying = [j for j in members if not flipped[j]]
     differing = (len(moving) - _flips_expression(model, flips, moving)) + _flips_expression(
@@ -129,7 +155,17 @@ def forbid_pattern(model: Any, flips: Flips, members: list[int], flipped: BoolAr
 
 
 def minimise_demand(model: Any, instance: AttackInstance, flips: Flips) -> None:
-    """Make the least demanding flips the objective: those that a point is likely to have."""
+    """Make the least demanding flips the objective: those that a point is likely to have.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        Its objective is replaced.
+    instance : AttackInstance
+        Whose first layer flips.
+    flips : Flips
+        Of that layer.
+    """
     spread = instance.network.hidden[0].spread(flips.radius)[flips.neurons]
     model.del_component("objective")
     model.objective = pyo.Objective(
@@ -187,13 +223,17 @@ def add_layer(
     model : pyomo model or block
         With binaries ``h`` of the layer before, and constraint lists ``on`` and ``off``.
     layer : HiddenLayer
+        Whose neurons get rows.
     index : int
         Of the layer, from 1.
     before : LayerBounds
+        Of the layer before: which of its neurons are variables.
     rows : array of bool, shape (2, width)
         Which neurons need the row for h = 1, and for h = 0.
     budget : ProgramBudget
+        What linear programs for bounds may take.
     limits : BuildLimits
+        An attack's, which building is part of.
 
     Returns
     -------
@@ -234,6 +274,21 @@ def add_sides(
     """The activity ``weight[row] @ inputs`` is at least `needed` if h = 1, else at most `allowed`.
 
     `sides` are (lower bound, needed) and (allowed, upper bound); None leaves a row out.
+
+    Parameters
+    ----------
+    model : pyomo model or block
+        With constraint lists ``on`` and ``off``.
+    inputs : array of Pyomo variables
+        The columns of `weight`.
+    weight : csr_array
+        A layer's weights.
+    row : int
+        The neuron's, in `weight`.
+    h : Pyomo variable
+        The neuron's binary.
+    sides : pair of (float, float) or None
+        (lower bound, needed) and (allowed, upper bound).
     """
     on, off = sides
     if on is not None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bnnopt import npz
 from bnnopt.arguments import read_class
+from bnnopt.counts import counted
 from bnnopt.errors import InputError, NetworkFormatError
 from bnnopt.files import write_atomically
 from bnnopt.images import Images, as_array, read_images
@@ -109,7 +110,7 @@ class BinarizedNetwork(Shown):
         name = f"{self.name!r}: " if self.name else ""
         return (
             f"BinarizedNetwork({name}{sides} pixels, hidden {' - '.join(layers)}, "
-            f"{self.num_classes} classes)"
+            f"{counted(self.num_classes, 'class')})"
         )
 
     def plot(self) -> Any:
@@ -247,7 +248,13 @@ class BinarizedNetwork(Shown):
         return np.concatenate(logits)
 
     def activations(self, x: npt.ArrayLike) -> tuple[npt.NDArray[np.int8], ...]:
-        """Activations in {-1, +1}, one int8 array (out,) or (batch, out) a hidden layer."""
+        """Activations in {-1, +1}, one int8 array (out,) or (batch, out) a hidden layer.
+
+        Parameters
+        ----------
+        x : array_like, shape (n,), (batch, n), input_shape or (batch, *input_shape)
+            Images, as `images` takes them.
+        """
         given = self._read(x)
         z = given.on_grid(GRID)
         layers = tuple(np.empty((len(z), width), dtype=np.int8) for width in self.widths)
@@ -257,13 +264,24 @@ class BinarizedNetwork(Shown):
         return tuple(layer[0] for layer in layers) if given.single else layers
 
     def logits(self, x: npt.ArrayLike) -> FloatArray:
-        """Logits, shape (C,) for one image or (batch, C) for a batch (`images` gives shapes)."""
+        """Logits, shape (C,) for one image or (batch, C) for a batch (`images` gives shapes).
+
+        Parameters
+        ----------
+        x : array_like, shape (n,), (batch, n), input_shape or (batch, *input_shape)
+            Images, as `images` takes them.
+        """
         given = self._read(x)
         logits = self.logits_of_levels(given.on_grid(GRID))
         return logits[0] if given.single else logits
 
     def predict(self, x: npt.ArrayLike) -> Any:
         """The class of the largest logit, the lowest index on ties.
+
+        Parameters
+        ----------
+        x : array_like, shape (n,), (batch, n), input_shape or (batch, *input_shape)
+            Images, as `images` takes them.
 
         Returns
         -------
@@ -326,6 +344,11 @@ class BinarizedNetwork(Shown):
     def load(path: str | os.PathLike[str]) -> BinarizedNetwork:
         """Read a network that `save` wrote; the file may come from anywhere.
 
+        Parameters
+        ----------
+        path : path
+            Of an ``.npz`` file.
+
         Raises
         ------
         NetworkFormatError
@@ -340,6 +363,7 @@ class BinarizedNetwork(Shown):
         Parameters
         ----------
         content : bytes
+            Of a whole file.
         name : str
             What a message calls it.
 

@@ -19,6 +19,11 @@ Layer = TypeVar("Layer", HiddenLayer, OutputLayer)
 def stack(*layers: HiddenLayer) -> HiddenLayer:
     """Layers of the same input side by side: the neurons of the first, then of the second, ...
 
+    Parameters
+    ----------
+    *layers : HiddenLayer
+        All of one number of inputs.
+
     Examples
     --------
     Signs that skip a layer, beside what it makes of them:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.counts import counted
 from bnnopt.errors import NetworkFormatError
 from bnnopt.network.checks import (
     MAX_SINGLE,
@@ -102,7 +103,8 @@ class HiddenLayer:
 
     def __repr__(self) -> str:
         kind = type(self._map).__name__
-        return f"HiddenLayer({kind}, {self.shape[1]} inputs, output_shape={self.output_shape})"
+        inputs = counted(self.shape[1], "input")
+        return f"HiddenLayer({kind}, {inputs}, output_shape={self.output_shape})"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -144,6 +146,7 @@ class HiddenLayer:
         Parameters
         ----------
         radius : array of float64, shape (in,) or (batch, in)
+            How far each input can be from its centre, at least 0.
 
         Returns
         -------
@@ -152,11 +155,23 @@ class HiddenLayer:
         return self._map.spread(radius)
 
     def rows(self, neurons: npt.ArrayLike) -> csr_array:
-        """Weights of some neurons, by number or mask, shape (count, in), in double precision."""
+        """Weights of some neurons, by number or mask, shape (count, in), in double precision.
+
+        Parameters
+        ----------
+        neurons : array_like of int or bool
+            Numbers, or a mask of shape (out,).
+        """
         return self._map.rows(_numbered(neurons))
 
     def columns(self, inputs: npt.ArrayLike) -> csr_array:
-        """Weights of some inputs, by number or mask, shape (out, count), in double precision."""
+        """Weights of some inputs, by number or mask, shape (out, count), in double precision.
+
+        Parameters
+        ----------
+        inputs : array_like of int or bool
+            Numbers, or a mask of shape (in,).
+        """
         return self._map.columns(_numbered(inputs))
 
     def canonical(self) -> HiddenLayer:
@@ -175,6 +190,7 @@ class HiddenLayer:
         Parameters
         ----------
         rows : sparse matrix of int, shape (in, inputs before)
+            What makes the inputs of this layer.
         divisor : int
             Above 0.
         """
@@ -185,7 +201,13 @@ class HiddenLayer:
         return HiddenLayer(product, divisor * self.threshold)
 
     def pre_activation(self, inputs: FloatArray) -> FloatArray:
-        """``weight @ input`` of each row of `inputs`, shape (batch, in) to (batch, out)."""
+        """``weight @ input`` of each row of `inputs`, shape (batch, in) to (batch, out).
+
+        Parameters
+        ----------
+        inputs : array of float, shape (batch, in)
+            Levels, or ±1.
+        """
         return np.asarray(self._map.sums(np.asarray(inputs, dtype=np.float64)), dtype=np.float64)
 
     def signs(self, inputs: Reals) -> npt.NDArray[np.int8]:
@@ -193,6 +215,11 @@ class HiddenLayer:
 
         Sums are in the precision of `inputs`: single is exact where they are whole and below
         2**24, as deeper layers' are.
+
+        Parameters
+        ----------
+        inputs : array of float, shape (batch, in)
+            Levels, or ±1.
         """
         sums = self._map.sums(inputs)
         is_on = sums >= (self._single if sums.dtype.char == "f" else self._double)
@@ -262,7 +289,8 @@ class OutputLayer:
 
     def __repr__(self) -> str:
         kind = "±1" if self.is_binary else "real"
-        return f"OutputLayer({kind}, {self.shape[1]} inputs, {self.shape[0]} classes)"
+        inputs, classes = counted(self.shape[1], "input"), counted(self.shape[0], "class")
+        return f"OutputLayer({kind}, {inputs}, {classes})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OutputLayer, (self.weight, self.scale, self.bias)
@@ -305,6 +333,11 @@ class OutputLayer:
     def gain(self, target: int, source: int) -> tuple[FloatArray, float]:
         """The margin of a target over a source: ``gain @ h + constant``, h of ±1.
 
+        Parameters
+        ----------
+        target, source : int
+            Classes.
+
         Returns
         -------
         gain : array of float64, shape (in,)
@@ -320,6 +353,7 @@ class OutputLayer:
         Parameters
         ----------
         rows : sparse matrix of int, shape (in, inputs before)
+            What makes the inputs of this layer.
         divisor : int
             Above 0.
         """

@@ -61,6 +61,7 @@ def conv2d(
         On all four sides; of rows and of columns; or above and below, left and right. Padded
         places are absent, they add 0.
     groups : int
+        Of channels, each seen by its own kernels.
 
     Returns
     -------
@@ -134,8 +135,12 @@ def max_pool2d(
 ) -> HiddenLayer:
     """Max pooling of ±1: a neuron is +1 iff one of the n inputs of its window is.
 
-    Its threshold is 2 - n. A window of padding alone gives -1. Parameters are those of
-    `sum_pool2d`.
+    Its threshold is 2 - n. A window of padding alone gives -1.
+
+    Parameters
+    ----------
+    input_shape, size, stride, padding
+        As for `sum_pool2d`.
     """
     channels = _shape(input_shape)[0]
     return pool_before_norm(input_shape, size, np.ones(channels), stride=stride, padding=padding)
@@ -150,7 +155,12 @@ def min_pool2d(
 ) -> HiddenLayer:
     """Min pooling of ±1: a neuron is +1 iff all the n inputs of its window are.
 
-    Its threshold is n. A window of padding alone gives +1. Parameters are those of `sum_pool2d`.
+    Its threshold is n. A window of padding alone gives +1.
+
+    Parameters
+    ----------
+    input_shape, size, stride, padding
+        As for `sum_pool2d`.
     """
     channels = _shape(input_shape)[0]
     return pool_before_norm(input_shape, size, -np.ones(channels), stride=stride, padding=padding)

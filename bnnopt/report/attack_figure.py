@@ -34,6 +34,7 @@ def save_figure(
     path : path
         Its ending picks the format: .png, .pdf or .svg.
     class_names : sequence of str, optional
+        By class; numbers are shown without them.
 
     Raises
     ------
@@ -51,7 +52,17 @@ def save_figure(
 def draw_attacks(
     figure: Figure, results: Sequence[AttackResult], class_names: Sequence[str]
 ) -> None:
-    """Draw a row an attack: the image, what was changed with a key, and the changed image."""
+    """Draw a row an attack: the image, what was changed with a key, and the changed image.
+
+    Parameters
+    ----------
+    figure : Figure
+        An empty one.
+    results : sequence of AttackResult
+        A row each.
+    class_names : sequence of str
+        By class; none shows numbers.
+    """
     axes = figure.subplots(len(results), COLUMNS, squeeze=False)
     for row, result in zip(axes, results, strict=True):
         _draw(figure, row, result)

@@ -11,9 +11,9 @@ from typing import Any
 
 from bnnopt.campaign.status import campaign_status
 from bnnopt.campaign.store import Store
+from bnnopt.counts import counted
 from bnnopt.errors import MissingDependencyError
 from bnnopt.files import write_atomically
-from bnnopt.tables import counted
 
 __all__ = ["write_report"]
 
@@ -30,6 +30,7 @@ def write_report(store: Store, folder: Path) -> Path:
     Parameters
     ----------
     store : Store
+        What to report of.
     folder : path
         Made if missing.
 

@@ -32,6 +32,7 @@ class Drawing:
     name : str
         Of its files.
     title, caption : str
+        Above it and below it, on the page.
     draw : callable or None
         None where the campaign lacks what it shows.
     missing : str
@@ -51,6 +52,7 @@ def drawings(store: Store, attempts: pd.DataFrame) -> list[Drawing]:
     Parameters
     ----------
     store : Store
+        What to report of.
     attempts : DataFrame
         See `bnnopt.report.results.tried`.
 

@@ -36,6 +36,7 @@ class Exhibit:
     Parameters
     ----------
     title : str
+        What was attacked, and how.
     cell : str
         The first digits of its key, as the table of all attacks has them.
     images : list of (str, str)
@@ -47,6 +48,7 @@ class Exhibit:
     label : str
         The true class.
     flipped : bool
+        Whether the other image's class is another one.
     start, margin : float
         Of the original image, and of the other one.
     """
@@ -72,6 +74,7 @@ def exhibits(store: Store, frame: pd.DataFrame) -> list[Exhibit]:
     Parameters
     ----------
     store : Store
+        What to report of.
     frame : DataFrame
         See `bnnopt.report.results.finished`.
     """
@@ -131,7 +134,15 @@ def _pictures(
 
 
 def class_names(network: BinarizedNetwork, dataset: str) -> Sequence[str]:
-    """The network's own, or the data set's."""
+    """The network's own, or the data set's.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork
+        Whose classes they are.
+    dataset : str
+        Whose names serve where the network has none.
+    """
     return network.class_names or dataset_spec(dataset).class_names
 
 
@@ -166,5 +177,13 @@ def _png(image: FloatArray, **how: object) -> str:
 
 
 def data_uri(image: bytes, kind: str = "png") -> str:
-    """An image within a page."""
+    """An image within a page.
+
+    Parameters
+    ----------
+    image : bytes
+        A whole file.
+    kind : str
+        Of image: ``png`` or ``svg+xml``.
+    """
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

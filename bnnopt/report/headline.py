@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from bnnopt.counts import counted
 from bnnopt.report.results import INSTANCE
-from bnnopt.tables import counted, percent
+from bnnopt.tables import percent
 
 __all__ = ["heading", "listed", "sentence", "title"]
 

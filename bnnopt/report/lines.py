@@ -43,7 +43,9 @@ def surrogate_logits(network: BinarizedNetwork, levels: FloatArray) -> FloatArra
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose signs are replaced.
     levels : array of float, shape (batch, n)
+        What its first layer sees.
 
     Returns
     -------
@@ -67,9 +69,11 @@ def logits_along_a_pixel(
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose logits are drawn.
     image : array of float, shape (n,)
         In [0, 1].
     class_names : sequence of str
+        For the key.
     """
     values = np.linspace(0.0, 1.0, STEPS)
     start = network.levels_of(image)[0]
@@ -108,6 +112,13 @@ def over_time(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
     """Figure 4: the mean normalized objective of the incumbents against wall time.
 
     Intervals stand side by side, at times of each series' own: bands of several lie on each other.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        See `bnnopt.report.results.finished`.
+    shown : dict
+        The `Look` of each series.
     """
     longest = max(float(frame["wall_time"].max()), 10 * SOONEST)
     times = np.geomspace(SOONEST, longest, TIMES)

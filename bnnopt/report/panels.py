@@ -34,7 +34,17 @@ MARGIN = 0.8
 
 @dataclass(frozen=True)
 class Look:
-    """How a series is drawn, in every figure the same."""
+    """How a series is drawn, in every figure the same.
+
+    Parameters
+    ----------
+    color : str
+        Of lines and areas.
+    hatch : str
+        Of areas, beside others of one colour.
+    dash : str
+        Of lines, likewise.
+    """
 
     color: str
     hatch: str
@@ -42,7 +52,13 @@ class Look:
 
 
 def looks(series: Sequence[str]) -> dict[str, Look]:
-    """A look for each series, no two alike, also without colour where they share one."""
+    """A look for each series, no two alike, also without colour where they share one.
+
+    Parameters
+    ----------
+    series : sequence of str
+        Their names, in the order of the key.
+    """
     colors = [to_hex(color) for color in mpl.rcParams["axes.prop_cycle"].by_key()["color"]]
     found = {}
     for number, name in enumerate(series):
@@ -126,6 +142,17 @@ def bars(frame: pd.DataFrame, value: str, label: str, shown: dict[str, Look]) ->
 
     No value is below 0. A mean of 0 is written as 0, so that it is not taken for a series without
     results, which has a cross.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        See `bnnopt.report.results.finished`.
+    value : str
+        The column.
+    label : str
+        Of its axis.
+    shown : dict
+        The `Look` of each series.
     """
 
     def draw(axis: Axes, places: list[float], width: float, groups: list[Any], look: Look) -> None:
@@ -151,7 +178,19 @@ def _mark(axis: Axes, place: float, text: str, color: str) -> None:
 
 
 def boxes(frame: pd.DataFrame, value: str, label: str, shown: dict[str, Look]) -> Figure:
-    """Box plots of a column over images, by network and series."""
+    """Box plots of a column over images, by network and series.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        See `bnnopt.report.results.finished`.
+    value : str
+        The column.
+    label : str
+        Of its axis.
+    shown : dict
+        The `Look` of each series.
+    """
 
     def draw(axis: Axes, places: list[float], width: float, groups: list[Any], look: Look) -> None:
         drawn = axis.boxplot(
@@ -204,7 +243,15 @@ def _by_network(
 
 
 def add_legend(figure: Figure, handles: dict[str, Artist]) -> None:
-    """A legend below, in as many columns as the names leave room for; the figure grows by it."""
+    """A legend below, in as many columns as the names leave room for; the figure grows by it.
+
+    Parameters
+    ----------
+    figure : Figure
+        With room for nothing below its axes.
+    handles : dict
+        What stands for each name.
+    """
     inches = 0.5 + 0.065 * max(map(len, handles), default=1)
     columns = max(1, min(len(handles), int(figure.get_figwidth() / inches)))
     height = figure.get_figheight() + 0.17 * -(-len(handles) // columns)
@@ -213,7 +260,13 @@ def add_legend(figure: Figure, handles: dict[str, Artist]) -> None:
 
 
 def spell_out(axis: Axis) -> None:
-    """The numbers of a logarithmic axis as 0.1, not as powers; 2 and 5 too where it is short."""
+    """The numbers of a logarithmic axis as 0.1, not as powers; 2 and 5 too where it is short.
+
+    Parameters
+    ----------
+    axis : Axis
+        Of logarithmic scale.
+    """
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1.0,) if high > 50.0 * low else (1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -21,6 +21,11 @@ INSTANCE = ["network", "epsilon", "image", "seed"]
 def finished(store: Store) -> pd.DataFrame:
     """The cells that are done, with the columns of `tried`.
 
+    Parameters
+    ----------
+    store : Store
+        What to report of.
+
     Raises
     ------
     InputError
@@ -30,7 +35,15 @@ def finished(store: Store) -> pd.DataFrame:
 
 
 def done(frame: pd.DataFrame, store: Store) -> pd.DataFrame:
-    """Those rows of `tried` that have a result; further as `finished`."""
+    """Those rows of `tried` that have a result; further as `finished`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        What `tried` gives.
+    store : Store
+        It is of.
+    """
     frame = frame[frame["state"] == "done"].copy()
     if frame.empty:
         raise InputError(f"the store {str(store.path)!r} has no finished cell to report")
@@ -50,6 +63,11 @@ def tried(store: Store) -> pd.DataFrame:
     optimal or infeasible; ``decides``: whether it asks for a flip to any class, as verification
     does; ``maximizes``: whether it asks for the largest margin; ``gap``, where it is done and
     asks for that: how far the normalized objective is below the best of any such attack.
+
+    Parameters
+    ----------
+    store : Store
+        What to report of.
     """
     frame = store_frame(store)
     frame = frame[frame["state"].isin(["done", "failed"])].copy()
@@ -77,7 +95,15 @@ def _architectures(frame: pd.DataFrame) -> pd.Series[str]:
 def incumbents(
     row: pd.Series[float], times: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The normalized objective that an attack had at each of `times`, in seconds."""
+    """The normalized objective that an attack had at each of `times`, in seconds.
+
+    Parameters
+    ----------
+    row : Series
+        Of `finished`.
+    times : array of float
+        In ascending order.
+    """
     trace = np.array(json.loads(str(row["trace"])), dtype=np.float64).reshape(-1, 2)
     when = np.concatenate([[0.0], trace[:, 0]])
     best = np.maximum.accumulate(np.concatenate([[row["start_objective"]], trace[:, 1]]))

@@ -26,6 +26,7 @@ class StraightThroughNetwork(nn.Module):
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose weights and thresholds are used.
     activation : Activation, optional
         `ClippedSign` with `layer_scales` if it is not given. Distances from thresholds are in
         units of each row's weights (`bnnopt.row_units`).
@@ -78,6 +79,7 @@ def surrogate_logits(network: BinarizedNetwork, x: npt.ArrayLike) -> FloatArray:
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose signs are replaced.
     x : array_like, shape (n,), (batch, n), input_shape or (batch, *input_shape)
         Images in [0, 1].
 

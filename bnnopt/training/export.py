@@ -26,7 +26,13 @@ BATCH = 1000
 
 
 def fold_model(model: TrainableNetwork) -> tuple[tuple[HiddenLayer, ...], OutputLayer]:
-    """The folded layers of a trained network."""
+    """The folded layers of a trained network.
+
+    Parameters
+    ----------
+    model : TrainableNetwork
+        In evaluation mode.
+    """
     hidden = tuple(
         fold(_signs(weight), *_norm_parameters(norm), LEVELS if index == 0 else None)
         for index, (weight, norm) in enumerate(
@@ -43,6 +49,11 @@ def fold_model(model: TrainableNetwork) -> tuple[tuple[HiddenLayer, ...], Output
 
 def export(run: TrainingRun) -> BinarizedNetwork:
     """Fold a training run and check it on the whole test set.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        What `train` gave.
 
     Raises
     ------
@@ -77,7 +88,12 @@ def check_agreement(
 
     Parameters
     ----------
+    model : TrainableNetwork
+        In evaluation mode.
+    network : BinarizedNetwork
+        What it was folded to.
     images : array of uint8, shape (count, ...)
+        Grey levels.
 
     Returns
     -------

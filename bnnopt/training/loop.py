@@ -28,7 +28,19 @@ EVALUATION_BATCH = 2000
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a finished training leaves: the network in evaluation mode, and how it went."""
+    """What a finished training leaves: the network in evaluation mode, and how it went.
+
+    Parameters
+    ----------
+    model : TrainableNetwork
+        In evaluation mode.
+    recipe : Recipe
+        What was trained.
+    seconds : float
+        Wall time.
+    device : str
+        Where it ran.
+    """
 
     model: TrainableNetwork
     recipe: Recipe
@@ -58,7 +70,9 @@ def train(
     Parameters
     ----------
     recipe : Recipe
+        What to train, and how.
     device : {"auto", "cpu", "cuda"}
+        ``"auto"`` takes a GPU where there is one.
     checkpoint : path, optional
         Written after every epoch, and resumed from if it exists: an interrupted run that is
         started again ends in the same network as one that was not interrupted.

@@ -47,6 +47,7 @@ class TrainableNetwork(nn.Module):
     widths : sequence of int
         Neurons of each hidden layer.
     num_classes : int
+        Logits.
     head : {"integer", "batchnorm"}
         ``integer``: binary weights and whole biases, and one shared positive scale that only
         the loss sees, so that the exported logits are integers. ``batchnorm``: the paper's

@@ -21,6 +21,7 @@ class Recipe:
     Parameters
     ----------
     dataset : {"mnist", "fashion-mnist"}
+        To learn from.
     depth, width : int
         Hidden layers, and neurons of each.
     head : {"integer", "batchnorm"}
@@ -28,6 +29,7 @@ class Recipe:
     epochs : int
         Passes over the 60,000 training images.
     batch_size : int
+        Images a step.
     learning_rate : float
         Adam's at the start; a cosine takes it to zero.
     seed : int

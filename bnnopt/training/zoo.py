@@ -34,7 +34,19 @@ def zoo_recipes(epochs: int = 100, seed: int = 0) -> list[Recipe]:
 def train_to_file(
     recipe: Recipe, path: str | os.PathLike[str], device: str = "auto", progress: bool = True
 ) -> BinarizedNetwork:
-    """Train, fold, check and write one network; a checkpoint beside it survives a Ctrl-C."""
+    """Train, fold, check and write one network; a checkpoint beside it survives a Ctrl-C.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train, and how.
+    path : path
+        Of the ``.npz`` file.
+    device : {"auto", "cpu", "cuda"}
+        As for `train`.
+    progress : bool
+        Likewise.
+    """
     checkpoint = Path(f"{os.fspath(path)}.checkpoint")
     run = train(recipe, device=device, checkpoint=checkpoint, progress=progress)
     network = export(run)
@@ -55,7 +67,9 @@ def train_zoo(
     Parameters
     ----------
     folder : path
+        Made if missing.
     device : {"auto", "cpu", "cuda"}
+        As for `train`.
     workers : int
         Processes, one torch thread each.
     epochs, seed : int

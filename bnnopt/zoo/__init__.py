@@ -32,19 +32,29 @@ NAMES = tuple(
 def file(name: str) -> Traversable:
     """The ``.npz`` file of a shipped network.
 
+    Parameters
+    ----------
+    name : str
+        Of `NAMES`.
+
     Raises
     ------
     UnknownNameError
         If there is no such network.
     """
     if name not in NAMES:
-        raise UnknownNameError("network", name, NAMES, ", or the path of an .npz file")
+        raise UnknownNameError("network", name, NAMES, ", or the path of a network file")
     return resources.files("bnnopt.zoo") / "networks" / f"{name}.npz"
 
 
 @lru_cache(maxsize=len(NAMES))
 def load(name: str) -> BinarizedNetwork:
     """Load a shipped network by name, such as ``"fashion-mnist-2x100"``.
+
+    Parameters
+    ----------
+    name : str
+        Of `NAMES`.
 
     Raises
     ------

@@ -175,7 +175,7 @@ def test_the_command_writes_the_network(bnnopt_cli: Any, tmp_path: Path) -> None
     path = tmp_path / "a network.onnx"
     code, out, _ = bnnopt_cli("export", "fashion-mnist-2x100", "--onnx", str(path))
     assert code == 0
-    assert f"{path}: image ('N', 28, 28) of float32 in [0, 1], logits ('N', 10)" in out
+    assert f"{path}: image (N, 28, 28) of float32 in [0, 1], logits (N, 10)" in out
     network, data = bnnopt.zoo.load("fashion-mnist-2x100"), bnnopt.datasets.embedded()
     images = np.array([data.x(k) for k in range(50)], dtype=np.float32)
     (logits,) = onnxruntime.InferenceSession(path).run(None, {"image": images})

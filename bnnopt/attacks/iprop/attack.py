@@ -100,7 +100,15 @@ class IProp(Attack):
 
     @classmethod
     def paper(cls, solver: str = "highs", step: str | int = "adaptive") -> IProp:
-        """The algorithm that the paper ran: G uniform, every problem built anew and whole."""
+        """The algorithm that the paper ran: G uniform, every problem built anew and whole.
+
+        Parameters
+        ----------
+        solver : str
+            Of every problem.
+        step : int or None
+            As for the class.
+        """
         return cls(solver, step, "paper")
 
     def packages(self) -> tuple[str, ...]:
@@ -109,7 +117,13 @@ class IProp(Attack):
         return (*super().packages(), "pyomo", self._adapter.package, *kernel)
 
     def prepare(self, instance: AttackInstance) -> None:
-        """Find the solver; refuse models that would not fit; compile the kernel if it is used."""
+        """Find the solver; refuse models that would not fit; compile the kernel if it is used.
+
+        Parameters
+        ----------
+        instance : AttackInstance
+            What will be asked.
+        """
         ensure_available(self._adapter)
         self._check_size(instance)
         if self._is_compiled:
@@ -126,7 +140,13 @@ class IProp(Attack):
         check_terms(max(counts), "the largest subproblem", f"take method 'auto' or {other}")
 
     def run(self, instance: AttackInstance, limits: Limits, starts: FloatArray) -> Findings:
-        """Search from the best of the starts and the image itself."""
+        """Search from the best of the starts and the image itself.
+
+        Parameters
+        ----------
+        instance, limits, starts
+            As for `Attack.run`.
+        """
         rng = np.random.default_rng(limits.seed)
         points = np.vstack([instance.levels[None], starts])
         first = state_at(instance, max(points, key=instance.rank))

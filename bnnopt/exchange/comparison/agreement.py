@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.arguments import read_whole
+from bnnopt.counts import counted
 from bnnopt.errors import ImportDisagreesError
 from bnnopt.exchange.comparison.evaluation import evaluated
 from bnnopt.exchange.comparison.rounding import SLACK, Rounding, unit_of
@@ -68,12 +69,14 @@ class Agreement:
     def __str__(self) -> str:
         if not self.images:
             return "not compared with the file"
-        told = f"{self.neurons} neurons are those of the file on {self.images} images"
+        neurons = counted(self.neurons, "neuron")
+        agree = "is that" if self.neurons == 1 else "are those"
+        told = f"{neurons} {agree} of the file on {counted(self.images, 'image')}"
         if not self.rounded:
             return told
         return (
             f"{told}, but for {self.rounded} whose sums lie within rounding of their thresholds; "
-            f"{self.changed} predictions differ"
+            f"predictions that differ: {self.changed}"
         )
 
 

@@ -40,7 +40,9 @@ class Answer:
     Parameters
     ----------
     verdict : Verdict
+        What is claimed.
     about : Property
+        What was asked.
     witness : Witness or None
         The counterexample, where there is one.
     notes : tuple of str
@@ -82,6 +84,7 @@ def decide(
     threads : int
         Of branch and bound.
     seed : int
+        Of all that is drawn at random.
 
     Returns
     -------

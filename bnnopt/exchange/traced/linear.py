@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.counts import counted
 from bnnopt.errors import NetworkFormatError
 from bnnopt.exchange.traced.neurons import materialized
 from bnnopt.exchange.traced.tensor import Elements, Sums, Tensor, Term, check_count
@@ -88,8 +89,8 @@ def _tell(found: WholeRows, note: Note) -> None:
     rounded = int(found.is_rounded.sum())
     if rounded:
         note(
-            f"real weights of {rounded} rows were put on a grid: each is off by at most "
-            f"{found.error:.2g} of its row's largest"
+            f"real weights of {counted(rounded, 'row')} were put on a grid: each is off by at "
+            f"most {found.error:.2g} of its row's largest"
         )
     elif found.error > NEARLY:
         note(

@@ -28,6 +28,7 @@ class Array:
     name, kind : str
         Such as ``"X"`` and ``"float32"``.
     shape : tuple of int
+        Numbers are counted row by row.
     """
 
     name: str
@@ -42,7 +43,17 @@ class Array:
 
 @dataclass(frozen=True)
 class Difference:
-    """That ``Y[target] - Y[source]`` is at least a number, or above it."""
+    """That ``Y[target] - Y[source]`` is at least a number, or above it.
+
+    Parameters
+    ----------
+    target, source : int
+        Outputs.
+    least : Fraction
+        What it is compared with.
+    is_strict : bool
+        Whether it must be above that.
+    """
 
     target: int
     source: int
@@ -68,6 +79,7 @@ class Case:
     low, high : tuple of Fraction
         Of each input; none is empty.
     choices : tuple of Choice
+        Each is a conjunction of differences.
     """
 
     low: tuple[Fraction, ...]
@@ -93,6 +105,7 @@ class Property:
     Parameters
     ----------
     inputs, outputs : Array
+        As they are declared.
     cases : tuple of Case
         None, if the statements contradict each other without any network.
     version : str

@@ -38,6 +38,7 @@ def write_vnnlib(
     instance : AttackInstance
         In the continuous domain, limited by a box only (epsilon, mask, direction, within).
     path : path
+        Written whole or not at all.
     version : {"1.0", "2.0"}
         In 1.0 a tie that is no flip is excluded by ``>``, which not every reader takes.
 

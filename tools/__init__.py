@@ -1,0 +1,1 @@
+"""What makes the documentation: run notebooks, and the hooks of its site."""
