@@ -167,5 +167,6 @@ def _figure_1(store: Store, frame: pd.DataFrame) -> Figure:
     first = frame.sort_values(["depth", "width", "network", "image"]).iloc[0]
     row = next(row for row in store.rows() if row.key == first["key"])
     cell = Cell.from_definition(row.definition)
-    pixels, _ = store.image(cell)
-    return logits_along_a_pixel(store.network(cell.network), pixels / 255.0)
+    network = store.network(cell.network)
+    values = network.levels_of(store.image(cell)[0])[0] / network.levels
+    return logits_along_a_pixel(network, values)

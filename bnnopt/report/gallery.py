@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,8 @@ from matplotlib.image import imsave
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.store import Row, Store
 from bnnopt.campaign.task import decode_levels
-from bnnopt.datasets.catalog import spec as dataset_spec
+from bnnopt.datasets.catalog import CATALOG
+from bnnopt.network import BinarizedNetwork
 from bnnopt.report.pictures import picture, plot
 
 __all__ = ["Exhibit", "data_uri", "exhibits"]
@@ -68,11 +70,10 @@ def exhibits(store: Store, frame: pd.DataFrame) -> list[Exhibit]:
 def _exhibit(store: Store, row: Row, name: str) -> Exhibit:
     cell = Cell.from_definition(row.definition)
     network = store.network(cell.network)
-    pixels, _ = store.image(cell)
-    original = pixels.ravel() / 255.0
+    original = network.levels_of(store.image(cell)[0])[0] / network.levels
     adversarial = decode_levels(row.levels or b"") / network.levels
     reach = max(cell.epsilon, 1e-12)
-    names = network.class_names or dataset_spec(cell.dataset).class_names
+    names = _class_names(network, cell.dataset)
     before, after = network.logits(original), network.logits(adversarial)
     first, last = (picture(x.reshape(network.input_shape)) for x in (original, adversarial))
     return Exhibit(
@@ -86,6 +87,12 @@ def _exhibit(store: Store, row: Row, name: str) -> Exhibit:
         names[int(np.argmax(before))],
         names[int(np.argmax(after))],
     )
+
+
+def _class_names(network: BinarizedNetwork, dataset: str) -> Sequence[str]:
+    """The network's, or its data set's, or numbers."""
+    known = CATALOG[dataset].class_names if dataset in CATALOG else ()
+    return network.class_names or known or [str(c) for c in range(network.num_classes)]
 
 
 def _image(drawn: FloatArray) -> str:
