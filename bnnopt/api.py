@@ -52,7 +52,8 @@ def load_network(
     network : BinarizedNetwork, str or path
         A file is an ``.npz``, or one that `bnnopt.exchange.read` imports, by its ending: ``.onnx``.
     reading
-        For files to import: ``input_range``, ``mean`` and ``std`` of `bnnopt.from_onnx`.
+        For files to import: ``input_range``, ``mean``, ``std`` and ``levels`` of
+        `bnnopt.from_onnx`.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def attack(
     target : {"runner-up", "untargeted"}, int or str
         Which class's margin over the source class is maximised; a class by number or name.
     domain : {"continuous", "pixels"}
-        Any real pixel value, or whole levels k/255 only.
+        Any real pixel value, or whole levels of the network only, such as k/255.
     mask : array_like of bool, optional
     direction : {"both", "lighten", "darken"}
     max_pixels : int, optional

@@ -146,7 +146,7 @@ def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> Campaign
         indices = tuple(parse_indices(images, count))
     if isinstance(data, OwnData):
         _check_images(table, networks, data, indices)
-    epsilons = _epsilons(table)
+    epsilons = _epsilons(table, {network.levels for network in networks.values()})
     target = table.take("target", object, "runner-up")
     domain, goal = table.take("domain", str, "continuous"), table.take("goal", str, "margin")
     ties = table.take("ties", str, "lowest")
@@ -179,13 +179,14 @@ def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> Campaign
     return spec
 
 
-def _epsilons(table: Table) -> list[float]:
-    """Numbers, or texts such as "8/255"."""
+def _epsilons(table: Table, levels: set[int]) -> list[float]:
+    """Numbers, or texts such as "8/255", for networks of these levels."""
     epsilons: list[float] = []
+    known = next(iter(levels)) if len(levels) == 1 else None
     for number, value in enumerate(table.take_list("epsilons", object)):
         place = f"epsilons[{number}]"
         with table.about(place):
-            epsilon = float(read_fraction(value, "epsilon", low=0, high=1))
+            epsilon = float(read_fraction(value, "epsilon", low=0, high=1, levels=known))
         if epsilon in epsilons:
             raise InputError(f"{table.place(place)} repeats {value!r}")
         epsilons.append(epsilon)
