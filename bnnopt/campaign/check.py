@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.campaign.cell import Cell, fingerprint
+from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.data import DIGEST_BYTES, digest_of_all, digest_of_image
 from bnnopt.campaign.store import Row, Store
 from bnnopt.campaign.task import decode_levels
 from bnnopt.errors import BnnoptError
 from bnnopt.instance import AttackInstance
+from bnnopt.network import fingerprint
 from bnnopt.result import Status
 
 __all__ = ["check_store"]

@@ -14,7 +14,7 @@ import numpy as np
 from bnnopt import api, datasets
 from bnnopt.arguments import read_fraction
 from bnnopt.attacks.limits import Limits
-from bnnopt.campaign.cell import Cell, fingerprint
+from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.data import OwnData, read_own
 from bnnopt.campaign.methods import MethodSpec, read_methods
 from bnnopt.campaign.table import Table
@@ -25,7 +25,7 @@ from bnnopt.datasets.indices import parse_indices
 from bnnopt.errors import InputError
 from bnnopt.exchange.read import is_foreign
 from bnnopt.instance import AttackInstance
-from bnnopt.network import BinarizedNetwork
+from bnnopt.network import BinarizedNetwork, fingerprint
 
 __all__ = ["CampaignSpec", "PlannedCell", "load_spec", "parse_spec"]
 

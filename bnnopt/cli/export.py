@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bnnopt import __version__
 from bnnopt.api import load_network
 from bnnopt.cli.budget import budget_options, read_budget
 from bnnopt.cli.images import network_options, network_with_images, reading
@@ -31,7 +32,8 @@ VNNLIB = ".vnnlib"
 def export(network: str, out: str | None, onnx: str | None, **options: Any) -> None:
     """Write one attack on NETWORK as a model, LP or MPS, or as a VNN-LIB property.
 
-    The model has the paper's names p, a and h; the property asks for a flip. With --onnx,
+    The model has the paper's names p, a and h, by layer and neuron, and says at its top what its
+    objective means; the property asks for a flip. With --onnx,
     write the network: what onnxruntime gives is what NETWORK gives, exactly.
     """
     if (out is None) == (onnx is None):
@@ -59,7 +61,7 @@ def _model(
 ) -> None:
     from bnnopt.exchange.vnnlib import write_vnnlib
     from bnnopt.formulations.attack import attack_model, model_size
-    from bnnopt.formulations.files import ENDINGS, write_model
+    from bnnopt.formulations.files import ENDINGS, describe_attack, write_model
     from bnnopt.instance import AttackInstance
 
     loaded, source = network_with_images(network, options)
@@ -77,7 +79,8 @@ def _model(
         print(f"{out}: {loaded.num_inputs} inputs, {len(instance.targets)} classes to flip to")
         return
     model = attack_model(instance, formulation)
-    write_model(model, out)
+    where = f"image {indices[0]} of {Path(data.name).name}"
+    write_model(model, out, describe_attack(instance, formulation, __version__, where))
     size = model_size(model)
     print(
         f"{out}: {size['variables']} variables ({size['binaries']} binary), {size['rows']} rows, "
