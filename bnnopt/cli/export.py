@@ -24,7 +24,7 @@ VNNLIB = ".vnnlib"
 @network_options
 @click.option("--image", default="0", show_default=True, help="Test-set index.")
 @budget_options
-@click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
+@click.option("--formulation", default="tight", show_default=True, help="See bnnopt methods.")
 @click.option("--target", default="runner-up", show_default=True)
 @click.option("--goal", default="margin", show_default=True, help="As for attack; first stage.")
 @click.option("--out", help="A file that ends in .lp, .mps or .vnnlib.")
