@@ -312,12 +312,14 @@ class Store:
     def image(self, cell: Cell) -> tuple[npt.NDArray[Any], int]:
         """A cell's image, shape (n,), whole levels or values as a network takes it; its label."""
         query = "SELECT pixels, label FROM images WHERE dataset = ? AND image = ?"
+        kind = None
         with storage_errors(self.path):
             pixels, label = self._one(query, cell.dataset, cell.image)
+            if cell.dataset not in NAMES:
+                (kind,) = self._one("SELECT type FROM data WHERE identity = ?", cell.dataset)
         try:
-            if cell.dataset in NAMES:
+            if kind is None:
                 return np.frombuffer(pixels, dtype=np.uint8) / LEVELS, label
-            (kind,) = [data.type for data in self.data() if data.identity == cell.dataset]
             return np.frombuffer(pixels, dtype=stored_type(kind)), label
         except (TypeError, ValueError):
             raise self._damaged(f"image {cell.image} is not as it was stored") from None
