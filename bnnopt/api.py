@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bnnopt import zoo
 from bnnopt.arguments import read_class, read_names, read_whole
-from bnnopt.attacks import METHODS, attack_class
+from bnnopt.attacks import attack_class, method_names
 from bnnopt.attacks.base import Attack
 from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.limits import Limits
@@ -52,7 +52,8 @@ def load_network(
     network : BinarizedNetwork, str or path
         A file is an ``.npz``, or one that `bnnopt.exchange.read` imports, by its ending: ``.onnx``.
     reading
-        For files to import: ``input_range``, ``mean`` and ``std`` of `bnnopt.from_onnx`.
+        For files to import: ``input_range``, ``mean``, ``std`` and ``levels`` of
+        `bnnopt.from_onnx`.
 
     Raises
     ------
@@ -123,17 +124,18 @@ def attack(
         a PIL image: see `BinarizedNetwork.images`.
     epsilon : float or str
         Largest change of a pixel, in [0, 1]: what is written, ``0.01`` or ``"8/255"``.
-    method : {"auto", "bab", "milp", "pattern", "iprop", "fgsm", "ifgsm", "pgd"} or Attack
+    method : {"auto", "bab", "milp", "pattern", "iprop", "fgsm", "ifgsm", "pgd"}, str or Attack
         ``"auto"`` takes branch and bound (``"bab"``) where it can, else the MILP. An attack
-        object, such as a `bnnopt.exchange.foolbox.FoolboxAttack`, is taken as it is.
+        object, such as a `bnnopt.exchange.foolbox.FoolboxAttack`, is taken as it is. Other
+        packages may give further names (docs/how-to/add-an-attack.md).
     solver : {"highs", "cbc", "gurobi", "scip"}
         Any name of ``solvers.available()``.
-    formulation : {"tight", "paper"}
-        Both are for the MILP.
+    formulation : {"tight", "paper"} or str
+        Both are for the MILP; other packages may give further ones.
     target : {"runner-up", "untargeted"}, int or str
         Which class's margin over the source class is maximised; a class by number or name.
     domain : {"continuous", "pixels"}
-        Any real pixel value, or whole levels k/255 only.
+        Any real pixel value, or whole levels of the network only, such as k/255.
     mask : array_like of bool, optional
         True where a pixel may change; shape (n,) or the network's input_shape.
     direction : {"both", "lighten", "darken"}
@@ -292,8 +294,8 @@ def _starts(
         return network.levels_of(start)
     if start == "none":
         return np.zeros((0, network.num_inputs))
-    if isinstance(start, str) and start not in METHODS:
-        raise UnknownNameError("start", start, ("none", *METHODS))
+    if isinstance(start, str) and start not in method_names():
+        raise UnknownNameError("start", start, ("none", *method_names()))
     seconds = limits.time_limit
     if limits.effort is None:  # which the time must not decide else
         seconds = min(START_SECONDS, seconds or START_SECONDS)

@@ -37,7 +37,14 @@ MAX_TEXT = 100
 MAX_EXPONENT = 1000
 
 
-def read_fraction(value: Any, name: str, *, low: Real = 0, high: Real | None = None) -> Fraction:
+def read_fraction(
+    value: Any,
+    name: str,
+    *,
+    low: Real = 0,
+    high: Real | None = None,
+    levels: int | None = None,
+) -> Fraction:
     """The number that was written: 1/100 for 0.01, of any float type, and for "0.01".
 
     Parameters
@@ -49,6 +56,9 @@ def read_fraction(value: Any, name: str, *, low: Real = 0, high: Real | None = N
         What a message calls it.
     low, high : number
         Both included.
+    levels : int, optional
+        Steps between black and white, where it is a change of a pixel: who gives more than 1 may
+        have meant some of them.
 
     Raises
     ------
@@ -60,7 +70,7 @@ def read_fraction(value: Any, name: str, *, low: Real = 0, high: Real | None = N
     if fraction is None:
         raise _wrong(name, 'a number such as 0.01 or "8/255"', value)
     if fraction < low or (high is not None and fraction > high):
-        raise _wrong(name, _range("a number", low, high), value, _remedy(name, fraction))
+        raise _wrong(name, _range("a number", low, high), value, _remedy(fraction, levels))
     return fraction
 
 
@@ -314,11 +324,13 @@ def _range(what: str, low: Real | None, high: Real | None) -> str:
     return f"{what}, at most {high}" if low is None else f"{what} from {low} to {high}"
 
 
-def _remedy(name: str, fraction: Fraction) -> str:
-    if name != "epsilon" or fraction <= 1:
+def _remedy(fraction: Fraction, levels: int | None) -> str:
+    if levels is None or fraction <= 1:
         return ""
-    levels = fraction if fraction.denominator == 1 and fraction <= 255 else 8
-    return f': pixel values lie in [0, 1], so for {levels} levels of 255 write "{levels}/255"'
+    count = fraction if fraction.denominator == 1 and fraction <= levels else min(8, levels)
+    return (
+        f': pixel values lie in [0, 1], so for {count} levels of {levels} write "{count}/{levels}"'
+    )
 
 
 def _wrong(name: str, wanted: str, value: Any, remedy: str = "") -> InputError:

@@ -19,6 +19,7 @@ __all__ = [
     "InputError",
     "MissingDependencyError",
     "NetworkFormatError",
+    "PluginError",
     "SolverFailureError",
     "SolverMissingError",
     "StoreError",
@@ -71,6 +72,10 @@ class MissingDependencyError(BnnoptError, ImportError):
         super().__init__(
             f"{purpose} needs {package}, which is not installed: pip install 'bnnopt[{extra}]'"
         )
+
+
+class PluginError(BnnoptError, ImportError):
+    """An attack or a formulation of another package does not load, or is not one."""
 
 
 class SolverMissingError(BnnoptError, ImportError):

@@ -29,6 +29,9 @@ BITS = {2: np.int16, 4: np.int32, 8: np.int64}
 APART = 8
 """Levels are told apart in a float type if near 1 they are this many of its steps apart."""
 
+BYTE = 2**8 - 1
+"""White in an image of PIL."""
+
 ROWS = 128
 """Images read at a time, so that a large batch stays in the processor's cache."""
 
@@ -227,7 +230,7 @@ def _from_pil(x: Any, what: str) -> Any:
             '.convert("RGB") for a network of colour images'
         )
     # Values, since a PIL image is of 8 bits whatever the network's levels are.
-    return np.asarray(x) / 255.0
+    return np.asarray(x) / BYTE
 
 
 def _line(error: Exception) -> str:
@@ -253,7 +256,7 @@ def _check_values(flat: Array, levels: int) -> None:
         return
     if np.isnan(low):
         raise InputError("pixel values must lie in [0, 1], not NaN: fill the missing ones")
-    remedy = f"divide by {levels}, or give whole numbers (uint8)"
+    remedy = f"divide by {levels}, or give whole numbers ({np.min_scalar_type(levels)})"
     if low < 0.0 or high < 1.01:
         remedy = "undo a normalization, and clip what rounding left (np.clip(x, 0, 1))"
     raise InputError(f"pixel values must lie in [0, 1], not {low} to {high}: {remedy}")

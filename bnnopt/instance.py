@@ -48,7 +48,7 @@ class AttackInstance:
         The class with the second-highest logit (the paper's choice), the best of all others,
         or a class by number or name.
     domain : {"continuous", "pixels"}
-        Any real value, as in the paper, or whole levels k/255 only.
+        Any real value, as in the paper, or whole levels of the network only, such as k/255.
     mask : array_like of bool, shape (n,) or the network's input_shape, optional
         True where a pixel may change; every pixel may if it is not given.
     direction : {"both", "lighten", "darken"}
@@ -102,7 +102,7 @@ class AttackInstance:
         self._set("_scaled", scaled[0])
         image = self.network.images(self.image)[0]
         self._set("image", image.reshape(self.network.input_shape))
-        exact = read_fraction(self.epsilon, "epsilon", low=0, high=1)
+        exact = read_fraction(self.epsilon, "epsilon", low=0, high=1, levels=self.network.levels)
         self._set("_radius", exact * self.network.levels)
         self._set("epsilon", float(exact))
         self._set("domain", read_choice(self.domain, "domain", DOMAINS))

@@ -176,10 +176,10 @@ def test_a_fraction_out_of_range_is_refused() -> None:
 )
 def test_an_epsilon_in_levels_is_refused_with_the_remedy(value: Any, written: str) -> None:
     with pytest.raises(InputError, match=r"lie in \[0, 1\], so for .* of 255 write") as caught:
-        read_fraction(value, "epsilon", high=1)
+        read_fraction(value, "epsilon", high=1, levels=255)
     assert f'write "{written}' in str(caught.value)
     with pytest.raises(InputError) as caught:
-        read_fraction(-value, "epsilon", high=1)
+        read_fraction(-value, "epsilon", high=1, levels=255)
     assert "255" not in str(caught.value)
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.campaign.cell import Cell, fingerprint
+from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.data import DIGEST_BYTES, digest_of_all, digest_of_image
 from bnnopt.campaign.store import Row, Store
 from bnnopt.campaign.task import decode_levels
 from bnnopt.errors import BnnoptError
 from bnnopt.instance import AttackInstance
+from bnnopt.network import fingerprint
 from bnnopt.result import Status
 
 __all__ = ["check_store"]
@@ -33,9 +35,9 @@ def check_store(store: Store) -> Iterator[tuple[Row | None, list[str]]]:
     Yields
     ------
     (Row or None, list of str)
-        A cell, and what is wrong with it; None for the file and its networks.
+        A cell, and what is wrong with it; None for the file, its networks and its images.
     """
-    yield None, [*store.damage(), *_networks(store)]
+    yield None, [*store.damage(), *_networks(store), *_data(store)]
     for row in store.rows(damaged=True):
         yield row, list(_row(store, row))
 
@@ -47,6 +49,20 @@ def _networks(store: Store) -> Iterator[str]:
                 yield f"network {name} is not the one that was attacked"
         except BnnoptError as error:
             yield f"network {name} cannot be read: {error}"
+
+
+def _data(store: Store) -> Iterator[str]:
+    """Whether images of users' own files are those that were attacked."""
+    try:
+        for data in store.data():
+            if digest_of_all(data.digests) != data.identity:
+                yield f"data {data.name}: the digests are not those of what was attacked"
+            for index, pixels, label in store.images(data.identity):
+                at = slice(DIGEST_BYTES * index, DIGEST_BYTES * (index + 1))
+                if digest_of_image(data.type, pixels, label) != data.digests[at]:
+                    yield f"data {data.name}: image {index} is not the one that was attacked"
+    except BnnoptError as error:
+        yield str(error)
 
 
 CHOSEN = ("solver", "formulation")
@@ -86,10 +102,10 @@ def _replay(
 ) -> Iterator[str]:
     """The record beside what the network says of the stored point."""
     network = store.network(cell.network)
-    pixels, label = store.image(cell)
+    x, label = store.image(cell)
     instance = AttackInstance(
         network,
-        pixels / 255.0,
+        x,
         cell.epsilon,
         cell.target,
         cell.domain,  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.data import shown_names
 from bnnopt.campaign.store import Row, Store
 from bnnopt.errors import InputError, MissingDependencyError, StoreError
 from bnnopt.files import write_atomically
@@ -43,8 +44,8 @@ def store_frame(store: Store) -> pd.DataFrame:
         and where it is done ``finished`` (Unix time), the keys of
         ``AttackResult.as_dict()``, the distances, the value and the bound of the goal's first
         stage, and ``normalized``: the margin over the
-        largest that any activations of the last hidden layer have. Two networks of one name
-        are told apart by their hashes.
+        largest that any activations of the last hidden layer have. Two networks, or files of
+        images, of one name are told apart by their hashes.
 
     Raises
     ------
@@ -62,6 +63,7 @@ def store_frame(store: Store) -> pd.DataFrame:
         for key, name in names.items()
     }
     networks = {key: store.network(key) for key in names}
+    shown |= shown_names((data.identity, data.name) for data in store.data())
     try:
         rows = [_row(row, shown, networks) for row in store.rows()]
     except KeyError as error:
@@ -81,7 +83,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
         "depth": network.depth,
         "width": max(network.widths),
         "hidden": layers_text(network),
-        "dataset": cell.dataset,
+        "dataset": names.get(cell.dataset, cell.dataset),
         "image": cell.image,
         "epsilon": cell.epsilon,
         "asked": str(cell.target),

@@ -36,7 +36,7 @@ class MethodSpec:
     name : str
         For tables and figures.
     method : str
-        A name of `bnnopt.attacks.METHODS`.
+        A name that `bnnopt.attacks.attack_class` takes.
     asks : dict
         Goal and target, where the method is a question of its own: for ``"verify"`` any flip, to
         any class. The spec's count for the others.

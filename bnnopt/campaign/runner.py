@@ -12,14 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bnnopt import __version__, datasets
+from bnnopt import __version__
 from bnnopt.bounds import count_unstable
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.spec import CampaignSpec
 from bnnopt.campaign.store import LEASE_SECONDS, Store
 from bnnopt.campaign.task import Task
 from bnnopt.campaign.workers import Ended, Workers
-from bnnopt.datasets import Dataset
+from bnnopt.datasets.indexed import Images
 from bnnopt.errors import StoreError
 
 __all__ = ["GRACE_SECONDS", "Tally", "run_campaign"]
@@ -115,7 +115,7 @@ def _processor() -> str:
 
 
 def _longest_first(
-    spec: CampaignSpec, cells: list[Cell], images: Mapping[str, Dataset]
+    spec: CampaignSpec, cells: list[Cell], images: Mapping[str, Images]
 ) -> list[Cell]:
     """Long ones left for the end would leave the other workers idle.
 
@@ -125,7 +125,7 @@ def _longest_first(
     effort: dict[tuple[str, float, int], int] = {}
     for key, network in spec.networks.items():
         weights = sum(layer.weight.size for layer in network.hidden)
-        x = images[network.dataset].x(list(spec.images))
+        x = images[spec.dataset_of(network)].x(list(spec.images))
         for epsilon in spec.epsilons:
             counts = count_unstable(network, x, epsilon) * weights
             effort |= {(key, epsilon, i): n for i, n in zip(spec.images, counts, strict=True)}
@@ -149,8 +149,7 @@ class _Runner:
         self._store, self._workers = store, workers
         self._grace, self._progress = grace, progress
         planned = list(spec.cells())
-        names = {network.dataset for network in spec.networks.values()}
-        images = {name: datasets.for_indices(name, spec.images) for name in names}
+        images = spec.images_by_dataset()
         store.add(spec, planned, images)
         self._networks = {key: store.network_content(key) for key in spec.networks}
         cells = [plan.cell for plan in planned]
@@ -185,8 +184,8 @@ class _Runner:
             free -= 1
 
     def _task(self, key: str, cell: Cell) -> Task:
-        pixels, label = self._store.image(cell)
-        return Task(key, cell, self._networks[cell.network], pixels, label)
+        x, label = self._store.image(cell)
+        return Task(key, cell, self._networks[cell.network], x, label)
 
     def _settle(self, ended: Ended) -> None:
         """Keep what a worker found, or note that it was lost."""

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from bnnopt.errors import InputError, StoreError
 
-__all__ = ["VERSION", "connect", "storage_errors"]
+__all__ = ["VERSIONS", "add_data_table", "connect", "storage_errors"]
 
-VERSION = 1
+VERSIONS = (1, 2)
+"""A store begins as the first; one that holds images of users' own files is the second."""
+
 APPLICATION_ID = 0x626E6E6F  # "bnno", in SQLite's header
 BUSY_SECONDS = 60.0
 
@@ -41,6 +43,12 @@ CREATE TABLE results (
 CREATE TABLE failures (
     key TEXT NOT NULL REFERENCES cells (key), message TEXT NOT NULL, at REAL NOT NULL
 );
+"""
+
+DATA = """
+CREATE TABLE IF NOT EXISTS data (
+    identity TEXT PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, digests BLOB NOT NULL
+)
 """
 
 
@@ -80,18 +88,25 @@ def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
             for statement in SCHEMA.split(";\n"):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute(f"PRAGMA user_version = {VERSIONS[0]}")
         connection.execute("COMMIT")
         (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
         raise InputError(f"{str(path)!r} is not a campaign store")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != VERSION:
-        remedy = "upgrade bnnopt" if version > VERSION else "read it with the bnnopt that wrote it"
+    if version not in VERSIONS:
+        is_newer = version > VERSIONS[-1]
+        remedy = "upgrade bnnopt" if is_newer else "read it with the bnnopt that wrote it"
         raise InputError(
-            f"the store {str(path)!r} is of version {version}, and this bnnopt reads version "
-            f"{VERSION}: {remedy}"
+            f"the store {str(path)!r} is of version {version}, and this bnnopt reads versions "
+            f"{' and '.join(map(str, VERSIONS))}: {remedy}"
         )
+
+
+def add_data_table(connection: sqlite3.Connection) -> None:
+    """Have a table of users' own images, within the caller's transaction."""
+    connection.execute(DATA)
+    connection.execute(f"PRAGMA user_version = {VERSIONS[-1]}")
 
 
 @contextmanager

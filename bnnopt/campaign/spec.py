@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bnnopt import api
+from bnnopt import api, datasets
 from bnnopt.arguments import read_fraction
 from bnnopt.attacks.limits import Limits
-from bnnopt.campaign.cell import Cell, fingerprint
+from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.data import OwnData, read_own
 from bnnopt.campaign.methods import MethodSpec, read_methods
 from bnnopt.campaign.table import Table
 from bnnopt.datasets.catalog import COUNTS
 from bnnopt.datasets.catalog import spec as dataset_spec
+from bnnopt.datasets.indexed import Images
 from bnnopt.datasets.indices import parse_indices
 from bnnopt.errors import InputError
+from bnnopt.exchange.read import is_foreign
 from bnnopt.instance import AttackInstance
-from bnnopt.network import BinarizedNetwork
+from bnnopt.network import BinarizedNetwork, fingerprint
 
 __all__ = ["CampaignSpec", "PlannedCell", "load_spec", "parse_spec"]
 
@@ -55,8 +58,10 @@ class CampaignSpec:
         The TOML file as it was read.
     networks : dict
         By `fingerprint`.
+    data : OwnData, str or None
+        Images of all networks: those of a file, or a data set's name. None for each network's own.
     images : tuple of int
-        Test-set indices.
+        Their indices.
     epsilons : tuple of float
         Largest changes of a pixel, in [0, 1]; a cell each.
     seeds : tuple of int
@@ -71,6 +76,7 @@ class CampaignSpec:
 
     text: str
     networks: dict[str, BinarizedNetwork]
+    data: OwnData | str | None
     images: tuple[int, ...]
     epsilons: tuple[float, ...]
     seeds: tuple[int, ...]
@@ -81,6 +87,19 @@ class CampaignSpec:
     threads: int
     methods: tuple[MethodSpec, ...]
 
+    def dataset_of(self, network: BinarizedNetwork) -> str:
+        """What cells call the images of a network: a data set's name, or `OwnData.identity`."""
+        if isinstance(self.data, OwnData):
+            return self.data.identity
+        return self.data or network.dataset
+
+    def images_by_dataset(self) -> Mapping[str, Images]:
+        """Sets that hold the images of the spec, by `dataset_of`."""
+        if isinstance(self.data, OwnData):
+            return {self.data.identity: self.data.images}
+        names = {self.dataset_of(network) for network in self.networks.values()}
+        return {name: datasets.for_indices(name, self.images) for name in names}
+
     def cells(self) -> Iterator[PlannedCell]:
         """Every cell of the grid, in the spec's order."""
         for identity, network in self.networks.items():
@@ -89,7 +108,7 @@ class CampaignSpec:
                     for image in self.images:
                         cell = Cell(
                             network=identity,
-                            dataset=network.dataset,
+                            dataset=self.dataset_of(network),
                             image=image,
                             epsilon=epsilon,
                             target=method.asks.get("target", self.target),
@@ -110,7 +129,7 @@ class CampaignSpec:
 
 
 def load_spec(path: str | os.PathLike[str]) -> CampaignSpec:
-    """Read a spec; paths of networks in it are relative to its folder.
+    """Read a spec; paths of networks and of data in it are relative to its folder.
 
     Parameters
     ----------
@@ -145,11 +164,15 @@ def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> Campaign
         table = Table(tomllib.loads(text), name, ": ")
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name} is not TOML: {error}") from None
-    networks = _networks(table, folder)
+    data = _data(table, folder)
+    networks = _networks(table, folder, data)
     images = table.take("images", str)
     with table.about("images"):
-        indices = tuple(parse_indices(images, COUNTS["test"]))
-    epsilons = _epsilons(table)
+        count = len(data.images) if isinstance(data, OwnData) else COUNTS["test"]
+        indices = tuple(parse_indices(images, count))
+    if isinstance(data, OwnData):
+        _check_images(table, networks, data, indices)
+    epsilons = _epsilons(table, {network.levels for network in networks.values()})
     target = table.take("target", object, "runner-up")
     domain, goal = table.take("domain", str, "continuous"), table.take("goal", str, "margin")
     ties = table.take("ties", str, "lowest")
@@ -164,6 +187,7 @@ def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> Campaign
     spec = CampaignSpec(
         text,
         networks,
+        data,
         indices,
         tuple(epsilons),
         tuple(seeds),
@@ -181,35 +205,68 @@ def parse_spec(text: str, name: str = "spec", folder: Path = Path()) -> Campaign
     return spec
 
 
-def _epsilons(table: Table) -> list[float]:
-    """Numbers, or texts such as "8/255"."""
+def _epsilons(table: Table, levels: set[int]) -> list[float]:
+    """Numbers, or texts such as "8/255", for networks of these levels."""
     epsilons: list[float] = []
+    known = next(iter(levels)) if len(levels) == 1 else None
     for number, value in enumerate(table.take_list("epsilons", object)):
         place = f"epsilons[{number}]"
         with table.about(place):
-            epsilon = float(read_fraction(value, "epsilon", low=0, high=1))
+            epsilon = float(read_fraction(value, "epsilon", low=0, high=1, levels=known))
         if epsilon in epsilons:
             raise InputError(f"{table.place(place)} repeats {value!r}")
         epsilons.append(epsilon)
     return epsilons
 
 
-def _networks(table: Table, folder: Path) -> dict[str, BinarizedNetwork]:
+def _data(table: Table, folder: Path) -> OwnData | str | None:
+    given: str | None = table.take("data", str, None)
+    if given is None or given in datasets.NAMES:
+        return given
+    with table.about("data"):
+        return read_own(folder / given)
+
+
+def _networks(
+    table: Table, folder: Path, data: OwnData | str | None
+) -> dict[str, BinarizedNetwork]:
     networks: dict[str, BinarizedNetwork] = {}
     for number, name in enumerate(table.take_list("networks", str)):
         place = f"networks[{number}]"
         with table.about(place):
-            network = api.load_network(folder / name if name.endswith(".npz") else name)
-            if not network.dataset:
-                raise InputError(f"{name} names no data set: save it with dataset='mnist', say")
-            classes = len(dataset_spec(network.dataset).class_names)
-            if network.num_classes > classes:
-                raise InputError(f"{name} has {network.num_classes} classes, its data {classes}")
+            is_file = name.endswith(".npz") or is_foreign(name)
+            network = api.load_network(folder / name if is_file else name)
+            if not isinstance(data, OwnData):
+                _check_dataset(name, network, data or network.dataset)
             identity = fingerprint(network)
             if identity in networks:
                 raise InputError(f"{name} is the same network as an earlier one")
             networks[identity] = network
     return networks
+
+
+def _check_dataset(name: str, network: BinarizedNetwork, dataset: str) -> None:
+    if not dataset:
+        raise InputError(
+            f"{name} names no data set: give images with data, an .npz file or a data set's name"
+        )
+    classes = len(dataset_spec(dataset).class_names)
+    if network.num_classes > classes:
+        raise InputError(f"{name} has {network.num_classes} classes, its data {classes}")
+
+
+def _check_images(
+    table: Table, networks: dict[str, BinarizedNetwork], data: OwnData, indices: Sequence[int]
+) -> None:
+    """Whether every network takes every image."""
+    for network in networks.values():
+        for index in indices:
+            with table.about("data"):
+                try:
+                    network.levels_of(data.images.x(index))
+                except InputError as error:
+                    about = f"image {index} for {network.name or 'a network'}"
+                    raise InputError(f"{about}: {error}") from None
 
 
 def _check_instances(

@@ -19,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.data import OwnData, StoredData, stored_type
 from bnnopt.campaign.owner import identity, is_gone
-from bnnopt.campaign.schema import connect, storage_errors
+from bnnopt.campaign.schema import VERSIONS, add_data_table, connect, storage_errors
 from bnnopt.campaign.spec import CampaignSpec, PlannedCell
 from bnnopt.campaign.task import Outcome, decode_network
-from bnnopt.datasets import Dataset
+from bnnopt.datasets.catalog import LEVELS, NAMES
+from bnnopt.datasets.indexed import Images
 from bnnopt.errors import StoreError
 from bnnopt.network import BinarizedNetwork
 
@@ -179,7 +181,7 @@ class Store:
         self,
         spec: CampaignSpec,
         planned: Iterable[PlannedCell],
-        images: Mapping[str, Dataset],
+        images: Mapping[str, Images],
     ) -> None:
         """Add a spec's cells; those that are there stay, and failed ones get another chance.
 
@@ -197,10 +199,12 @@ class Store:
             for key, network in spec.networks.items():
                 row = (key, network.name, network.to_bytes())
                 self._db.execute("INSERT OR IGNORE INTO networks VALUES (?, ?, ?)", row)
+            if isinstance(spec.data, OwnData):
+                add_data_table(self._db)
+                values = (spec.data.identity, spec.data.name, spec.data.type, spec.data.digests)
+                self._db.execute("INSERT OR IGNORE INTO data VALUES (?, ?, ?, ?)", values)
             for name, data in images.items():
-                rows = [
-                    (name, i, int(data.labels[i]), data.images[i].tobytes()) for i in spec.images
-                ]
+                rows = [(name, i, data.label(i), data.images[i].tobytes()) for i in spec.images]
                 self._db.executemany("INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?)", rows)
             self._db.executemany(
                 "INSERT INTO cells (key, definition, attack) VALUES (?, ?, ?) ON CONFLICT (key) "
@@ -308,14 +312,47 @@ class Store:
         with storage_errors(self.path):
             return dict(self._db.execute("SELECT hash, name FROM networks ORDER BY rowid"))
 
-    def image(self, cell: Cell) -> tuple[npt.NDArray[np.uint8], int]:
-        """The pixels, shape (n,), and the label of a cell's image."""
+    def image(self, cell: Cell) -> tuple[npt.NDArray[Any], int]:
+        """A cell's image, shape (n,), whole levels or values as a network takes it; its label."""
         query = "SELECT pixels, label FROM images WHERE dataset = ? AND image = ?"
+        kind = None
         with storage_errors(self.path):
             pixels, label = self._one(query, cell.dataset, cell.image)
-        if not isinstance(pixels, bytes):
-            raise self._damaged(f"image {cell.image} is not as it was stored")
-        return np.frombuffer(pixels, dtype=np.uint8), label
+            if cell.dataset not in NAMES:
+                (kind,) = self._one("SELECT type FROM data WHERE identity = ?", cell.dataset)
+        try:
+            if kind is None:
+                return np.frombuffer(pixels, dtype=np.uint8) / LEVELS, label
+            return np.frombuffer(pixels, dtype=stored_type(kind)), label
+        except (TypeError, ValueError):
+            raise self._damaged(f"image {cell.image} is not as it was stored") from None
+
+    def data(self) -> list[StoredData]:
+        """Every set of images of users' own files."""
+        with storage_errors(self.path):
+            (version,) = self._one("PRAGMA user_version")
+            if version == VERSIONS[0]:
+                return []
+            rows = self._db.execute("SELECT identity, name, type, digests FROM data ORDER BY rowid")
+            found = [StoredData(*row) for row in rows]
+        if not all(isinstance(data.digests, bytes) for data in found):
+            raise self._damaged("its data are not as they were stored")
+        return found
+
+    def has_other(self, data: OwnData) -> bool:
+        """Whether a file of the same name held other images in an earlier run."""
+        return any(
+            stored.name == data.name and stored.identity != data.identity for stored in self.data()
+        )
+
+    def images(self, dataset: str) -> Iterator[tuple[int, bytes, int]]:
+        """(index, pixels, label) of every image of a set."""
+        with storage_errors(self.path):
+            query = "SELECT image, pixels, label FROM images WHERE dataset = ?"
+            for index, pixels, label in self._db.execute(query, (dataset,)):
+                if not isinstance(pixels, bytes):
+                    raise self._damaged(f"image {index} is not as it was stored")
+                yield index, pixels, label
 
     def specs(self) -> list[tuple[str, float]]:
         """Every spec that was run on the store, and when it first was (Unix time)."""

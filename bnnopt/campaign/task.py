@@ -44,8 +44,8 @@ class Task:
     cell : Cell
     network : bytes
         By `BinarizedNetwork.to_bytes`.
-    pixels : array of uint8
-        The image.
+    x : array, shape (n,)
+        The image: whole levels if of integers, else values in [0, 1].
     label : int
         Its true class.
     """
@@ -53,7 +53,7 @@ class Task:
     key: str
     cell: Cell
     network: bytes
-    pixels: npt.NDArray[np.uint8]
+    x: npt.NDArray[Any]
     label: int
 
 
@@ -110,7 +110,7 @@ def _attack(task: Task) -> tuple[dict[str, Any] | None, bytes, str]:
         attack_class(method)  # imports do not count against the time limit
     result = api.attack(
         network,
-        task.pixels.reshape(network.input_shape) / 255.0,
+        task.x,
         cell.epsilon,
         method=cell.method,
         target=cell.target,

@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from bnnopt import api
-from bnnopt.attacks import METHODS
 from bnnopt.cli.budget import budget_options, effort_option, read_budget
 from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
 from bnnopt.cli.images import about, network_options, network_with_images
@@ -34,9 +33,9 @@ __all__ = ["attack"]
 @network_options
 @click.option("--images", default="0:10", show_default=True, help="Test-set indices or slices.")
 @budget_options
-@click.option("--method", default="auto", show_default=True, help=f"One of {', '.join(METHODS)}.")
+@click.option("--method", default="auto", show_default=True, help="See bnnopt methods.")
 @click.option("--solver", default="highs", show_default=True, help="See bnnopt solvers.")
-@click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
+@click.option("--formulation", default="tight", show_default=True, help="See bnnopt methods.")
 @click.option(
     "--target", default="runner-up", show_default=True, help="runner-up, untargeted or a class."
 )

@@ -12,6 +12,7 @@ import click
 from tabulate import tabulate
 from tqdm import tqdm
 
+from bnnopt.campaign.data import OwnData
 from bnnopt.campaign.spec import CampaignSpec, load_spec
 from bnnopt.campaign.status import campaign_status
 from bnnopt.campaign.store import Store
@@ -61,6 +62,12 @@ def run(
 def _run(spec: CampaignSpec, store: Store, count: int, scheduler: str | None) -> None:
     from bnnopt.campaign.runner import Tally, run_campaign
 
+    if isinstance(spec.data, OwnData) and store.has_other(spec.data):
+        print(
+            f"bnnopt: {spec.data.images.name} is not what it was in an earlier run on this store: "
+            "its images are cells of their own, and the earlier ones stay",
+            file=sys.stderr,
+        )
     with tqdm(
         unit="cell",
         file=sys.stderr,

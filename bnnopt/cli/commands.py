@@ -17,6 +17,7 @@ from bnnopt.cli.data import data
 from bnnopt.cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
 from bnnopt.cli.export import export
 from bnnopt.cli.import_network import import_network
+from bnnopt.cli.method_list import methods
 from bnnopt.cli.networks import networks
 from bnnopt.cli.solver_list import solvers
 from bnnopt.cli.train import train
@@ -67,6 +68,7 @@ COMMANDS = (
     data,
     export,
     import_network,
+    methods,
     networks,
     solvers,
     train,

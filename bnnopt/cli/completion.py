@@ -10,8 +10,9 @@ from click.shell_completion import CompletionItem
 from click.types import StringParamType
 
 from bnnopt import zoo
-from bnnopt.attacks import METHODS
+from bnnopt.attacks import method_names
 from bnnopt.datasets import NAMES as DATASETS
+from bnnopt.formulations.names import formulation_names
 
 __all__ = ["add_completion"]
 
@@ -42,10 +43,10 @@ def _solvers() -> Iterable[str]:
 
 OFFERS: dict[str, Callable[[], Iterable[str]]] = {
     "network": lambda: zoo.NAMES,
-    "method": lambda: METHODS,
-    "start": lambda: ("none", *METHODS),
+    "method": method_names,
+    "start": lambda: ("none", *method_names()),
     "solver": _solvers,
-    "formulation": lambda: ("tight", "paper"),
+    "formulation": formulation_names,
     "target": lambda: ("runner-up", "untargeted"),
     "domain": lambda: ("continuous", "pixels"),
     "direction": lambda: ("lighten", "darken", "both"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bnnopt import __version__
 from bnnopt.api import load_network
 from bnnopt.cli.budget import budget_options, read_budget
 from bnnopt.cli.images import network_options, network_with_images, reading
@@ -24,7 +25,7 @@ VNNLIB = ".vnnlib"
 @network_options
 @click.option("--image", default="0", show_default=True, help="Test-set index.")
 @budget_options
-@click.option("--formulation", default="tight", show_default=True, help="tight or paper.")
+@click.option("--formulation", default="tight", show_default=True, help="See bnnopt methods.")
 @click.option("--target", default="runner-up", show_default=True)
 @click.option("--goal", default="margin", show_default=True, help="As for attack; first stage.")
 @click.option("--out", help="A file that ends in .lp, .mps or .vnnlib.")
@@ -32,7 +33,8 @@ VNNLIB = ".vnnlib"
 def export(network: str, out: str | None, onnx: str | None, **options: Any) -> None:
     """Write one attack on NETWORK as a model, LP or MPS, or as a VNN-LIB property.
 
-    The model has the paper's names p, a and h; the property asks for a flip. With --onnx,
+    The model has the paper's names p, a and h, by layer and neuron, and says at its top what its
+    objective means; the property asks for a flip. With --onnx,
     write the network: what onnxruntime gives is what NETWORK gives, exactly.
     """
     if (out is None) == (onnx is None):
@@ -61,7 +63,7 @@ def _model(
 ) -> None:
     from bnnopt.exchange.vnnlib import write_vnnlib
     from bnnopt.formulations.attack import attack_model, model_size
-    from bnnopt.formulations.files import ENDINGS, write_model
+    from bnnopt.formulations.files import ENDINGS, describe_attack, write_model
     from bnnopt.instance import AttackInstance
 
     loaded, source = network_with_images(network, options)
@@ -80,7 +82,8 @@ def _model(
         print(f"{out}: {inputs}, {counted(targets, 'class')} to flip to")
         return
     model = attack_model(instance, formulation)
-    write_model(model, out)
+    where = f"image {indices[0]} of {Path(data.name).name}"
+    write_model(model, out, describe_attack(instance, formulation, __version__, where))
     size = model_size(model)
     print(
         f"{out}: {counted(size['variables'], 'variable')} ({size['binaries']} binary), "

@@ -34,6 +34,11 @@ OPTIONS = (
         "--input-range",
         help="What a file of another program takes for black and white, such as 0,255.",
     ),
+    click.option(
+        "--levels",
+        type=int,
+        help="Steps from black to white in images for such a file; as it says, or 255, by default.",
+    ),
     click.option("--mean", help="What such a file has subtracted, one number or one a channel."),
     click.option("--std", help="What it is divided by then."),
 )
@@ -99,7 +104,9 @@ def about(images: Images, index: int) -> dict[str, Any]:
 def reading(options: dict[str, Any]) -> dict[str, Any]:
     """How a file of another program is to be read, out of a command's options."""
     given = {key: options.pop(key) for key in ("input_range", "mean", "std")}
-    return {key: numbers(key, text) for key, text in given.items() if text is not None}
+    levels = options.pop("levels")
+    read = {key: numbers(key, text) for key, text in given.items() if text is not None}
+    return read if levels is None else read | {"levels": levels}
 
 
 def numbers(name: str, text: str) -> list[str] | list[float]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnnopt.datasets import files
-from bnnopt.datasets.catalog import NAMES, DatasetSpec, Split, spec
+from bnnopt.datasets.catalog import LEVELS, NAMES, DatasetSpec, Split, spec
 from bnnopt.datasets.idx import parse_idx
 from bnnopt.datasets.indexed import Images
 from bnnopt.datasets.own import read_images
@@ -58,7 +58,7 @@ class Dataset(Images):
 
     def x(self, index: int | Sequence[int] | slice = slice(None)) -> npt.NDArray[np.float64]:
         """Images as float64 in [0, 1]: shape (28, 28) for an int, else (count, 28, 28)."""
-        return self.images[index] / 255.0
+        return self.images[index] / LEVELS
 
 
 def load(name: str, split: Split = "test") -> Dataset:

@@ -7,12 +7,15 @@ from typing import Literal
 
 from bnnopt.errors import UnknownNameError
 
-__all__ = ["CATALOG", "NAMES", "SPLITS", "DatasetSpec", "FileSpec", "Split", "spec"]
+__all__ = ["CATALOG", "LEVELS", "NAMES", "SPLITS", "DatasetSpec", "FileSpec", "Split", "spec"]
 
 Split = Literal["train", "test"]
 SPLITS: dict[str, str] = {"train": "train", "test": "t10k"}
 COUNTS = {"train": 60_000, "test": 10_000}
 IMAGE_SHAPE = (28, 28)
+
+LEVELS = 255
+"""Steps between black and white in the bytes of all these sets."""
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,18 @@ import pyomo.environ as pyo
 from pyomo.common.gc_manager import PauseGC
 
 import solvers
+from bnnopt.errors import PluginError
 from bnnopt.formulations.goals import add_budgets, demand_flip, set_stage
-from bnnopt.formulations.names import STRENGTHENINGS, check_names
+from bnnopt.formulations.names import FORMULATIONS, STRENGTHENINGS, builder, check_names
 from bnnopt.formulations.paper import paper_model
 from bnnopt.formulations.stopping import NO_LIMITS, BuildLimits
 from bnnopt.formulations.tight import tight_model
 from bnnopt.instance import AttackInstance
 
 __all__ = ["attack_model", "model_size"]
+
+PARTS = ("p", "h", "margin", "largest_margin", "reaching_targets", "layers")
+"""What a formulation's model has, whatever its rows."""
 
 
 def attack_model(
@@ -33,8 +37,8 @@ def attack_model(
     ----------
     instance : AttackInstance
         What is asked.
-    formulation : {"tight", "paper"}
-        Ours, or that of the paper.
+    formulation : str
+        ``"tight"``, ``"paper"``, or one of another package.
     strengthen : collection of str
         For ``"tight"``: which of `STRENGTHENINGS` to use.
     with_pixels : bool
@@ -52,6 +56,8 @@ def attack_model(
     ------
     UnknownNameError
         If there is no such formulation or strengthening.
+    PluginError
+        If another package's formulation makes something else than a model of an attack.
     OutOfTime
         If a limit comes first.
     """
@@ -59,6 +65,8 @@ def attack_model(
     with PauseGC():  # a third of the time, for objects that all stay
         if formulation == "paper":
             model = paper_model(instance, limits)
+        elif formulation not in FORMULATIONS:
+            model = _of_plugin(instance, formulation)
         else:
             model = tight_model(instance, strengthen, with_pixels=with_pixels, limits=limits)
         if with_pixels:
@@ -67,6 +75,15 @@ def attack_model(
         if goal.needs_flip:
             demand_flip(model, instance)
         set_stage(model, instance, goal.stages[0] if goal.stages else None)
+    return model
+
+
+def _of_plugin(instance: AttackInstance, formulation: str) -> Any:
+    """Another package's model, which must have what goals and budgets are made of."""
+    model = builder(formulation)(instance)
+    lacking = [name for name in PARTS if not hasattr(model, name)]
+    if lacking:
+        raise PluginError(f"the model of formulation {formulation!r} lacks {', '.join(lacking)}")
     return model
 
 

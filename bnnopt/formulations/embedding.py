@@ -17,7 +17,7 @@ from bnnopt.bounds import LayerBounds, layer_bounds
 from bnnopt.errors import InputError
 from bnnopt.formulations.rows import Variables, divided, row_factors, vector
 from bnnopt.formulations.stopping import NO_LIMITS
-from bnnopt.formulations.tight import add_layer, add_sides
+from bnnopt.formulations.tight import add_layer, add_neurons, add_sides
 from bnnopt.formulations.tightening import ProgramBudget
 from bnnopt.network import BinarizedNetwork
 
@@ -57,9 +57,7 @@ def embed(model: Any, network: BinarizedNetwork, inputs: Iterable[Any]) -> list[
     """
     block = pyo.Block(concrete=True)
     model.add_component(unique_component_name(model, "network"), block)
-    block.h = pyo.Var(pyo.Any, domain=pyo.Binary, dense=False, doc="activation")
-    block.on = pyo.ConstraintList(doc="h = 1 only if the sum reaches the threshold")
-    block.off = pyo.ConstraintList(doc="h = 0 only if the sum stays below it")
+    add_neurons(block)
     pixels, low, high = _pixels(block, network, list(inputs))
     bounds = _add_first_layer(block, network, pixels, low, high)
     for index in range(1, network.depth):

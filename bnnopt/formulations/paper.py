@@ -52,8 +52,9 @@ def paper_model(instance: AttackInstance, limits: BuildLimits = NO_LIMITS) -> An
     -------
     pyomo ConcreteModel
         Variables ``p[i]`` (in levels, i from 0), ``a[l, j]`` and ``h[l, j]`` (l from 1, j from
-        0), and the logits ``a[D + 1, c]`` of the source and the targets, in units of
-        `bnnopt.margins.Margins.unit`; the expression ``margin`` is (1). It has no objective yet.
+        0) with their rows ``sums[l, j]``, ``on[l, j]`` and ``off[l, j]``, and the logits
+        ``a[D + 1, c]`` of the source and the targets, in units of `bnnopt.margins.Margins.unit`;
+        the expression ``margin`` is (1). It has no objective yet.
     """
     network = instance.network
     model = pyo.ConcreteModel(name="attack")
@@ -70,7 +71,7 @@ def paper_model(instance: AttackInstance, limits: BuildLimits = NO_LIMITS) -> An
     classes = [instance.source, *instance.targets]
     logits = [(network.depth + 1, c) for c in classes]
     model.a = pyo.Var(neurons + logits, doc="pre-activation (8), as the distance to the threshold")
-    model.sums = pyo.ConstraintList(doc="(2) and (3)")
+    model.sums = pyo.Constraint(pyo.Any, doc="(2) and (3)")
     for index, layer in enumerate(network.hidden):
         limits.check()
         rows = layer.rows(np.arange(layer.shape[0]))
@@ -125,7 +126,8 @@ def _add_sums(
         weight = 2.0 * weight
     for row, (offset, variable) in enumerate(zip(constant.tolist(), variables, strict=True)):
         limits.check()
-        model.sums.add(weighted_sum(weight, row, inputs, [(variable, -1.0)], offset) == 0)
+        terms = weighted_sum(weight, row, inputs, [(variable, -1.0)], offset)
+        model.sums.add(variable.index(), terms == 0)
 
 
 def _add_logits(

@@ -40,6 +40,7 @@ from bnnopt.network import HiddenLayer
 
 __all__ = [
     "add_layer",
+    "add_neurons",
     "add_sides",
     "forbid_pattern",
     "limit_flips",
@@ -78,16 +79,14 @@ def tight_model(
     Returns
     -------
     pyomo ConcreteModel
-        Binaries ``h[l, j]`` of the unstable neurons that count (l from 1, j from 0), ``p[i]`` (in
-        levels) of the pixels that can move, and the expression ``margin``, in units of
-        `bnnopt.margins.Margins.unit`; no objective yet.
+        Binaries ``h[l, j]`` of the unstable neurons that count (l from 1, j from 0) with rows
+        ``on[l, j]`` and ``off[l, j]``, ``p[i]`` (in levels) of the pixels that can move, and the
+        expression ``margin``, in units of `bnnopt.margins.Margins.unit`; no objective yet.
         ``layers`` holds the `LayerBounds` that were used.
     """
     network = instance.network
     model = pyo.ConcreteModel(name="attack")
-    model.h = pyo.Var(pyo.Any, domain=pyo.Binary, dense=False, doc="activation (7)")
-    model.on = pyo.ConstraintList(doc="h = 1 only if the sum reaches the threshold")
-    model.off = pyo.ConstraintList(doc="h = 0 only if the sum stays below it")
+    add_neurons(model)
     layers = [interval_bounds(instance)[0]]
     for j in layers[0].unstable.tolist():
         model.h.add((1, j))
@@ -105,6 +104,19 @@ def tight_model(
     model.layers = layers
     add_margin(model, _margins(model, instance, layers[-1]))
     return model
+
+
+def add_neurons(model: Any) -> None:
+    """Room for neurons: binaries ``h[l, j]`` and their rows ``on[l, j]`` and ``off[l, j]``.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        To which they are added.
+    """
+    model.h = pyo.Var(pyo.Any, domain=pyo.Binary, dense=False, doc="activation (7)")
+    model.on = pyo.Constraint(pyo.Any, doc="h = 1 only if the sum reaches the threshold")
+    model.off = pyo.Constraint(pyo.Any, doc="h = 0 only if the sum stays below it")
 
 
 def _program_budget(strengthen: Collection[str], limits: BuildLimits) -> ProgramBudget:
@@ -221,7 +233,7 @@ def add_layer(
     Parameters
     ----------
     model : pyomo model or block
-        With binaries ``h`` of the layer before, and constraint lists ``on`` and ``off``.
+        By `add_neurons`, with binaries ``h`` of the layer before.
     layer : HiddenLayer
         Whose neurons get rows.
     index : int
@@ -293,10 +305,12 @@ def add_sides(
     on, off = sides
     if on is not None:
         lower, needed = on
-        model.on.add(weighted_sum(weight, row, inputs, [(h, lower - needed)]) >= lower)
+        model.on.add(h.index(), weighted_sum(weight, row, inputs, [(h, lower - needed)]) >= lower)
     if off is not None:
         allowed, upper = off
-        model.off.add(weighted_sum(weight, row, inputs, [(h, allowed - upper)]) <= allowed)
+        model.off.add(
+            h.index(), weighted_sum(weight, row, inputs, [(h, allowed - upper)]) <= allowed
+        )
 
 
 def _add_first_layer(

@@ -8,6 +8,14 @@ from __future__ import annotations
 
 from bnnopt.network.binarized import GRID, BinarizedNetwork
 from bnnopt.network.convolution import Convolution
+from bnnopt.network.fingerprint import fingerprint
 from bnnopt.network.layers import HiddenLayer, OutputLayer
 
-__all__ = ["GRID", "BinarizedNetwork", "Convolution", "HiddenLayer", "OutputLayer"]
+__all__ = [
+    "GRID",
+    "BinarizedNetwork",
+    "Convolution",
+    "HiddenLayer",
+    "OutputLayer",
+    "fingerprint",
+]

@@ -71,7 +71,7 @@ class HiddenLayer:
     weight : array_like or sparse matrix of int, shape (out, in), or Convolution
         Whole numbers of at most 2**15 - 1 in size; zeros are absent inputs.
     threshold : array_like of int, shape (out,)
-        In units of the layer's input: levels (0 to 255) for the first layer, ±1 activations
+        In units of the layer's input: levels for the first layer, ±1 activations
         for the deeper ones. At most 2**40 in size.
 
     Attributes

@@ -205,7 +205,6 @@ def _figure_1(store: Store, frame: pd.DataFrame) -> Figure:
     first = frame.sort_values(["depth", "width", "network", "image"]).iloc[0]
     row = next(row for row in store.rows() if row.key == first["key"])
     cell = Cell.from_definition(row.definition)
-    pixels, _ = store.image(cell)
     network = store.network(cell.network)
-    names = class_names(network, cell.dataset)
-    return logits_along_a_pixel(network, pixels.ravel() / 255.0, names)
+    values = network.levels_of(store.image(cell)[0])[0] / network.levels
+    return logits_along_a_pixel(network, values, class_names(network, cell.dataset))

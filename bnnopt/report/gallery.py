@@ -17,7 +17,7 @@ from matplotlib.image import imsave
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.store import Row, Store
 from bnnopt.campaign.task import decode_levels
-from bnnopt.datasets.catalog import spec as dataset_spec
+from bnnopt.datasets.catalog import CATALOG
 from bnnopt.network import BinarizedNetwork
 from bnnopt.report.page_tables import KEY_LENGTH
 from bnnopt.report.pictures import picture, plot
@@ -95,8 +95,8 @@ def exhibits(store: Store, frame: pd.DataFrame) -> list[Exhibit]:
 def _exhibit(store: Store, row: Row, result: pd.Series[Any]) -> Exhibit:
     cell = Cell.from_definition(row.definition)
     network = store.network(cell.network)
-    pixels, label = store.image(cell)
-    original = pixels.ravel() / 255.0
+    image, label = store.image(cell)
+    original = network.levels_of(image)[0] / network.levels
     adversarial = decode_levels(row.levels or b"") / network.levels
     names = class_names(network, cell.dataset)
     before, after = network.logits(original), network.logits(adversarial)
@@ -134,7 +134,7 @@ def _pictures(
 
 
 def class_names(network: BinarizedNetwork, dataset: str) -> Sequence[str]:
-    """The network's own, or the data set's.
+    """The network's own, or the data set's, or numbers.
 
     Parameters
     ----------
@@ -143,7 +143,8 @@ def class_names(network: BinarizedNetwork, dataset: str) -> Sequence[str]:
     dataset : str
         Whose names serve where the network has none.
     """
-    return network.class_names or dataset_spec(dataset).class_names
+    known = CATALOG[dataset].class_names if dataset in CATALOG else ()
+    return network.class_names or known or [str(c) for c in range(network.num_classes)]
 
 
 def _image(drawn: FloatArray) -> str:

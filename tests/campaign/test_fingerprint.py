@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 
 from bnnopt import BinarizedNetwork, HiddenLayer, OutputLayer, zoo
-from bnnopt.campaign.cell import fingerprint
-from bnnopt.network import Convolution
+from bnnopt.network import Convolution, fingerprint
 from tests.helpers import random_network
 from tests.network.cases import dense, mixed_network, seeds, signs
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from bnnopt.attacks import METHODS
-from bnnopt.campaign.cell import Cell, fingerprint
+from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.spec import load_spec, parse_spec
 from bnnopt.cli.images import parse_indices
 from bnnopt.errors import InputError
+from bnnopt.network import fingerprint
 from bnnopt.zoo import load
 from tests.helpers import random_network
 

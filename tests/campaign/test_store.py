@@ -62,7 +62,7 @@ def test_cells_whose_boxes_flip_most_neurons_run_first(finished: Path) -> None:
         rows = sorted(opened.rows(), key=lambda row: row.finished or 0.0)
         cells = [Cell.from_definition(row.definition) for row in rows]
         network = opened.network(cells[0].network)
-        images = [opened.image(cell)[0] / 255.0 for cell in cells]
+        images = [opened.image(cell)[0] for cell in cells]
     unstable = [
         int(count_unstable(network, image[None], cell.epsilon)[0])
         for cell, image in zip(cells, images, strict=True)

@@ -50,9 +50,11 @@ def test_an_exported_model_has_the_papers_names_and_another_reader_finds_the_sam
     assert code == 0
     assert "stable neurons by layer" in out
     text = path.read_text()
-    assert "p(783)" in text
-    assert "h(1_" in text
-    assert ("a(2_0)" in text) == (formulation == "paper")
+    assert "image 1 of fashion-mnist" in text.splitlines()[2]
+    assert " p783 " in text
+    assert " h1_" in text
+    assert " on_1_" in text
+    assert (" a2_0 " in text) == (formulation == "paper")
     reader = highspy.Highs()
     reader.silent()
     assert reader.readModel(str(path)) == highspy.HighsStatus.kOk

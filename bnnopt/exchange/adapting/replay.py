@@ -68,7 +68,10 @@ def attacked(
     if (predicted == target) if label is None else (predicted != label):
         return image
     goal = {"goal": "linf" if epsilon is None else "flip"}
-    radius = 1.0 if epsilon is None else float(read_fraction(epsilon, "epsilon", low=0, high=1))
+    radius = 1.0
+    if epsilon is not None:
+        exact = read_fraction(epsilon, "epsilon", low=0, high=1, levels=network.levels)
+        radius = float(exact)
     result = attack(
         network,
         image,
