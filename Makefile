@@ -3,13 +3,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: attack test lint smoke mutants docs notebooks zoo clean
+.PHONY: attack test unit lint smoke mutants docs notebooks zoo clean
 
 attack: $(VENV)/.installed-attack
 	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.006 \
 	    --figure attack.png
 
-test: $(VENV)/.installed-test lint
+# Both at once: types are checked while tests wait.
+test: $(VENV)/.installed-test
+	@$(MAKE) --no-print-directory --jobs=2 lint unit
+
+unit: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.installed-test
