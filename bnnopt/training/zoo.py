@@ -1,4 +1,4 @@
-"""Retrain the shipped networks: the paper's architectures on both data sets."""
+"""Retrain the shipped networks: the paper's architectures on both data sets, and robust ones."""
 
 from __future__ import annotations
 
@@ -11,14 +11,31 @@ from pathlib import Path
 import torch
 
 from bnnopt.datasets import NAMES as DATASETS
-from bnnopt.errors import NetworkFormatError
+from bnnopt.errors import NetworkFormatError, UnknownNameError
 from bnnopt.network import BinarizedNetwork
 from bnnopt.training.export import export
 from bnnopt.training.loop import train
 from bnnopt.training.recipe import Recipe
 from bnnopt.zoo import ARCHITECTURES
 
-__all__ = ["train_to_file", "train_zoo", "zoo_recipes"]
+__all__ = ["ROBUST_RECIPES", "shipped_recipe", "train_to_file", "train_zoo", "zoo_recipes"]
+
+ROBUST_RECIPES: tuple[Recipe, ...] = ()
+"""The networks whose robustness is proved (docs/robust.md); 5,000 images chose among others."""
+
+
+def shipped_recipe(name: str) -> Recipe:
+    """How a shipped network was trained.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such network.
+    """
+    recipes = {recipe.name: recipe for recipe in (*zoo_recipes(), *ROBUST_RECIPES)}
+    if name not in recipes:
+        raise UnknownNameError("recipe", name, tuple(recipes))
+    return recipes[name]
 
 
 def zoo_recipes(epochs: int = 100, seed: int = 0) -> list[Recipe]:
@@ -28,7 +45,7 @@ def zoo_recipes(epochs: int = 100, seed: int = 0) -> list[Recipe]:
         for dataset in DATASETS
         for depth, width in ARCHITECTURES
     ]
-    return sorted(recipes, key=lambda recipe: -recipe.width)
+    return sorted(recipes, key=lambda recipe: -recipe.widths[0])
 
 
 def train_to_file(
