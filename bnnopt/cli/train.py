@@ -67,6 +67,7 @@ GIVEN = click.core.ParameterSource.COMMANDLINE
 @click.pass_context
 def train(
     context: click.Context,
+    /,
     device: str,
     out: str | None,
     recipe: str | None,

@@ -17,7 +17,7 @@ from bnnopt.network import BinarizedNetwork, Convolution, HiddenLayer, OutputLay
 from bnnopt.network.folding import fold
 from bnnopt.network.unroll import pixel_cuts
 from bnnopt.training.loop import TrainingRun
-from bnnopt.training.model import BinaryConvolution, PixelCuts, TrainableNetwork
+from bnnopt.training.model import BinaryConvolution, BinaryLinear, PixelCuts, TrainableNetwork
 from bnnopt.training.recipe import LEVELS
 
 __all__ = ["check_agreement", "export", "fold_model"]
@@ -57,6 +57,7 @@ def _cuts(cuts: PixelCuts, shape: tuple[int, ...]) -> HiddenLayer:
 
 
 def _linear_map(layer: nn.Module) -> npt.NDArray[np.int8] | Convolution:
+    assert isinstance(layer, BinaryLinear | BinaryConvolution)
     weight = _signs(layer.latent, layer.dead_zone)
     if not isinstance(layer, BinaryConvolution):
         return weight

@@ -190,7 +190,7 @@ class TrainableNetwork(nn.Module):
 
     def read(self, x: Tensor) -> Tensor:
         """What the first linear layer sees of pixels in [0, 1]: themselves, or bits of ±1."""
-        return x if self.cuts is None else self.cuts(x * self.num_levels)  # type: ignore[no-any-return]
+        return x if self.cuts is None else self.cuts(x * self.num_levels)
 
     def activations(self, x: Tensor) -> list[Tensor]:
         """Activations in {-1, +1} of every hidden layer, each (batch, width), bits among them."""

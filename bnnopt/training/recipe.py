@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from fractions import Fraction
 from math import ceil
 from typing import Any
 
@@ -36,7 +35,7 @@ class Recipe:
     depth : int
         Dense hidden layers, at least 1; 0 behind a convolution.
     width : int or tuple of int
-        Neurons of each, or of one after the other.
+        Neurons of each, or of one after the other; () for none.
     head : {"integer", "batchnorm"}
         See `bnnopt.training.model.TrainableNetwork`.
     epochs : int
@@ -123,7 +122,7 @@ class Recipe:
         _check_range("depth", self.depth, 0 if self.convolutions else 1, MAX_DEPTH)
         if isinstance(self.width, tuple) and len(self.width) != self.depth:
             raise InputError(f"width has {len(self.width)} numbers for a depth of {self.depth}")
-        for width in self.widths or (self.width,):
+        for width in self.widths:
             _check_range("width", width, 1, MAX_WIDTH)
         for block in self.convolutions:
             if len(block) != 3 or not all(isinstance(part, int) and part > 0 for part in block):
@@ -166,7 +165,7 @@ class Recipe:
     def cut_levels(self) -> tuple[float, ...]:
         """The cuts at the start, in levels: whole numbers and a half."""
         count = self.num_cuts
-        given = self.cuts or tuple(Fraction(k, count + 1) for k in range(1, count + 1))
+        given = self.cuts or tuple(f"{k}/{count + 1}" for k in range(1, count + 1))
         found = (read_fraction(cut, "a cut", low=0, high=1) for cut in given)
         return tuple(max(ceil(cut * LEVELS), 1) - 0.5 for cut in found)
 
