@@ -15,13 +15,38 @@ from bnnopt.errors import NetworkFormatError, UnknownNameError
 from bnnopt.network import BinarizedNetwork
 from bnnopt.training.export import export
 from bnnopt.training.loop import train
-from bnnopt.training.recipe import Recipe
+from bnnopt.training.recipe import Convolutional, Recipe
 from bnnopt.zoo import ARCHITECTURES
 
 __all__ = ["ROBUST_RECIPES", "shipped_recipe", "train_to_file", "train_zoo", "zoo_recipes"]
 
-ROBUST_RECIPES: tuple[Recipe, ...] = ()
-"""The networks whose robustness is proved (docs/robust.md); 5,000 images chose among others."""
+
+def _robust(
+    name: str, layer: Convolutional, epochs: int, epsilon: str, cuts: tuple[float, ...] = (0.5,)
+) -> Recipe:
+    """One convolution behind cuts; the last 5,000 training images made the choices."""
+    return Recipe(
+        name.partition("-robust-")[0],
+        0,
+        (),
+        epochs=epochs,
+        input="binary" if len(cuts) == 1 else f"cuts:{len(cuts)}",
+        cuts=None if cuts == (0.5,) else cuts,
+        convolutions=(layer,),
+        dead_zone=0.03,
+        robust=epsilon,
+        held_out=5000,
+        title=name,
+    )
+
+
+ROBUST_RECIPES = (
+    _robust("mnist-robust-0.1", (32, 7, 2), 25, "0.3"),
+    _robust("mnist-robust-0.3", (32, 3, 1), 12, "0.3"),
+    _robust("fashion-mnist-robust-0.1", (32, 5, 2), 16, "0.12", (0.2,)),
+    _robust("fashion-mnist-robust-0.02", (32, 5, 2), 16, "0.03", (0.1, 0.3, 0.6)),
+)
+"""The networks whose robustness is proved (docs/robust.md)."""
 
 
 def shipped_recipe(name: str) -> Recipe:
