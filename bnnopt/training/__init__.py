@@ -14,18 +14,22 @@ from bnnopt.training.export import check_agreement, export, fold_model
 from bnnopt.training.loop import DEVICES, TrainingRun, train
 from bnnopt.training.model import HEADS, TrainableNetwork
 from bnnopt.training.recipe import Recipe
-from bnnopt.training.zoo import train_to_file, train_zoo
+from bnnopt.training.robust import attacked
+from bnnopt.training.zoo import ROBUST_RECIPES, shipped_recipe, train_to_file, train_zoo
 
 __all__ = [
     "DEVICES",
     "HEADS",
+    "ROBUST_RECIPES",
     "Recipe",
     "TrainableNetwork",
     "TrainingRun",
+    "attacked",
     "check_agreement",
     "export",
     "fold",
     "fold_model",
+    "shipped_recipe",
     "train",
     "train_to_file",
     "train_zoo",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -12,39 +13,58 @@ from torch import Tensor, nn
 
 from bnnopt import datasets
 from bnnopt.errors import ExportError
-from bnnopt.network import BinarizedNetwork, HiddenLayer, OutputLayer
+from bnnopt.network import BinarizedNetwork, Convolution, HiddenLayer, OutputLayer
 from bnnopt.network.folding import fold
+from bnnopt.network.unroll import pixel_cuts
 from bnnopt.training.loop import TrainingRun
-from bnnopt.training.model import TrainableNetwork
+from bnnopt.training.model import BinaryConvolution, BinaryLinear, PixelCuts, TrainableNetwork
+from bnnopt.training.recipe import LEVELS
 
 __all__ = ["check_agreement", "export", "fold_model"]
 
 _Array = npt.NDArray[np.float64]
 
-LEVELS = 255
 BATCH = 1000
 
 
-def fold_model(model: TrainableNetwork) -> tuple[tuple[HiddenLayer, ...], OutputLayer]:
+def fold_model(
+    model: TrainableNetwork, input_shape: tuple[int, ...] | None = None
+) -> tuple[tuple[HiddenLayer, ...], OutputLayer]:
     """The folded layers of a trained network.
 
     Parameters
     ----------
     model : TrainableNetwork
         In evaluation mode.
+    input_shape : tuple of int, optional
+        Of an image, for networks with cuts; (n,) if not given.
     """
-    hidden = tuple(
-        fold(_signs(weight), *_norm_parameters(norm), LEVELS if index == 0 else None)
-        for index, (weight, norm) in enumerate(
-            zip(model.latent_weights(), model.norms, strict=False)
-        )
-    )
+    hidden = [] if model.cuts is None else [_cuts(model.cuts, input_shape or (model.num_inputs,))]
+    for layer, norm in zip(model.hidden, model.norms, strict=True):
+        levels = None if hidden else model.num_levels
+        hidden.append(fold(_linear_map(layer), *_norm_parameters(norm), levels))
     weight = _signs(model.output.latent)
     if model.head == "integer":
         bias = _array(model.bias).round()
-        return hidden, OutputLayer(weight, np.ones(len(bias)), bias)
+        return tuple(hidden), OutputLayer(weight, np.ones(len(bias)), bias)
     gamma, beta, mu, sigma = _norm_parameters(model.output_norm)
-    return hidden, OutputLayer(weight, gamma / sigma, beta - gamma * mu / sigma)
+    return tuple(hidden), OutputLayer(weight, gamma / sigma, beta - gamma * mu / sigma)
+
+
+def _cuts(cuts: PixelCuts, shape: tuple[int, ...]) -> HiddenLayer:
+    """Whole numbers and a half are fractions of the levels."""
+    found = [Fraction(cut) / LEVELS for cut in _array(cuts.levels()).tolist()]
+    return pixel_cuts(shape, found, levels=LEVELS)
+
+
+def _linear_map(layer: nn.Module) -> npt.NDArray[np.int8] | Convolution:
+    assert isinstance(layer, BinaryLinear | BinaryConvolution)
+    weight = _signs(layer.latent, layer.dead_zone)
+    if not isinstance(layer, BinaryConvolution):
+        return weight
+    padding = (layer.padding, layer.padding)
+    stride = (layer.stride, layer.stride)
+    return Convolution(weight, layer.input_shape, stride, (padding, padding))
 
 
 def export(run: TrainingRun) -> BinarizedNetwork:
@@ -61,7 +81,7 @@ def export(run: TrainingRun) -> BinarizedNetwork:
         If the folded network disagrees with the float one on a single test image.
     """
     test = datasets.load(run.recipe.dataset, "test")
-    hidden, output = fold_model(run.model)
+    hidden, output = fold_model(run.model, test.images.shape[1:])
     network = BinarizedNetwork(
         hidden,
         output,
@@ -130,14 +150,16 @@ def check_agreement(
 
 def _norm_parameters(norm: nn.Module) -> tuple[_Array, _Array, _Array, _Array]:
     """Scale, shift, running mean and standard deviation."""
-    assert isinstance(norm, nn.BatchNorm1d)
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     assert norm.running_mean is not None and norm.running_var is not None
     sigma = np.sqrt(_array(norm.running_var) + norm.eps)
     return _array(norm.weight), _array(norm.bias), _array(norm.running_mean), sigma
 
 
-def _signs(latent: Tensor) -> npt.NDArray[np.int8]:
-    return np.where(_array(latent) >= 0, 1, -1).astype(np.int8)
+def _signs(latent: Tensor, dead_zone: float = 0.0) -> npt.NDArray[np.int8]:
+    values = _array(latent)
+    signs = np.where(values >= 0, 1, -1)
+    return np.where(np.abs(values) >= dead_zone, signs, 0).astype(np.int8)
 
 
 def _array(tensor: Tensor) -> _Array:

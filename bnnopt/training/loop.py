@@ -18,9 +18,10 @@ from bnnopt import datasets
 from bnnopt.errors import InputError, UnknownNameError
 from bnnopt.files import write_atomically
 from bnnopt.training.model import TrainableNetwork
-from bnnopt.training.recipe import Recipe
+from bnnopt.training.recipe import LEVELS, Recipe
+from bnnopt.training.robust import attacked
 
-__all__ = ["DEVICES", "TrainingRun", "accuracy", "pick_device", "train"]
+__all__ = ["DEVICES", "TrainingRun", "accuracy", "build", "pick_device", "train"]
 
 DEVICES = ("auto", "cpu", "cuda")
 EVALUATION_BATCH = 2000
@@ -77,7 +78,8 @@ def train(
         Written after every epoch, and resumed from if it exists: an interrupted run that is
         started again ends in the same network as one that was not interrupted.
     progress : bool
-        Show a bar with loss and test accuracy on stderr.
+        Show a bar on stderr, with the loss and the accuracy on the images that were held out, or
+        on the test images where none were.
 
     Raises
     ------
@@ -86,10 +88,13 @@ def train(
     """
     place = pick_device(device)
     images, labels = _resident(recipe.dataset, "train", place)
-    test_images, test_labels = _resident(recipe.dataset, "test", place)
+    if recipe.held_out:
+        check_images, check_labels = images[-recipe.held_out :], labels[-recipe.held_out :]
+        images, labels = images[: -recipe.held_out], labels[: -recipe.held_out]
+    else:
+        check_images, check_labels = _resident(recipe.dataset, "test", place)
     torch.manual_seed(recipe.seed)
-    widths = (recipe.width,) * recipe.depth
-    model = TrainableNetwork(images.shape[1], widths, 10, recipe.head).to(place)
+    model = build(recipe, images.shape[1]).to(place)
     state = _State(recipe, model, len(labels))
     if checkpoint is not None and Path(checkpoint).exists():
         state.restore(checkpoint, place)
@@ -110,11 +115,26 @@ def train(
             if checkpoint is not None:
                 state.save(checkpoint)
             if progress:
-                share = accuracy(model, test_images, test_labels)
+                share = accuracy(model, check_images, check_labels)
                 bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{share:.2%}")
             bar.update()
     model.eval()
     return TrainingRun(model, recipe, state.seconds, place.type)
+
+
+def build(recipe: Recipe, num_inputs: int) -> TrainableNetwork:
+    """The network of a recipe, with weights from torch's generator."""
+    return TrainableNetwork(
+        num_inputs,
+        recipe.widths,
+        10,
+        recipe.head,
+        levels=LEVELS,
+        cuts=recipe.cut_levels if recipe.num_cuts else (),
+        learn_cuts=recipe.learn_cuts,
+        convolutions=recipe.convolutions,
+        dead_zone=recipe.dead_zone,
+    )
 
 
 class _State:
@@ -129,8 +149,16 @@ class _State:
             self.optimizer, T_max=recipe.epochs * self.batches
         )
         self.generator = torch.Generator().manual_seed(recipe.seed)
+        place = model.output.latent.device
+        self.attacks = torch.Generator(place).manual_seed(recipe.seed)  # apart from the order's
         self.epoch = 0
         self.seconds = 0.0
+
+    @property
+    def radius(self) -> float:
+        """How far this epoch's attacks go, in levels."""
+        ramp = self.recipe.ramp * self.recipe.epochs
+        return self.recipe.radius * min((self.epoch + 1) / ramp if ramp else 1.0, 1.0)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         content: dict[str, Any] = {
@@ -141,6 +169,7 @@ class _State:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "generator": self.generator.get_state(),
+            "attacks": self.attacks.get_state(),
         }
         stream = io.BytesIO()
         torch.save(content, stream)
@@ -162,6 +191,7 @@ class _State:
             self.optimizer.load_state_dict(content["optimizer"])
             self.schedule.load_state_dict(content["schedule"])
             self.generator.set_state(content["generator"].cpu())
+            self.attacks.set_state(content["attacks"].cpu())
             self.epoch, self.seconds = int(content["epoch"]), float(content["seconds"])
             if not (0 <= self.epoch <= self.recipe.epochs and self.seconds >= 0):
                 raise ValueError(f"epoch {self.epoch} after {self.seconds} s")
@@ -185,22 +215,30 @@ def _damaged(path: str | os.PathLike[str], error: Exception) -> InputError:
 
 def _epoch(model: TrainableNetwork, state: _State, images: Tensor, labels: Tensor) -> float:
     """One pass over the training images; returns the mean loss."""
-    model.train()
-    latent = model.latent_weights()
     order = torch.randperm(len(labels), generator=state.generator).to(labels.device)
     total = torch.zeros((), device=labels.device)
     batches = torch.split(order[: state.batches * state.batch_size], state.batch_size)
     for batch in batches:
-        loss = nn.functional.cross_entropy(model(images[batch].float() / 255), labels[batch])
+        loss = _loss(model, state, images[batch].float(), labels[batch])
         state.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         state.optimizer.step()
         state.schedule.step()
-        with torch.no_grad():
-            for weight in latent:
-                weight.clamp_(-1, 1)
-            total += loss.detach()
+        model.clamp()
+        total += loss.detach()
     return float(total) / len(batches)
+
+
+def _loss(model: TrainableNetwork, state: _State, levels: Tensor, labels: Tensor) -> Tensor:
+    """The cross-entropy of a batch, attacked first where training is robust."""
+    if state.recipe.robust is None:
+        model.train()
+        return nn.functional.cross_entropy(model(levels / LEVELS), labels)
+    model.eval()
+    steps = state.recipe.attack_steps
+    seen = attacked(model, levels, labels, state.radius, steps, state.attacks)
+    model.train()
+    return nn.functional.cross_entropy(model.scores(seen), labels)
 
 
 def accuracy(model: TrainableNetwork, images: Tensor, labels: Tensor) -> float:
@@ -211,7 +249,7 @@ def accuracy(model: TrainableNetwork, images: Tensor, labels: Tensor) -> float:
     with torch.no_grad():
         parts = torch.split(images, EVALUATION_BATCH), torch.split(labels, EVALUATION_BATCH)
         for x, y in zip(*parts, strict=True):
-            right += int((model(x.to(dtype) / 255).argmax(dim=1) == y).sum())
+            right += int((model(x.to(dtype) / LEVELS).argmax(dim=1) == y).sum())
     return right / len(labels)
 
 

@@ -3,78 +3,222 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from bnnopt.surrogate.activations import signs_with_slope
-
-__all__ = ["HEADS", "BinaryLinear", "Head", "TrainableNetwork", "binarize"]
+__all__ = [
+    "HEADS",
+    "BinaryConvolution",
+    "BinaryLinear",
+    "Head",
+    "PixelCuts",
+    "TrainableNetwork",
+    "binarize",
+]
 
 Head = Literal["integer", "batchnorm"]
 HEADS: tuple[Head, ...] = ("integer", "batchnorm")
 
+CUT_WINDOW = 32.0
+"""Levels within which a pixel pulls at a learnt cut, and unit of its steps: a power of 2."""
 
-def binarize(x: Tensor) -> Tensor:
+
+def binarize(x: Tensor, dead_zone: float = 0.0) -> Tensor:
     """Elementwise sign in {-1, +1} with the straight-through gradient of the surrogate g.
 
     g(x) = x on [-1, 1] and sign(x) elsewhere (section 4 of the paper), so the gradient passes
-    where |x| <= 1 and is zero elsewhere.
+    where |x| <= 1 and is zero elsewhere. Values smaller in size than `dead_zone` become 0.
     """
-    return signs_with_slope(x, x.detach().abs() <= 1)
+    signs: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
+    if dead_zone == 0.0:
+        return signs
+    return signs - (signs * (x.detach().abs() < dead_zone)).detach()
+
+
+class _Sign(torch.autograd.Function):
+    """`bnnopt.surrogate.signs_with_slope` for g, in three passes over memory instead of seven."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.copysign(x.new_ones(()), x + 0.0)  # which makes -0 a 0
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        least = 1.0 + torch.finfo(x.dtype).eps  # the smallest size where nothing passes
+        passed: Tensor = torch.ops.aten.hardtanh_backward(gradients[0], x, -least, least)
+        return passed
+
+
+class PixelCuts(nn.Module):
+    """Whether each pixel reaches each cut, as ±1.
+
+    Parameters
+    ----------
+    cuts : sequence of float
+        In levels: whole numbers and a half, which no whole level is on.
+    learnt : bool
+        Whether the gradient moves them; they are rounded to such numbers all the same.
+    """
+
+    def __init__(self, cuts: Sequence[float], learnt: bool) -> None:
+        super().__init__()
+        self.scaled = nn.Parameter(torch.tensor(cuts) / CUT_WINDOW, requires_grad=learnt)
+
+    def levels(self) -> Tensor:
+        """The cuts, in levels and a half, with a straight-through gradient."""
+        levels = self.scaled * CUT_WINDOW
+        return levels + (levels.floor() + 0.5 - levels).detach()
+
+    def forward(self, levels: Tensor) -> Tensor:
+        """Levels (batch, pixels) to bits (batch, cuts * pixels), those of a cut side by side."""
+        distance = levels[:, None, :] - self.levels()[:, None]
+        if not self.scaled.requires_grad:
+            return torch.where(distance >= 0, 1.0, -1.0).to(levels.dtype).flatten(1)
+        return binarize(distance / CUT_WINDOW).flatten(1)
+
+
+def _single(value: float) -> float:
+    """As single precision has it, so that it means the same in double precision."""
+    return float(torch.tensor(value, dtype=torch.float32))
 
 
 class BinaryLinear(nn.Module):
     """A linear layer without bias whose weights are the signs of latent real weights."""
 
-    def __init__(self, fan_in: int, fan_out: int) -> None:
+    def __init__(self, fan_in: int, fan_out: int, dead_zone: float = 0.0) -> None:
         super().__init__()
+        self.dead_zone = _single(dead_zone)
         self.latent = nn.Parameter(torch.empty(fan_out, fan_in).uniform_(-0.1, 0.1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in) to (batch, out)."""
-        return nn.functional.linear(x, binarize(self.latent))
+        return nn.functional.linear(x, binarize(self.latent, self.dead_zone))
+
+
+class BinaryConvolution(nn.Module):
+    """A convolution whose weights are signs; padded places are absent.
+
+    Parameters
+    ----------
+    input_shape : (int, int, int)
+        Channels, rows and columns.
+    channels, side, stride : int
+        Of the output, of the square kernel (odd), and of its steps.
+    dead_zone : float
+        As for `binarize`.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        channels: int,
+        side: int,
+        stride: int,
+        dead_zone: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.input_shape, self.stride, self.padding = input_shape, stride, side // 2
+        self.dead_zone = _single(dead_zone)
+        shape = (channels, input_shape[0], side, side)
+        self.latent = nn.Parameter(torch.empty(shape).uniform_(-0.1, 0.1))
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns."""
+        rows, columns = ((size - 1) // self.stride + 1 for size in self.input_shape[1:])
+        return len(self.latent), rows, columns
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, in) to (batch, channels, rows, columns)."""
+        weight = binarize(self.latent, self.dead_zone)
+        images = x.view(-1, *self.input_shape)
+        return nn.functional.conv2d(images, weight, stride=self.stride, padding=self.padding)
 
 
 class TrainableNetwork(nn.Module):
-    """A fully connected binarized network in float form.
+    """A binarized network in float form.
 
     Parameters
     ----------
     num_inputs : int
         Pixels an image.
     widths : sequence of int
-        Neurons of each hidden layer.
+        Neurons of each dense hidden layer.
     num_classes : int
         Logits.
     head : {"integer", "batchnorm"}
         ``integer``: binary weights and whole biases, and one shared positive scale that only
         the loss sees, so that the exported logits are integers. ``batchnorm``: the paper's
         affine map of batch normalization.
+    levels : int
+        Steps between black and white.
+    cuts : sequence of float
+        In levels, for `PixelCuts`; none where the first layer sees the pixels themselves.
+    learn_cuts : bool
+        Whether the gradient moves them.
+    convolutions : sequence of (channels, side, stride)
+        Layers before the dense ones; images are square then.
+    dead_zone : float
+        Of the hidden layers' weights, as for `binarize`.
     """
 
     def __init__(
-        self, num_inputs: int, widths: tuple[int, ...], num_classes: int, head: Head
+        self,
+        num_inputs: int,
+        widths: Sequence[int],
+        num_classes: int,
+        head: Head,
+        *,
+        levels: int = 255,
+        cuts: Sequence[float] = (),
+        learn_cuts: bool = False,
+        convolutions: Sequence[tuple[int, int, int]] = (),
+        dead_zone: float = 0.0,
     ) -> None:
         super().__init__()
-        sizes = [num_inputs, *widths]
-        self.hidden = nn.ModuleList(map(BinaryLinear, sizes[:-1], sizes[1:]))
-        self.norms = nn.ModuleList(map(nn.BatchNorm1d, widths))
-        self.output = BinaryLinear(widths[-1], num_classes)
+        self.num_inputs, self.num_levels = num_inputs, levels
+        self.cuts = PixelCuts(cuts, learn_cuts) if cuts else None
+        side = math.isqrt(num_inputs)
+        shape = (len(cuts) or 1, side, side)
+        hidden: list[nn.Module] = []
+        norms: list[nn.Module] = []
+        for block in convolutions:
+            layer = BinaryConvolution(shape, *block, dead_zone)
+            hidden.append(layer)
+            norms.append(nn.BatchNorm2d(block[0]))
+            shape = layer.output_shape
+        fan_in = math.prod(shape) if convolutions else num_inputs * (len(cuts) or 1)
+        sizes = [fan_in, *widths]
+        hidden += [BinaryLinear(*pair, dead_zone) for pair in zip(sizes, widths, strict=False)]
+        norms += map(nn.BatchNorm1d, widths)
+        self.hidden, self.norms = nn.ModuleList(hidden), nn.ModuleList(norms)
+        self.output = BinaryLinear(sizes[-1], num_classes)
         self.head = head
         if head == "integer":
             self.bias = nn.Parameter(torch.zeros(num_classes))
-            self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(widths[-1])))
+            self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(sizes[-1])))
         else:
             self.output_norm = nn.BatchNorm1d(num_classes)
 
+    def read(self, x: Tensor) -> Tensor:
+        """What the first linear layer sees of pixels in [0, 1]: themselves, or bits of ±1."""
+        return x if self.cuts is None else self.cuts(x * self.num_levels)
+
     def activations(self, x: Tensor) -> list[Tensor]:
-        """Activations in {-1, +1} of every hidden layer, each (batch, width)."""
+        """Activations in {-1, +1} of every hidden layer, each (batch, width), bits among them."""
+        seen = self.read(x)
+        return self._hidden(seen) if self.cuts is None else [seen, *self._hidden(seen)]
+
+    def _hidden(self, seen: Tensor) -> list[Tensor]:
         activations = []
         for linear, norm in zip(self.hidden, self.norms, strict=True):
-            x = binarize(norm(linear(x)))
-            activations.append(x)
+            seen = binarize(norm(linear(seen))).flatten(1)
+            activations.append(seen)
         return activations
 
     def logits(self, activations: Tensor) -> Tensor:
@@ -86,10 +230,22 @@ class TrainableNetwork(nn.Module):
         normalized: Tensor = self.output_norm(sums)
         return normalized
 
+    def scores(self, seen: Tensor) -> Tensor:
+        """Scores for the cross-entropy, from what the first linear layer sees."""
+        logits = self.logits(self._hidden(seen)[-1])
+        return logits * self.log_scale.exp() if self.head == "integer" else logits
+
     def forward(self, x: Tensor) -> Tensor:
         """Scores for the cross-entropy, (batch, pixels in [0, 1]) to (batch, classes)."""
-        logits = self.logits(self.activations(x)[-1])
-        return logits * self.log_scale.exp() if self.head == "integer" else logits
+        return self.scores(self.read(x))
+
+    def clamp(self) -> None:
+        """Take latent weights back to [-1, 1], and cuts to where they cut."""
+        with torch.no_grad():
+            for weight in self.latent_weights():
+                weight.clamp_(-1, 1)
+            if self.cuts is not None and self.cuts.scaled.requires_grad:
+                self.cuts.scaled.clamp_(0, (self.num_levels - 0.5) / CUT_WINDOW)
 
     def latent_weights(self) -> list[nn.Parameter]:
         """The latent weights of every layer; training keeps them in [-1, 1]."""

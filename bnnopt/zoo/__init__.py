@@ -1,4 +1,4 @@
-"""The shipped networks: the paper's eight architectures on both data sets."""
+"""The shipped networks: the paper's eight architectures on both data sets, and robust ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bnnopt.datasets import NAMES as DATASETS
 from bnnopt.errors import UnknownNameError
 from bnnopt.network import BinarizedNetwork
 
-__all__ = ["ARCHITECTURES", "NAMES", "file", "load"]
+__all__ = ["ARCHITECTURES", "NAMES", "ROBUST", "file", "load"]
 
 ARCHITECTURES = (
     (2, 100),
@@ -24,8 +24,17 @@ ARCHITECTURES = (
 )
 """Depth and width of the paper's networks (section 5)."""
 
-NAMES = tuple(
-    f"{dataset}-{depth}x{width}" for dataset in DATASETS for depth, width in ARCHITECTURES
+ROBUST = (
+    "mnist-robust-0.1",
+    "mnist-robust-0.3",
+    "fashion-mnist-robust-0.1",
+    "fashion-mnist-robust-0.02",
+)
+"""Networks whose robustness within the epsilon of their name is proved (docs/robust.md)."""
+
+NAMES = (
+    *(f"{dataset}-{depth}x{width}" for dataset in DATASETS for depth, width in ARCHITECTURES),
+    *ROBUST,
 )
 
 

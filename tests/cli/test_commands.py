@@ -168,7 +168,7 @@ def test_networks_solvers_and_data_are_listed(bnnopt_cli: Any, no_data: Path) ->
     assert code == 0
     assert all(name in out for name in bnnopt.zoo.NAMES)
     code, out, _ = bnnopt_cli("networks", "--json")
-    assert len([json.loads(line) for line in out.splitlines()]) == 16
+    assert len([json.loads(line) for line in out.splitlines()]) == 20
     code, out, _ = bnnopt_cli("solvers", "--json")
     assert {json.loads(line)["name"] for line in out.splitlines()} >= {"highs", "cbc"}
     code, out, _ = bnnopt_cli("solvers")

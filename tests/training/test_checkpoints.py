@@ -63,7 +63,7 @@ VALUES = st.one_of(
     st.dictionaries(st.text(max_size=5) | st.integers(0, 9), st.integers(0, 9), max_size=3),
     st.builds(torch.zeros, st.integers(0, 9)),
 )
-KEYS = ("recipe", "epoch", "seconds", "model", "optimizer", "schedule", "generator")
+KEYS = (*("recipe", "epoch", "seconds", "model", "optimizer", "schedule", "generator", "attacks"),)
 
 
 @example(key="epoch", value=-1)
