@@ -496,12 +496,15 @@ class Proof:
         made = frozenset(j for j, y in times.items() if y > 0)
         return made, frozenset(times) - made
 
-    def close(self, node: Node) -> None:
+    def close(self, node: Node, flips: Flips) -> None:
         """The lines about the sets of a node."""
         while (words := self.words()) != ["search"]:
-            if words[0] == "branch":
+            if words[0] == "cut":
+                node.cuts = [*node.cuts, self.cut(words[1:], flips)]
+                node.apply_cuts()
+            elif words[0] == "branch":
                 beside, node = node.branch(int(words[1]))
-                self.close(beside)
+                self.close(beside, flips)
             else:
                 need(words[0] == "function", f"a line that begins with {words[0]!r}")
                 need(abs(int(words[1])) <= 99, "a function's bits")
@@ -529,7 +532,7 @@ class Proof:
             least = wanted(about, network.unit, target)
             least += (margin.constant - least) % (math.gcd(*margin.gain) or 1)
             node = Node(margin, least, cuts)
-            self.close(node)
+            self.close(node, flips)
             words = self.words()
         need(words == ["end"] and not self.stream.read(1), "the end")
         return said

@@ -39,56 +39,58 @@ class Cuts:
     ----------
     apart : array of bool, shape (k, k)
         Which two flips exclude each other.
-    found : list of array of int64, shape (k,)
-        Multipliers of all further cuts, below 0 for neurons that stay.
     """
 
     def __init__(self, geometry: Geometry) -> None:
-        self._geometry, self._region = geometry, geometry.region()
+        self.geometry, self._region = geometry, geometry.region()
         self.apart = geometry.pairs()
-        self.found: list[IntArray] = []
+        self._known: list[tuple[Array, str]] = []
 
-    def of(self, flipped: BoolArray) -> Array:
-        """A cut of a set, as -1, 0 and 1 of each neuron.
+    def of(self, flipped: BoolArray) -> tuple[Array, str]:
+        """A cut of a set, as 1, -1 and 0 of flips, neurons that stay and others; and its line.
 
         Raises
         ------
         NoCutError
             If none is found.
         """
+        for cut, line in self._known:
+            if np.all(flipped[cut > 0]) and not np.any(flipped[cut < 0]):
+                return cut, line
         multipliers = self._equal(flipped)
         if multipliers is None:
             multipliers = self._projected(flipped)
-        self.found.append(multipliers)
-        return np.sign(multipliers).astype(np.int8)
+        words = " ".join(_words(multipliers, self.geometry.neurons))
+        self._known.append((np.sign(multipliers).astype(np.int8), f"cut {words}"))
+        return self._known[-1]
 
     def _equal(self, flipped: BoolArray) -> IntArray | None:
         """Ones for as few flips as refute each other so."""
         multipliers = flipped.astype(np.int64)
-        if not self._geometry.refutes(multipliers):
+        if not self.geometry.refutes(multipliers):
             return None
         for j in np.flatnonzero(flipped):
             multipliers[j] = 0
-            if not self._geometry.refutes(multipliers):
+            if not self.geometry.refutes(multipliers):
                 multipliers[j] = 1
         return multipliers
 
     def _projected(self, flipped: BoolArray) -> IntArray:
         """What projected gradients leave where a pattern has no point."""
         found = zeros(len(flipped))
-        u = zeros(len(self._geometry.width))
+        u = zeros(len(self.geometry.width))
         decide_pattern(self._region, flipped, SLACK, ENOUGH, u, found)
         signed = np.where(flipped, found, -found) / max(float(found.max(initial=0.0)), 1e-300)
         for bits in PRECISIONS:
             multipliers = np.round(signed * 2.0**bits).astype(np.int64)
-            if self._geometry.refutes(multipliers):
+            if self.geometry.refutes(multipliers):
                 return multipliers
-        raise NoCutError(f"nothing refutes flips {self._geometry.neurons[flipped].tolist()}")
+        raise NoCutError(f"nothing refutes flips {self.geometry.neurons[flipped].tolist()}")
 
-    def lines(self, neurons: IntArray) -> list[str]:
-        """Pairs first."""
-        pairs = [f"cut {neurons[i]} {neurons[j]}" for i, j in np.argwhere(np.triu(self.apart))]
-        return pairs + ["cut " + " ".join(_words(cut, neurons)) for cut in self.found]
+    def lines(self) -> list[str]:
+        """Of the pairs that exclude each other."""
+        pairs = np.argwhere(np.triu(self.apart))
+        return [f"cut {a} {b}" for a, b in self.geometry.neurons[pairs].tolist()]
 
 
 def _words(multipliers: IntArray, neurons: IntArray) -> list[str]:

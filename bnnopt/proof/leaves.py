@@ -59,13 +59,13 @@ def _is_cut(cuts: Array, flipped: Array) -> bool:
 def search(
     problem: Problem, surplus: Array, flipped: Array, kept: Array, wanted: int, goal: int,
     value: int, order: Array, alone: Array, pairs: Array, gains: Array, cuts: Array, limit: int,
-) -> tuple[int, int]:
-    """Whether every wanted set of a node is cut: DONE, FOUND (`flipped` is one), or LEFT.
+) -> tuple[int, int, int]:
+    """Look for a wanted set that is not cut: by the last member in the order, the first one first.
 
     Parameters
     ----------
     flipped : array of bool, shape (k,)
-        The node's own flips.
+        The node's own flips; where FOUND, the set.
     kept : array of int64, shape (n,)
     wanted, goal : int
         The margin, in steps, and what the function must reach.
@@ -77,39 +77,44 @@ def search(
 
     Returns
     -------
-    (verdict, sets)
+    (verdict, place, sets)
+        The verdict is DONE, FOUND or LEFT; where LEFT, sets whose last member is before a place in the order
+        are done.
     """
-    n, r, seen = len(kept), len(surplus), 0
+    n, seen = len(kept), 0
     if margin_at(problem, surplus) >= wanted and not _is_cut(cuts, flipped):
-        return FOUND, seen
-    adds, reach = np.empty((n + 1, n + 1), dtype=np.int64), np.zeros(n + 1, dtype=np.int64)
-    values, places = np.empty(n + 1, dtype=np.int64), np.empty(n + 1, dtype=np.int64)
-    path, at_set = np.empty(n + 1, dtype=np.int64), np.empty((n + 1, r), dtype=np.int64)
-    at_set[0], adds[0, :n], depth = surplus, alone, 0
-    values[0], places[0] = value, n - 1
-    for b in range(n):
-        reach[0] += max(adds[0, b] + gains[b], 0)
-    while depth >= 0:
-        at = places[depth]
-        if at < 0 or values[depth] + reach[depth] < goal:
-            depth -= 1
-            if depth >= 0:
-                flipped[kept[order[path[depth]]]] = False
-            continue
-        places[depth] -= 1
-        if adds[depth, at] == -LARGE:
-            continue
-        most = adds[depth, at] + gains[at]
-        reach[depth] -= max(most, 0)
-        if values[depth] + most + reach[depth] < goal:
-            continue
+        return FOUND, 0, seen
+    adds = np.empty((n + 1, n + 1), dtype=np.int64)
+    at_set = np.empty((n + 1, len(surplus)), dtype=np.int64)
+    at_set[0], adds[0, :n], below = surplus, alone, 0
+    for last in range(n):
+        most = alone[last] + gains[last]
+        if value + most + below >= goal:
+            verdict, seen = _search_below(
+                problem, flipped, kept, wanted, goal, value + alone[last], order, last, pairs, gains,
+                cuts, limit, seen, adds, at_set,
+            )
+            if verdict != DONE:
+                return verdict, last, seen
+        below += max(most, 0)
+    return DONE, n, seen
+
+
+@compiled
+def _search_below(
+    problem: Problem, flipped: Array, kept: Array, wanted: int, goal: int, value: int,
+    order: Array, last: int, pairs: Array, gains: Array, cuts: Array, limit: int, seen: int,
+    adds: Array, at_set: Array,
+) -> tuple[int, int]:
+    """The sets with a last member; the function is `value` where it is the only one."""
+    rows = len(adds)
+    reach, values = np.zeros(rows, dtype=np.int64), np.empty(rows, dtype=np.int64)
+    places, path = np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int64)
+    at, new, depth = last, value, 0
+    while True:
         seen += 1
-        if seen > limit:
-            for b in range(depth):
-                flipped[kept[order[path[b]]]] = False
-            return LEFT, seen
-        new, change = values[depth] + adds[depth, at], problem.change[kept[order[at]]]
-        for j in range(r):
+        change = problem.change[kept[order[at]]]
+        for j in range(len(change)):
             at_set[depth + 1, j] = at_set[depth, j] + change[j]
         path[depth] = at
         flipped[kept[order[at]]] = True
@@ -122,4 +127,23 @@ def search(
         for b in range(at):
             if adds[depth, b] != -LARGE:
                 reach[depth] += max(adds[depth, b] + gains[b], 0)
-    return DONE, seen
+        at = -1
+        while at < 0 and depth > 0:  # the next set
+            at = places[depth]
+            if seen >= limit or at < 0 or values[depth] + reach[depth] < goal:
+                depth -= 1
+                flipped[kept[order[path[depth]]]] = False
+                at = -1
+                continue
+            places[depth] -= 1
+            if adds[depth, at] == -LARGE:
+                at = -1
+                continue
+            most = adds[depth, at] + gains[at]
+            reach[depth] -= max(most, 0)
+            if values[depth] + most + reach[depth] < goal:
+                at = -1
+                continue
+            new = values[depth] + adds[depth, at]
+        if depth == 0:
+            return LEFT if seen >= limit else DONE, seen

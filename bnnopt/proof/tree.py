@@ -7,13 +7,14 @@ most useful first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bnnopt.proof.cuts import Cuts
 from bnnopt.proof.functions import fit, ordered, ranges_of, stated
 from bnnopt.proof.leaves import DONE, FOUND, search
 from bnnopt.proof.statement import Problem
@@ -27,9 +28,9 @@ IntArray = npt.NDArray[np.int64]
 BITS = 14
 """The largest gain counts about 2^BITS in a function."""
 
-OWN, INHERITED = 6_000, 1_500
+OWN, INHERITED = 20_000, 2_000
 """Sets that a leaf may have: with a function of its own, which costs the checker about as much as
-1,500 sets, and with one from above."""
+2,000 sets, and with one from above."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,36 +39,59 @@ class _Node:
 
     flipped: BoolArray
     kept: IntArray
+    apart: BoolArray
+    cuts: tuple[Array, ...]
     surplus: IntArray
     value: int
     single: IntArray
     pair: IntArray
 
-    def beside(self, at: int, problem: Problem, apart: BoolArray) -> _Node:
-        """With the flip at a place of `kept`."""
-        new = self.kept[at]
-        stays = ~apart[new, self.kept]
+    def beside(self, new: int, problem: Problem) -> _Node:
+        """With a flip that is kept."""
+        at = int(np.searchsorted(self.kept, new))
+        stays = ~self.apart[new, self.kept]
         stays[at] = False
         flipped = self.flipped.copy()
         flipped[new] = True
-        return _Node(
-            flipped,
-            self.kept[stays],
-            self.surplus + problem.change[new],
-            int(self.value + self.single[at]),
-            (self.single + self.pair[at])[stays],
-            self.pair[np.ix_(stays, stays)],
-        )
+        node = replace(
+            self,
+            flipped=flipped,
+            surplus=self.surplus + problem.change[new],
+            value=int(self.value + self.single[at]),
+            single=self.single + self.pair[at],
+            cuts=(),
+        )._only(stays)
+        for cut in self.cuts:
+            node = node.with_cut(cut)
+        return node
 
-    def without(self, at: int) -> _Node:
+    def without(self, new: int) -> _Node:
         """Without it."""
-        stays = np.arange(len(self.kept)) != at
+        return self._only(self.kept != new)
+
+    def _only(self, stays: BoolArray) -> _Node:
         return replace(
             self,
             kept=self.kept[stays],
             single=self.single[stays],
             pair=self.pair[np.ix_(stays, stays)],
         )
+
+    def with_cut(self, cut: Array) -> _Node:
+        """Where that holds, as ``check.Node.apply_cuts`` does it."""
+        flips, stay = cut > 0, cut < 0
+        inside = self.flipped.copy()
+        inside[self.kept] = True
+        if np.any(flips & ~inside) or np.any(stay & self.flipped):
+            return self
+        left = np.flatnonzero(flips & ~self.flipped)
+        if len(left) not in (1, 2) or np.any(stay & inside):
+            return replace(self, cuts=(*self.cuts, cut))
+        if len(left) == 1:
+            return self.without(left[0])
+        apart = self.apart.copy()
+        apart[left[0], left[1]] = apart[left[1], left[0]] = True
+        return replace(self, apart=apart)
 
 
 class TargetTree:
@@ -76,28 +100,15 @@ class TargetTree:
     Parameters
     ----------
     problem : Problem
-    apart : array of bool, shape (k, k)
-        Which two flips exclude each other.
+    cuts : Cuts
+        Of the box.
     wanted : int
         The margin, in steps, that no set may have.
-    cuts : list of array of int8, shape (k,)
-        Of more than two neurons; it grows.
-    find_cut : callable
-        Makes one of a set, an array of bool; whatever it raises ends the proof.
-    neurons : array of int64, shape (k,)
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        apart: BoolArray,
-        wanted: int,
-        cuts: list[Array],
-        find_cut: Callable[[BoolArray], Array],
-        neurons: IntArray,
-    ) -> None:
-        self._problem, self._apart, self._wanted = problem, apart, wanted
-        self._cuts, self._find_cut, self._neurons = cuts, find_cut, neurons
+    def __init__(self, problem: Problem, cuts: Cuts, wanted: int) -> None:
+        self._problem, self._cuts, self._wanted = problem, cuts, wanted
+        self._neurons = cuts.geometry.neurons
         largest = int(np.abs(problem.gain).max(initial=1))
         self._bits = BITS + 1 - largest.bit_length()
         self._goal = wanted << self._bits if self._bits >= 0 else wanted >> -self._bits
@@ -106,48 +117,51 @@ class TargetTree:
     def lines(self) -> Iterator[str]:
         """From the root on."""
         k = len(self._problem.change)
-        none = np.zeros(k, dtype=bool)
-        zeros = np.zeros(k, dtype=np.int64)
-        every = np.arange(k)
-        start = _Node(none, every, self._problem.surplus, self._goal, zeros, np.zeros((k, k), np.int64))
-        yield from self._close(start, OWN, is_own=False)
+        zeros, none = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=bool)
+        pair = np.zeros((k, k), dtype=np.int64)
+        surplus, apart = self._problem.surplus, self._cuts.apart
+        yield from self._close(
+            _Node(none, np.arange(k), apart, (), surplus, self._goal, zeros, pair)
+        )
 
-    def _close(self, node: _Node, limit: int, *, is_own: bool) -> Iterator[str]:
-        order, done = self._try(node, limit)
-        while not done:
-            if not is_own:
+    def _close(self, node: _Node) -> Iterator[str]:
+        for limit in (INHERITED, OWN):
+            if limit == OWN:
                 node, line = self._with_function(node)
                 yield line
-                is_own, limit = True, OWN
-            else:
-                at = int(order[-1])
-                yield f"branch {self._neurons[node.kept[at]]}"
-                beside = node.beside(at, self._problem, self._apart)
-                yield from self._close(beside, INHERITED, is_own=False)
-                node = node.without(at)
-            order, done = self._try(node, limit)
+            verdict = FOUND
+            while verdict == FOUND:
+                flipped = node.flipped.copy()
+                verdict, chosen, sets = self._search(node, flipped, limit)
+                if verdict == FOUND:
+                    cut, line = self._cuts.of(flipped)
+                    node = node.with_cut(cut)
+                    yield line
+            if verdict == DONE:
+                break
+        for new in chosen:
+            yield f"branch {self._neurons[new]}"
+            yield from self._close(node.beside(new, self._problem))
+            node = node.without(new)
+        self.sets += sets
         yield "search"
 
-    def _try(self, node: _Node, limit: int) -> tuple[IntArray, bool]:
-        """The order of a node's flips, and whether its search sees at most so many sets."""
-        inside = self._apart[np.ix_(node.kept, node.kept)]
+    def _search(self, node: _Node, flipped: BoolArray, limit: int) -> tuple[int, IntArray, int]:
+        """Whether the checker finds a set; which flips to decide so that it sees few; how many.
+
+        `flipped`, the node's own, becomes the set found.
+        """
+        inside = node.apart[np.ix_(node.kept, node.kept)]
         order, alone, pairs, gains = ordered(node.single, node.pair, inside)
-        while True:
-            flipped = node.flipped.copy()
-            cuts = np.array(self._cuts, dtype=np.int8).reshape(len(self._cuts), len(flipped))
-            verdict, sets = search(
-                self._problem, node.surplus, flipped, node.kept, self._wanted, self._goal,
-                node.value, order, alone, pairs, gains, cuts, limit,
-            )  # fmt: skip
-            if verdict != FOUND:
-                break
-            self._cuts.append(self._find_cut(flipped))
-        if verdict == DONE:
-            self.sets += sets
-        return order, verdict == DONE
+        cuts = np.array(node.cuts, dtype=np.int8).reshape(len(node.cuts), len(flipped))
+        verdict, place, sets = search(
+            self._problem, node.surplus, flipped, node.kept, self._wanted, self._goal,
+            node.value, order, alone, pairs, gains, cuts, limit,
+        )  # fmt: skip
+        return verdict, node.kept[order[place:]][::-1], sets
 
     def _with_function(self, node: _Node) -> tuple[_Node, str]:
-        problem, apart, kept = self._problem, self._apart, node.kept
+        problem, apart, kept = self._problem, node.apart, node.kept
         found = fit(problem, node.surplus, apart, kept, self._goal, self._bits)
         classes = np.zeros(len(kept), dtype=np.int64)
         low, high = ranges_of(problem, node.surplus, apart, kept, classes)

@@ -40,18 +40,15 @@ def proof_lines(instance: AttackInstance, result: AttackResult) -> Iterator[str]
     about = _header(instance, result, network)
     geometry = geometry_of(instance)
     cuts = Cuts(geometry)
-    trees, signs = [], []
+    yield json.dumps(about)
+    yield from cuts.lines()
     for target in about["targets"] if about["claim"] != "flip" else ():
         problem = problem_of(instance, geometry, target, float(network.unit))
         wanted = check.wanted(about, network.unit, target)
         step = int(np.gcd.reduce(problem.gain)) or 1
         wanted += (problem.constant - wanted) % step
-        tree = TargetTree(problem, cuts.apart, wanted, signs, cuts.of, geometry.neurons)
-        trees.append([f"target {target}", *tree.lines()])
-    yield json.dumps(about)
-    yield from cuts.lines(geometry.neurons)
-    for tree in trees:
-        yield from tree
+        yield f"target {target}"
+        yield from TargetTree(problem, cuts, wanted).lines()
     yield "end"
 
 
