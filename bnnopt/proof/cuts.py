@@ -14,6 +14,7 @@ from bnnopt.search.rows import zeros
 __all__ = ["Cuts", "NoCutError"]
 
 Array = npt.NDArray[Any]
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -59,7 +60,7 @@ class Cuts:
                 return cut, line
         multipliers = self._equal(flipped)
         if multipliers is None:
-            multipliers = self._projected(flipped)
+            multipliers = self._weighted(flipped)
         words = " ".join(_words(multipliers, self.geometry.neurons))
         self._known.append((np.sign(multipliers).astype(np.int8), f"cut {words}"))
         return self._known[-1]
@@ -75,17 +76,49 @@ class Cuts:
                 multipliers[j] = 1
         return multipliers
 
-    def _projected(self, flipped: BoolArray) -> IntArray:
-        """What projected gradients leave where a pattern has no point."""
+    def _weighted(self, flipped: BoolArray) -> IntArray:
+        """The multipliers of projected gradients, or else of a linear program, as whole numbers."""
+        for find in (self._projected, self._program):
+            found = find(flipped)
+            largest = float(found.max(initial=0.0))
+            if largest <= 0.0:
+                continue
+            signed = np.where(flipped, found, -found) / largest
+            for bits in PRECISIONS:
+                multipliers = np.round(signed * 2.0**bits).astype(np.int64)
+                if self.geometry.refutes(multipliers):
+                    return multipliers
+        neurons = self.geometry.neurons[flipped].tolist()
+        raise NoCutError(f"no multipliers refute flips {neurons}, whose margin is too large")
+
+    def _projected(self, flipped: BoolArray) -> FloatArray:
+        """What is violated where a point of the box comes nearest to a set."""
         found = zeros(len(flipped))
-        u = zeros(len(self.geometry.width))
-        decide_pattern(self._region, flipped, SLACK, ENOUGH, u, found)
-        signed = np.where(flipped, found, -found) / max(float(found.max(initial=0.0)), 1e-300)
-        for bits in PRECISIONS:
-            multipliers = np.round(signed * 2.0**bits).astype(np.int64)
-            if self.geometry.refutes(multipliers):
-                return multipliers
-        raise NoCutError(f"nothing refutes flips {self.geometry.neurons[flipped].tolist()}")
+        if self.geometry.budget is None:
+            u = zeros(len(self.geometry.width))
+            decide_pattern(self._region, flipped, SLACK, ENOUGH, u, found)
+        return found
+
+    def _program(self, flipped: BoolArray) -> FloatArray:
+        """The dual of a linear program: changes within the budget, in doubled levels."""
+        from scipy.optimize import linprog  # slow to import, and seldom needed
+
+        geometry = self.geometry
+        unit, m = 2.0 * geometry.level, len(geometry.width)
+        side = np.where(flipped, 1.0, -1.0)[:, None] * geometry.rows
+        needed = np.where(flipped, geometry.demand, geometry.keep) - side @ geometry.image
+        up, down = (geometry.width - geometry.image) / unit, (geometry.width + geometry.image) / unit
+        rows = np.hstack([-side, side, np.ones((len(side), 1))])
+        limits = -needed / unit
+        if geometry.budget is not None:
+            rows = np.vstack([rows, np.r_[np.ones(2 * m), 0.0]])
+            limits = np.append(limits, geometry.budget / geometry.level)
+        room = [(0.0, most) for most in np.concatenate([up, down]).tolist()]
+        goal = np.r_[np.zeros(2 * m), -1.0]
+        solved = linprog(goal, A_ub=rows, b_ub=limits, bounds=[*room, (None, 1.0)])
+        if solved.status != 0:
+            return zeros(len(flipped))
+        return np.maximum(-np.asarray(solved.ineqlin.marginals)[: len(flipped)], 0.0)
 
     def lines(self) -> list[str]:
         """Of the pairs that exclude each other."""
@@ -97,5 +130,7 @@ def _words(multipliers: IntArray, neurons: IntArray) -> list[str]:
     words = []
     for j in np.flatnonzero(multipliers):
         times = abs(int(multipliers[j]))
-        words.append(f"{'-' if multipliers[j] < 0 else ''}{neurons[j]}{f'*{times}' if times > 1 else ''}")
+        words.append(
+            f"{'-' if multipliers[j] < 0 else ''}{neurons[j]}{f'*{times}' if times > 1 else ''}"
+        )
     return words

@@ -74,7 +74,11 @@ def ranges_of(
             low[j] += least[c, j]
             high[j] += most[c, j]
     for layer in range(1, len(problem.block)):
-        before, first, weight = problem.start[layer - 1], problem.start[layer], matrix_of(problem, layer)
+        before, first, weight = (
+            problem.start[layer - 1],
+            problem.start[layer],
+            matrix_of(problem, layer),
+        )
         for j in range(weight.shape[0]):
             under = over = float(problem.base[first + j])
             for i in range(weight.shape[1]):
@@ -167,7 +171,12 @@ def raised(steps: int, bits: int) -> int:
 
 @compiled
 def stated(
-    problem: Problem, surplus: Array, low: Array, high: Array, bits: int, coefficients: Array,
+    problem: Problem,
+    surplus: Array,
+    low: Array,
+    high: Array,
+    bits: int,
+    coefficients: Array,
     kept: Array,
 ) -> tuple[int, Array, Array]:
     """A function in the flips: its value, what each adds, and each pair; all whole and exact.
@@ -226,7 +235,11 @@ def ordered(single: Array, pair: Array, apart: Array) -> tuple[Array, Array, Arr
             if a != b and not apart[a, b]:
                 use[a] += max(pair[a, b], 0)
     order = np.argsort(use, kind="mergesort")
-    alone, pairs, gains = np.empty(n, dtype=np.int64), np.zeros((n, n), dtype=np.int64), np.zeros(n, dtype=np.int64)
+    alone, pairs, gains = (
+        np.empty(n, dtype=np.int64),
+        np.zeros((n, n), dtype=np.int64),
+        np.zeros(n, dtype=np.int64),
+    )
     for a in range(n):
         i = order[a]
         alone[a] = single[i]
@@ -239,8 +252,16 @@ def ordered(single: Array, pair: Array, apart: Array) -> tuple[Array, Array, Arr
 
 @compiled
 def find_set(
-    value: int, last: int, wanted: int, limit: int, alone: Array, pairs: Array, gains: Array,
-    path: Array, adds: Array, reach: Array,
+    value: int,
+    last: int,
+    wanted: int,
+    limit: int,
+    alone: Array,
+    pairs: Array,
+    gains: Array,
+    path: Array,
+    adds: Array,
+    reach: Array,
 ) -> int:
     """Find a set that the function allows, by its last member; see `bnnopt.search.sets`."""
     n = len(alone)
@@ -318,9 +339,7 @@ def _spread(
 
 
 @compiled
-def fit(
-    problem: Problem, surplus: Array, apart: Array, kept: Array, goal: int, bits: int
-) -> Array:
+def fit(problem: Problem, surplus: Array, apart: Array, kept: Array, goal: int, bits: int) -> Array:
     """Slopes and curves of a function of whose sets few are wanted.
 
     Parameters
@@ -348,7 +367,11 @@ def fit(
     found, new = np.zeros(neurons + r), np.zeros(neurons + r)
     whole, gain = np.zeros(neurons + r, dtype=np.int64), np.zeros(r)
     inside = apart[kept][:, kept]
-    path, adds, reach = np.empty(n + 1, np.int64), np.empty((n + 2, n + 1), np.int64), np.empty((n + 2, n + 1), np.int64)
+    path, adds, reach = (
+        np.empty(n + 1, np.int64),
+        np.empty((n + 2, n + 1), np.int64),
+        np.empty((n + 2, n + 1), np.int64),
+    )
     on, before = np.full(r, 0.5), n
     for step in range(STEPS):
         active[:r] = on

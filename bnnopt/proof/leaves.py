@@ -57,8 +57,19 @@ def _is_cut(cuts: Array, flipped: Array) -> bool:
 
 @compiled
 def search(
-    problem: Problem, surplus: Array, flipped: Array, kept: Array, wanted: int, goal: int,
-    value: int, order: Array, alone: Array, pairs: Array, gains: Array, cuts: Array, limit: int,
+    problem: Problem,
+    surplus: Array,
+    flipped: Array,
+    kept: Array,
+    wanted: int,
+    goal: int,
+    value: int,
+    order: Array,
+    alone: Array,
+    pairs: Array,
+    gains: Array,
+    cuts: Array,
+    limit: int,
 ) -> tuple[int, int, int]:
     """Look for a wanted set that is not cut: by the last member in the order, the first one first.
 
@@ -91,8 +102,21 @@ def search(
         most = alone[last] + gains[last]
         if value + most + below >= goal:
             verdict, seen = _search_below(
-                problem, flipped, kept, wanted, goal, value + alone[last], order, last, pairs, gains,
-                cuts, limit, seen, adds, at_set,
+                problem,
+                flipped,
+                kept,
+                wanted,
+                goal,
+                value + alone[last],
+                order,
+                last,
+                pairs,
+                gains,
+                cuts,
+                limit,
+                seen,
+                adds,
+                at_set,
             )
             if verdict != DONE:
                 return verdict, last, seen
@@ -102,9 +126,21 @@ def search(
 
 @compiled
 def _search_below(
-    problem: Problem, flipped: Array, kept: Array, wanted: int, goal: int, value: int,
-    order: Array, last: int, pairs: Array, gains: Array, cuts: Array, limit: int, seen: int,
-    adds: Array, at_set: Array,
+    problem: Problem,
+    flipped: Array,
+    kept: Array,
+    wanted: int,
+    goal: int,
+    value: int,
+    order: Array,
+    last: int,
+    pairs: Array,
+    gains: Array,
+    cuts: Array,
+    limit: int,
+    seen: int,
+    adds: Array,
+    at_set: Array,
 ) -> tuple[int, int]:
     """The sets with a last member; the function is `value` where it is the only one."""
     rows = len(adds)

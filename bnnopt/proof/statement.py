@@ -42,6 +42,10 @@ class Geometry:
         where the neuron stays.
     level : float
         Steps of a level.
+    image : array of float64, shape (m,)
+        The pixels that can move; doubled, from the centre of the box.
+    budget : int or None
+        What the changes of all pixels may add up to; not doubled.
     """
 
     neurons: IntArray
@@ -51,15 +55,27 @@ class Geometry:
     demand: FloatArray
     keep: FloatArray
     level: float
+    image: FloatArray
+    budget: int | None
 
     def refutes(self, multipliers: IntArray) -> bool:
         """Whether multipliers, shape (k,), those of neurons that stay below 0, refute a set."""
         used = np.flatnonzero(multipliers)
         times = multipliers[used].astype(object)
         needed = np.where(multipliers[used] > 0, self.demand[used], self.keep[used])
-        total = np.abs(times @ self.rows[used].astype(np.int64).astype(object))
-        reach = total @ self.width.astype(np.int64).astype(object)
-        return bool(reach < np.abs(times) @ needed.astype(np.int64).astype(object))
+        total = times @ _whole(self.rows[used])
+        return bool(self._reach(total) < np.abs(times) @ _whole(needed))
+
+    def _reach(self, total: Array) -> int:
+        """The most that whole weights, shape (m,), make of the pixels, from the centre, doubled."""
+        if self.budget is None:
+            return int(np.abs(total) @ _whole(self.width))
+        most, left = int(total @ _whole(self.image)), self.budget
+        room = _whole((self.width - np.where(total > 0, self.image, -self.image)) / 2.0)
+        for gain, steps in sorted(zip(np.abs(total), room, strict=True), reverse=True):
+            most += 2 * gain * min(steps, left)
+            left -= min(steps, left)
+        return most
 
     def pairs(self) -> npt.NDArray[np.bool_]:
         """Which two flips exclude each other, by equal multipliers; no sum is rounded."""
@@ -79,8 +95,13 @@ class Geometry:
         return region_of(Flips(self.neurons, signs, -self.rows, *needs, self.width / unit))
 
 
+def _whole(numbers: FloatArray) -> Array:
+    """As Python's numbers, which have no largest."""
+    return numbers.astype(np.int64).astype(object)
+
+
 def geometry_of(instance: AttackInstance) -> Geometry:
-    """Of the box; an L1 budget is left to the checker, which knows more of the images then."""
+    """The flips of an instance."""
     layer, level = instance.network.hidden[0], GRID if instance.domain == "continuous" else 1.0
     low, high = (bound * level for bound in instance.box)
     moving = np.flatnonzero(high > low)
@@ -102,6 +123,8 @@ def geometry_of(instance: AttackInstance) -> Geometry:
         np.where(sign < 0, above + 2.0, -above),
         np.where(sign < 0, -above, above + 2.0),
         level,
+        (2.0 * instance.levels * level - middle)[moving],
+        None if instance.max_l1 is None else int(instance.l1_levels * level),
     )
 
 
@@ -165,9 +188,7 @@ def problem_of(instance: AttackInstance, geometry: Geometry, target: int, unit: 
     )
 
 
-def _second_layer(
-    instance: AttackInstance, geometry: Geometry
-) -> tuple[csr_array, FloatArray]:
+def _second_layer(instance: AttackInstance, geometry: Geometry) -> tuple[csr_array, FloatArray]:
     """What flips change in it, and the surplus without.
 
     Where there is one hidden layer, it is one that copies the first.
@@ -189,9 +210,7 @@ def _needed(layer: Any, sums: FloatArray) -> FloatArray:
     return np.asarray(np.floor((sums - layer.threshold) / 2.0))
 
 
-def _split(
-    surplus: FloatArray, rows: csr_array
-) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+def _split(surplus: FloatArray, rows: csr_array) -> tuple[IntArray, npt.NDArray[np.bool_]]:
     """Which neurons may turn, and which of all are on whatever happens."""
     least = surplus + rows.minimum(0).sum(axis=1)
     most = surplus + rows.maximum(0).sum(axis=1)

@@ -110,6 +110,7 @@ class TargetTree:
         self._problem, self._cuts, self._wanted = problem, cuts, wanted
         self._neurons = cuts.geometry.neurons
         largest = int(np.abs(problem.gain).max(initial=1))
+        largest = max(largest, abs(problem.constant) >> BITS, abs(wanted) >> BITS)
         self._bits = BITS + 1 - largest.bit_length()
         self._goal = wanted << self._bits if self._bits >= 0 else wanted >> -self._bits
         self.sets = 0
