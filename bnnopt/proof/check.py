@@ -3,8 +3,7 @@
 
 Images are in *steps*: 2^20 a level, or 1 where only whole levels are admitted. First neurons *flip*
 where their sign is not that at the centre of the box (at the image, where there is a budget); those
-behind are on iff their *surplus*, weights times activations of 0 and 1 less what they need, is at
-least 0. Margins are in units of the head. All files are a stranger's word.
+behind are on where their *surplus*, weights times activations of 0 and 1 less needs, is at least 0.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from operator import add, mul
 from typing import Any
 
 VERSION, GRID, LARGEST = "bnnopt proof 1", 2**20, 2**29
-CODES = {"u1": "B", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "f2": "e", "f4": "f", "f8": "d"}
+CODES = {"u1": "B", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "f8": "d"}
 
 
 class Rejected(Exception):  # noqa: N818
@@ -38,7 +37,7 @@ def need(holds: Any, complaint: str) -> None:
 
 
 def read_npy(data: bytes) -> tuple[str, list[Any]]:
-    """The type, such as "f4", and the numbers of an .npy file."""
+    """The type, such as "f8", and the numbers of an .npy file."""
     need(data[:8] == b"\x93NUMPY\x01\x00" and len(data) < LARGEST, "no .npy file of version 1.0")
     start = 10 + int.from_bytes(data[8:10], "little")
     about = ast.literal_eval(data[10:start].decode("latin1"))
@@ -76,9 +75,22 @@ class Network:
             width = len(rows)
         if len(self.layers) == 1:  # one more that copies it
             self.layers.append(([{j: 1} for j in range(width)], [1] * width))
-        head = [arrays[f"output_{name}"] for name in ("weight", "scale", "bias")]
-        need(about["output"]["shape"] == [len(head[1]), width], "the head's shape")
-        self.read_head(about["output"], *head)
+        weights, factors, biases = (arrays[f"output_{n}"] for n in ("weight", "scale", "bias"))
+        # The head is put on the grid of `bnnopt.OutputLayer.on_grid`, and counted in its steps.
+        head: Any = [weights[a : a + width] for a in range(0, len(factors) * width, width)]
+        if about["output"]["kind"] == "dense":
+            head = [list(row.values()) for row in self.rows(about["output"], weights)]
+        need(len(biases) == len(head) == len(factors) > 1 and {*map(len, head)} == {width}, "head")
+        scales, bias, unit = map(Fraction, factors), list(map(Fraction, biases)), Fraction(0)
+        head = [[Fraction(float(s * Fraction(w))) for w in row] for s, row in zip(scales, head)]
+        for _ in range(3):  # rounding may reach the next power of two, once
+            largest = max(sum(map(abs, row)) + abs(b) for row, b in zip(head, bias))
+            power = largest.numerator.bit_length() - largest.denominator.bit_length() - 49
+            unit = max(unit, Fraction(2) ** power)
+            head = [[round(w / unit) * unit for w in row] for row in head]
+            bias = [round(b / unit) * unit for b in bias]
+        self.head = [[int(w / unit) for w in row] for row in head]
+        self.bias, self.unit = [int(b / unit) for b in bias], unit
         whole = repr((self.levels, self.layers, self.head, self.bias, self.unit))
         self.digest = hashlib.sha256(whole.encode()).hexdigest()
 
@@ -87,7 +99,7 @@ class Network:
         (height, width), kind = about["shape"], about["kind"]
         if kind == "dense":
             need(len(bits) == -(-height * width // 8), "packed weights that do not fit")
-            signs = [1 if bit == "1" else -1 for byte in bits for bit in f"{byte:08b}"]
+            signs = [1 if bit == "1" else -1 for byte in bytes(bits) for bit in f"{byte:08b}"]
             return [dict(enumerate(signs[a : a + width])) for a in range(0, height * width, width)]
         need(kind == "sparse", f"layers of kind {kind!r} are not read here")
         weights, columns, ends = sparse
@@ -97,61 +109,35 @@ class Network:
         need(ends == sorted(ends) and all(0 <= i < width for i in columns), "rows")
         return rows
 
-    def read_head(self, about: Any, weights: Any, factors: Any, biases: Any) -> None:
-        """Put the head on the grid of `bnnopt.OutputLayer.on_grid`, and count in its steps."""
-        height, width = about["shape"]
-        rows: Any = [weights[c * width : (c + 1) * width] for c in range(height)]
-        if about["kind"] == "dense":
-            rows = [list(row.values()) for row in self.rows(about, weights)]
-        scales, bias, unit = map(Fraction, factors), list(map(Fraction, biases)), Fraction(0)
-        rows = [[Fraction(float(s * Fraction(w))) for w in row] for s, row in zip(scales, rows)]
-        need(len(bias) == height > 1 and all(len(row) == width for row in rows), "the head's shape")
-        for _ in range(3):  # rounding may reach the next power of two, once
-            largest = max(sum(map(abs, row)) + abs(b) for row, b in zip(rows, bias))
-            power = largest.numerator.bit_length() - largest.denominator.bit_length() - 49
-            unit = max(unit, Fraction(2) ** power)
-            rows = [[round(w / unit) * unit for w in row] for row in rows]
-            bias = [round(b / unit) * unit for b in bias]
-        self.unit, self.bias = unit, [int(b / unit) for b in bias]
-        self.head = [[int(w / unit) for w in row] for row in rows]
-
-    def logits(self, image: list[int], level: int) -> list[int]:
-        """Of an image of so many steps a level."""
-        values, factor = image, level
-        for rows, needs in self.layers:
-            sums = [sum(w * values[i] for i, w in row.items()) for row in rows]
-            values, factor = [int(s >= factor * t) for s, t in zip(sums, needs)], 1
-        signs = [2 * x - 1 for x in values]
-        return [sum(map(mul, row, signs)) + b for row, b in zip(self.head, self.bias)]
-
 
 class Box:
-    """The images of a claim, from ``low`` to ``high``, and the neurons that may flip there.
-
-    Of these ``row[j]`` has weights whose sum above the centre, doubled, is at least ``demand[j]``
-    where j flips; where it stays, less that sum is at least ``keep[j]``.
-    """
+    """The images of a claim, from ``low`` to ``high``, and the neurons that may flip there."""
 
     def __init__(self, network: Network, image: bytes, about: Any) -> None:
-        exact, levels = self.read_image(*read_npy(image), network.levels), network.levels
+        (kind, pixels), top = read_npy(image), network.levels * GRID
+        exact = [Fraction(x) * (top if kind == "f8" else GRID) for x in pixels]
+        need(all(0 <= x <= top for x in exact), "a pixel outside the levels")
+        need(about["direction"] in ("both", "lighten", "darken"), "the direction")
         self.level = {"continuous": GRID, "pixels": 1}[about["domain"]]
         self.image, step = [round(x) for x in exact], GRID // self.level
         exact = exact if step == 1 else [Fraction(x) for x in self.image]
         need(all(x % step == 0 for x in self.image), "an image that is not of whole levels")
-        need(about["direction"] in ("both", "lighten", "darken"), "the direction")
-        radius = self.steps(Fraction(about["epsilon"]) * levels)
-        self.low, self.high, half = list(self.image), list(self.image), Fraction(1, 2)
-        for i in set(range(len(exact) if radius else 0)).difference(about["fixed"]):
+        # The nearest number of steps where that is meant, else the next one up; whole levels.
+        near, half = Fraction(GRID, 10**9), Fraction(1, 2)
+        up: Any = lambda x: math.ceil(x - near) if step == 1 else (x + near) // step * step
+        radius, total = (up(Fraction(about[name] or 0) * top) for name in ("epsilon", "l1"))
+        self.low, self.high = list(self.image), list(self.image)
+        for i in set(range(len(exact) if about["epsilon"] != "0" else 0)).difference(
+            about["fixed"]
+        ):
             if about["direction"] != "lighten":
                 self.low[i] = math.ceil(max(exact[i] - radius, 0) - half)
             if about["direction"] != "darken":
-                self.high[i] = math.floor(min(exact[i] + radius, levels * GRID) + half)
+                self.high[i] = math.floor(min(exact[i] + radius, top) + half)
         for part in (self.low, self.high, self.image):
             part[:] = [x // step for x in part]
-        self.budget = None
-        if about["l1"] is not None:
-            self.budget = self.steps(Fraction(about["l1"]) * levels) // step
-        need(len(exact) == network.inputs, "an image of another size")
+        self.budget = None if about["l1"] is None else total // step
+        need(len(exact) == network.inputs and total >= 0 <= radius, "the image's size, a budget")
         self.middle = list(map(add, self.low, self.high))
         self.width = [b - a for a, b in zip(self.low, self.high)]
         origin = self.middle if self.budget is None else [2 * x for x in self.image]
@@ -167,28 +153,9 @@ class Box:
                 # To be on takes the threshold, to be off a step less than that.
                 self.demand[j], self.keep[j] = (needed - centre, centre - needed + 2)[::sign]
 
-    def read_image(self, kind: str, pixels: list[Any], levels: int) -> list[Fraction]:
-        """In steps, not rounded; short floats at or next to k / levels are level k."""
-        found = [Fraction(x) * (levels if kind[0] == "f" else 1) for x in pixels]
-        need(all(0 <= x <= levels for x in found), "a pixel outside the levels")
-        if levels * 8 <= {"f2": 2**11, "f4": 2**24}.get(kind, 0):
-            bits = lambda x: int.from_bytes(struct.pack("<" + CODES[kind], x), "little")
-            for i, (x, level) in enumerate(zip(pixels, map(round, found))):
-                is_level = abs(bits(abs(x)) - bits(level / levels)) <= 1
-                found[i] = Fraction(level) if is_level else found[i]
-        return [x * GRID for x in found]
-
-    def steps(self, levels: Fraction) -> int:
-        """A budget: the nearest number where that is meant, else the next one up; whole levels."""
-        need(levels >= 0, "a budget below 0")
-        steps, near = levels * GRID, Fraction(GRID, 10**9)
-        if self.level == 1:
-            return math.floor((steps + near) / GRID) * GRID
-        return round(steps) if abs(steps - round(steps)) <= near else math.ceil(steps)
-
     def cut(self, words: list[str]) -> tuple[frozenset[int], frozenset[int]]:
         """Flips, and neurons that stay, which no image has together: as words j*times, -j*times."""
-        pairs = [(word[0] == "-", *word.strip("-").split("*"), "1")[:3] for word in words]
+        pairs: Any = [(word[0] == "-", *word.strip("-").split("*"), "1")[:3] for word in words]
         times = {int(j): int(y) * (-1 if stays else 1) for stays, j, y in pairs}
         need(len(times) == len(words) and all(j in self.row for j in times), "no neurons that flip")
         total, needed = [0] * len(self.width), 0
@@ -209,15 +176,13 @@ class Box:
 
 
 class Margin:
-    """The margin of a target over the source by flips, over the neurons that they may turn.
-
-    A packed surplus has a field of one number a neuron, whose highest bit is 1 where it is on.
-    """
+    """The margin of a target over the source by flips, over the neurons that they may turn."""
 
     def __init__(self, network: Network, box: Box, source: int, target: int) -> None:
-        layers, on, kept, self.steps = [], box.on, list(box.row), []
+        layers: Any = []
+        on, kept, self.steps = box.on, list(box.row), list[Any]()
         turns = [1 - 2 * on[j] for j in kept]
-        pack = lambda numbers, field: sum(x << field * i for i, x in enumerate(numbers))
+        pack: Any = lambda numbers, field: sum(x << field * i for i, x in enumerate(numbers))
         for rows, needs in network.layers[1:]:
             start = [sum(w for i, w in r.items() if on[i]) - t for r, t in zip(rows, needs)]
             moves = [[r.get(i, 0) * turn for i, turn in zip(kept, turns)] for r in rows]
@@ -229,9 +194,10 @@ class Margin:
             field = max([1, *(max(-least[j], most[j]) for j in live)]).bit_length() + 1
             signs = [1 << field * j + field - 1 for j in range(len(live))]
             columns = [pack(column, field) for column in zip(*layers[-1][0])]
+            # Packed: a field a neuron, its highest bit 1 where the surplus in it is at least 0.
             self.steps.append((signs, pack(layers[-1][1], field) + sum(signs), columns))
-        (rows, self.surplus), *self.deeper = layers
-        self.change = {j: [row[at] for row in rows] for at, j in enumerate(box.row)}
+        (first, self.surplus), *self.deeper = layers
+        self.change = {j: [row[at] for row in first] for at, j in enumerate(box.row)}
         self.moved = dict(zip(box.row, self.steps[0][2] or [0] * len(box.row)))
         gain = [t - s for t, s in zip(network.head[target], network.head[source])]
         self.gain = [2 * gain[j] for j in kept]
@@ -239,7 +205,7 @@ class Margin:
         self.constant += 2 * sum(g for g, x in zip(gain, on) if x)
         self.worth = {g: sum(b for b, h in zip(signs, self.gain) if h == g) for g in self.gain}
 
-    def of(self, fields: int) -> int:
+    def of(self, fields: int) -> Any:
         """The margin at a packed surplus of the second layer."""
         for (signs, _, _), (_, start, columns) in pairwise(self.steps):
             fields = start + sum([c for bit, c in zip(signs, columns) if bit & fields])
@@ -247,10 +213,7 @@ class Margin:
 
 
 class Node:
-    """All sets of flips with those in `members`, some of `open`, and no others.
-
-    No image has two that are `apart`, nor all of the first part of a cut and none of its second.
-    """
+    """All sets of flips with those in `members`, some of `open`, and no others."""
 
     def __init__(self, margin: Margin, wanted: int, cuts: list[Any]) -> None:
         self.margin, self.surplus, self.cuts = margin, margin.surplus, cuts
@@ -281,48 +244,38 @@ class Node:
         beside = copy.copy(self)
         beside.apart = {j: set(self.apart[j]) for j in self.open}
         beside.open = [j for j in self.open if j not in self.apart[new]]
-        beside.members = self.members | {new}
+        beside.members, beside.value = self.members | {new}, self.value + self.single[new]
+        beside.single = {j: self.single[j] + self.pair[new][j] for j in beside.open}
         beside.surplus = list(map(add, self.surplus, self.margin.change[new]))
         beside.packed = self.packed + self.margin.moved[new]
-        beside.value = self.value + self.single[new]
-        beside.single = {j: self.single[j] + self.pair[new][j] for j in beside.open}
         beside.apply_cuts()
         return beside
 
-    def ranges(self) -> list[tuple[list[int], list[int]]]:
-        """The least and the largest surplus of each layer; of a class at most one flips."""
-        classes: list[list[int]] = []
-        for j in self.open:
+    def take_function(self, bits: int, numbers: list[int]) -> None:
+        """Replace what each neuron gains where on by a function of its surplus that is no less."""
+        margin, classes = self.margin, list[list[int]]()
+        for j in self.open:  # of a class at most one flips
             home = next((c for c in classes if self.apart[j].issuperset(c)), None)
             classes.append([j]) if home is None else home.append(j)
         low = high = self.surplus
         for members in classes:
-            moves = list(zip(*(self.margin.change[j] for j in members)))
+            moves = list(zip(*(margin.change[j] for j in members)))
             low = [y + min(0, *move) for y, move in zip(low, moves)]
             high = [y + max(0, *move) for y, move in zip(high, moves)]
-        found = [(low, high)]
-        for rows, start in self.margin.deeper:
-            ends = [(a >= 0, b >= 0) for a, b in zip(*found[-1])]
+        ranges = [(low, high)]
+        for rows, start in margin.deeper:
+            ends = [(a >= 0, b >= 0) for a, b in zip(*ranges[-1])]
             low = [y + sum(w * e[w < 0] for w, e in zip(row, ends)) for y, row in zip(start, rows)]
             high = [y + sum(w * e[w > 0] for w, e in zip(row, ends)) for y, row in zip(start, rows)]
-            found.append((low, high))
-        return found
-
-    def take_function(self, bits: int, numbers: list[int]) -> None:
-        """Replace what each neuron gains where on by a function of its surplus that is no less.
-
-        Slopes come first, of the last layer, then of those before, then curves of the second. The
-        margin, times 2^bits, is then at most the sum of `value`, `single` and `pair` over a set.
-        """
-        margin, ranges = self.margin, self.ranges()
+            ranges.append((low, high))
         exact = [self.wanted, -margin.constant, *(-g for g in margin.gain)]
         self.goal, *rest = (x << bits if bits >= 0 else x >> -bits for x in exact)
         self.value, *gain = (-x for x in rest)  # rounded up, as the goal is down
         for (rows, start), (low, high) in zip(margin.deeper[::-1], ranges[:0:-1]):
             slopes, numbers = numbers[: len(rows)], numbers[len(rows) :]
             for g, s, y, a, b in zip(gain, slopes, start, low, high, strict=True):
-                ends = [x for x in (a, -1, 0, b) if a <= x <= b]
-                self.value += s * y + max((x >= 0) * g - s * x for x in ends)
+                kinks = [x for x in (a, -1, 0, b) if a <= x <= b]
+                self.value += s * y + max((x >= 0) * g - s * x for x in kinks)
             gain = [sum(map(mul, slopes, column)) for column in zip(*rows)]
         slopes, curves = numbers[: len(gain)], numbers[len(gain) :]
         terms = list(zip(gain, slopes, curves, self.surplus, *ranges[0], strict=True))
@@ -337,19 +290,28 @@ class Node:
             self.single[j] = sum(map(mul, move, tilt))
             self.pair[j] = {i: sum(map(mul, bent, margin.change[i])) for i in self.open}
 
+    def close(self, box: Box, lines: list[str]) -> None:
+        """Check what is said about its sets; the next line is the last of the list."""
+        while (words := lines.pop().split()) != ["search"]:
+            if words[0] == "cut":
+                self.cuts.append(box.cut(words[1:]))
+                self.apply_cuts()
+            elif words[0] == "function":
+                need(abs(int(words[1])) < 99, "a function's bits")
+                self.take_function(int(words[1]), list(map(int, words[2:])))
+            else:
+                need(words[0] == "branch", f"a line that begins with {words[0]!r}")
+                self.branch(int(words[1])).close(box, lines)
+        self.search()
+
     def search(self) -> None:
         """See all sets that the function lets be wanted; those that are must be cut."""
-        pair, moved, worth, above = (
-            self.pair,
-            self.margin.moved,
-            self.margin.of,
-            lambda x: max(x, 0),
-        )
+        pair, moved, worth = self.pair, self.margin.moved, self.margin.of
         free = {j: set(self.open).difference({j}, self.apart[j]) for j in self.open}
-        use = {j: 2 * self.single[j] + sum(above(pair[j][i]) for i in free[j]) for j in free}
+        use = {j: 2 * self.single[j] + sum(max(pair[j][i], 0) for i in free[j]) for j in free}
         order = sorted(self.open, key=use.__getitem__)
         before = {j: free[j].intersection(order[:at]) for at, j in enumerate(order)}
-        gains = {j: sum(above(pair[j][i]) for i in before[j]) for j in order}
+        gains = {j: sum(max(pair[j][i], 0) for i in before[j]) for j in order}
 
         def visit(made: frozenset[int], value: int, adds: list[Any], surplus: int) -> None:
             if value >= self.goal and worth(surplus) >= self.wanted:
@@ -374,7 +336,7 @@ def claim_of(network: Network, box: Box, about: Any) -> tuple[str, dict[int, int
     known = all(type(c) is int and 0 <= c < len(network.head) for c in (source, *targets))
     need(known and targets and source not in targets, "the classes")
     need(about["ties"] in ("lowest", "never", "always"), "the rule on ties")
-    said = f"{about['domain']} image within {about['epsilon']} of this one"
+    said = f"{about['domain']} image within {Fraction(about['epsilon'])} of this one"
     said += f" ({about['direction']}, {len(set(about['fixed']))} pixels fixed, L1 {about['l1']})"
     flip = f"flips from class {source} to one of {targets}, ties {about['ties']}"
     winning = {"lowest": range(source), "never": (), "always": targets}[about["ties"]]
@@ -384,66 +346,50 @@ def claim_of(network: Network, box: Box, about: Any) -> tuple[str, dict[int, int
     image = list(box.image)
     for i, x in about["witness"]:
         image[i] = x
+    inside = all(type(x) is int and a <= x <= b for a, x, b in zip(box.low, image, box.high))
     moved = sum(abs(x - y) for x, y in zip(image, box.image))
-    is_inside = all(a <= x <= b for a, x, b in zip(box.low, image, box.high))
-    need(is_inside and (box.budget is None or moved <= box.budget), "an image beyond the budget")
-    logits = network.logits(image, box.level)
+    need(inside and (box.budget is None or moved <= box.budget), "an image beyond the budget")
+    values, factor = image, box.level
+    for rows, needs in network.layers:
+        sums = [sum(w * values[i] for i, w in row.items()) for row in rows]
+        values, factor = [int(s >= factor * t) for s, t in zip(sums, needs)], 1
+    signs = [2 * x - 1 for x in values]
+    logits = [sum(map(mul, row, signs)) + b for row, b in zip(network.head, network.bias)]
     if claim == "flip":
         need(any(logits[c] - logits[source] >= least[c] for c in targets), "the image is no flip")
         return f"one {said} {flip}", {}
-    need(claim == "margin", "an unknown claim")
     best, bound = max(logits[c] for c in targets) - logits[source], Fraction(about["bound"])
+    need(claim == "margin", "an unknown claim")
     said = f"no {said} gives one of {targets} a margin above {bound} over class {source}"
-    wanted = math.floor(bound / network.unit) + 1
-    return f"{said}; one gives {best * network.unit}", dict.fromkeys(targets, wanted)
+    least = dict.fromkeys(targets, math.floor(bound / network.unit) + 1)
+    return f"{said}; one gives {best * network.unit}", least
 
 
-def close(node: Node, box: Box, lines: list[str]) -> None:
-    """Check what is said about the sets of a node; the next line is the last of the list."""
-    while (words := lines.pop().split()) != ["search"]:
-        if words[0] == "cut":
-            node.cuts.append(box.cut(words[1:]))
-            node.apply_cuts()
-        elif words[0] == "function":
-            need(abs(int(words[1])) < 99, "a function's bits")
-            node.take_function(int(words[1]), list(map(int, words[2:])))
-        else:
-            need(words[0] == "branch", f"a line that begins with {words[0]!r}")
-            close(node.branch(int(words[1])), box, lines)
-    node.search()
-
-
-def prove(network: Network, image: bytes, lines: list[str]) -> str:
-    """Check all lines, the first the last of the list, and return what they prove."""
-    about = json.loads(lines.pop())
-    need(about["format"] == VERSION, "another version of proofs")
-    need(about["network"] == network.digest, "the proof is about another network")
-    box, cuts = Box(network, image, about), []
-    digest = hashlib.sha256(repr(box.image).encode()).hexdigest()
-    need(about["image"] == digest, "the proof is about another image")
-    said, least = claim_of(network, box, about)
-    while lines[-1].startswith("cut "):
-        cuts.append(box.cut(lines.pop().split()[1:]))
-    for target, wanted in least.items():
-        need(lines.pop() == f"target {target}", f"target {target} should be here")
-        margin = Margin(network, box, about["source"], target)
-        wanted += (margin.constant - wanted) % (math.gcd(*margin.gain) or 1)  # the next there is
-        close(Node(margin, wanted, list(cuts)), box, lines)
-    need(lines == ["", "end"], "the end should be here")
-    return said
-
-
-def check(network: Any, image: bytes, proof: Any) -> str:
+def check(network_file: Any, image: bytes, proof: Any) -> str:
     """What a proof proves, or `Rejected`: by files of a network and the proof, and .npy bytes."""
     sys.setrecursionlimit(10_000)
     lines, count = [], 0
     try:
         with gzip.open(proof, "rt", encoding="ascii") as stream:
             lines = stream.read(LARGEST).split("\n")[::-1]
-        count = len(lines)
-        return prove(Network(network), image, lines)
+        count, about, network = len(lines), json.loads(lines.pop()), Network(network_file)
+        need(about["format"] == VERSION, "another version of proofs")
+        need(about["network"] == network.digest, "the proof is about another network")
+        box, cuts = Box(network, image, about), []
+        digest = hashlib.sha256(repr(box.image).encode()).hexdigest()
+        need(about["image"] == digest, "the proof is about another image")
+        said, least = claim_of(network, box, about)
+        while lines[-1].startswith("cut "):
+            cuts.append(box.cut(lines.pop().split()[1:]))
+        for target, wanted in least.items():
+            need(lines.pop() == f"target {target}", f"target {target} should be here")
+            margin = Margin(network, box, about["source"], target)
+            missing = (margin.constant - wanted) % (math.gcd(*margin.gain) or 1)
+            Node(margin, wanted + missing, list(cuts)).close(box, lines)
+        need(lines == ["", "end"], "the end should be here")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with files of strangers
         raise Rejected(f"line {count - len(lines)}: {type(error).__name__}: {error}") from None
+    return said
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ class Cuts:
 
     def _projected(self, flipped: BoolArray) -> FloatArray:
         """What is violated where a point of the box comes nearest to a set."""
-        found = zeros(len(flipped))
+        found: FloatArray = zeros(len(flipped))
         if self.geometry.budget is None:
             u = zeros(len(self.geometry.width))
             decide_pattern(self._region, flipped, SLACK, ENOUGH, u, found)
@@ -107,7 +107,10 @@ class Cuts:
         unit, m = 2.0 * geometry.level, len(geometry.width)
         side = np.where(flipped, 1.0, -1.0)[:, None] * geometry.rows
         needed = np.where(flipped, geometry.demand, geometry.keep) - side @ geometry.image
-        up, down = (geometry.width - geometry.image) / unit, (geometry.width + geometry.image) / unit
+        up, down = (
+            (geometry.width - geometry.image) / unit,
+            (geometry.width + geometry.image) / unit,
+        )
         rows = np.hstack([-side, side, np.ones((len(side), 1))])
         limits = -needed / unit
         if geometry.budget is not None:
@@ -117,7 +120,7 @@ class Cuts:
         goal = np.r_[np.zeros(2 * m), -1.0]
         solved = linprog(goal, A_ub=rows, b_ub=limits, bounds=[*room, (None, 1.0)])
         if solved.status != 0:
-            return zeros(len(flipped))
+            return np.zeros(len(flipped))
         return np.maximum(-np.asarray(solved.ineqlin.marginals)[: len(flipped)], 0.0)
 
     def lines(self) -> list[str]:

@@ -34,7 +34,7 @@ def margin_at(problem: Problem, surplus: Array) -> int:
                     total += weight[j, i]
             after[j] = total >= 0
         on = after
-    total = problem.constant
+    total: int = problem.constant
     for j in range(len(on)):
         if on[j]:
             total += problem.gain[j]
@@ -89,8 +89,7 @@ def search(
     Returns
     -------
     (verdict, place, sets)
-        The verdict is DONE, FOUND or LEFT; where LEFT, sets whose last member is before a place in the order
-        are done.
+        DONE, FOUND or LEFT; where LEFT, sets whose last member is before the place are done.
     """
     n, seen = len(kept), 0
     if margin_at(problem, surplus) >= wanted and not _is_cut(cuts, flipped):
@@ -154,9 +153,9 @@ def _search_below(
             at_set[depth + 1, j] = at_set[depth, j] + change[j]
         path[depth] = at
         flipped[kept[order[at]]] = True
-        if new >= goal and margin_at(problem, at_set[depth + 1]) >= wanted:
-            if not _is_cut(cuts, flipped):
-                return FOUND, seen
+        is_wanted = new >= goal and margin_at(problem, at_set[depth + 1]) >= wanted
+        if is_wanted and not _is_cut(cuts, flipped):
+            return FOUND, seen
         join(at, adds[depth], pairs[at], adds[depth + 1])
         depth += 1
         values[depth], places[depth], reach[depth] = new, at - 1, 0

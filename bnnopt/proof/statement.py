@@ -197,7 +197,7 @@ def _second_layer(instance: AttackInstance, geometry: Geometry) -> tuple[csr_arr
     k, width = len(moves), len(geometry.on)
     turns = csr_array((moves, (geometry.neurons, np.arange(k))), shape=(width, k))
     if instance.network.depth == 1:
-        return turns, geometry.on - 1.0
+        return turns, np.where(geometry.on, 0.0, -1.0)
     layer = instance.network.hidden[1]
     signs = np.where(geometry.on, 1.0, -1.0)
     surplus = _needed(layer, layer.pre_activation(signs[None])[0])

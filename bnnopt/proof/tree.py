@@ -1,14 +1,15 @@
 """The lines of a proof about one target: branches, functions, and leaves that are searched.
 
-A node is left to the checker's own search where that sees few sets. If the function that it has from
-above leaves too many, it gets one of its own; if that does, its flips are decided one by one, the
-most useful first.
+A node is left to the checker's own search where that sees few sets. If the function that it has
+from above leaves too many, it gets one of its own; if that does, its flips are decided one by one,
+the most useful first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,7 @@ class TargetTree:
         low, high = ranges_of(problem, node.surplus, apart, kept, classes)
         value, single, pair = stated(problem, node.surplus, low, high, self._bits, found, kept)
         start, r = problem.start, len(node.surplus)
-        deeper = [found[a:b] for a, b in zip(start[1:-1], start[2:], strict=True)][::-1]
+        deeper = [found[a:b] for a, b in pairwise(start[1:])][::-1]
         numbers = np.concatenate([*deeper, found[:r], found[start[-1] :]])
         line = f"function {self._bits} {' '.join(map(str, numbers.tolist()))}"
         return replace(node, value=int(value), single=single, pair=pair), line

@@ -124,7 +124,9 @@ def _header(
         "source": instance.source,
         "targets": list(instance.targets),
         "ties": instance.ties,
-        "bound": str(Fraction(result.bound)) if claim == "margin" and result.bound is not None else None,
+        "bound": str(Fraction(result.bound))
+        if claim == "margin" and result.bound is not None
+        else None,
         "witness": None if claim == "robust" else changed,
     }
 

@@ -64,7 +64,7 @@ def is_true(network: BinarizedNetwork, image: Any, about: dict[str, Any]) -> boo
         found = list(_logits_of_patterns(instance))
     margins = {c: [float(row[c] - row[about["source"]]) for row in found] for c in about["targets"]}
     if about["claim"] == "margin":
-        return max(max(m) for m in margins.values()) <= Fraction(about["bound"])
+        return max(max(m, default=-np.inf) for m in margins.values()) <= Fraction(about["bound"])
     ties = {"always": True, "never": False}
     flips = [
         m > 0 or (m == 0 and ties.get(about["ties"], c < about["source"]))
