@@ -18,6 +18,7 @@ from bnnopt.cli.exit_codes import BAD_INPUT, FAILED, INTERRUPTED
 from bnnopt.cli.export import export
 from bnnopt.cli.import_network import import_network
 from bnnopt.cli.networks import networks
+from bnnopt.cli.proofs import check_proof
 from bnnopt.cli.solver_list import solvers
 from bnnopt.cli.train import train
 from bnnopt.cli.verify import verify
@@ -64,6 +65,7 @@ def commands() -> None:
 COMMANDS = (
     attack,
     campaign,
+    check_proof,
     data,
     export,
     import_network,

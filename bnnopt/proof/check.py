@@ -271,12 +271,13 @@ class Node:
         exact = [self.wanted, -margin.constant, *(-g for g in margin.gain)]
         self.goal, *rest = (x << bits if bits >= 0 else x >> -bits for x in exact)
         self.value, *gain = (-x for x in rest)  # rounded up, as the goal is down
-        for (rows, start), (low, high) in zip(margin.deeper[::-1], ranges[:0:-1]):
+        for at, (rows, start) in list(enumerate(margin.deeper, 1))[::-1]:
             slopes, numbers = numbers[: len(rows)], numbers[len(rows) :]
-            for g, s, y, a, b in zip(gain, slopes, start, low, high, strict=True):
-                kinks = [x for x in (a, -1, 0, b) if a <= x <= b]
-                self.value += s * y + max((x >= 0) * g - s * x for x in kinks)
-            gain = [sum(map(mul, slopes, column)) for column in zip(*rows)]
+            for g, s, y, a, b in zip(gain, slopes, start, *ranges[at], strict=True):
+                most = max((x >= 0) * g - s * x for x in (a, -1, 0, b) if a <= x <= b)
+                self.value += s * y + most
+            columns = zip(*rows) if rows else [()] * len(ranges[at - 1][0])
+            gain = [sum(map(mul, slopes, column)) for column in columns]
         slopes, curves = numbers[: len(gain)], numbers[len(gain) :]
         terms = list(zip(gain, slopes, curves, self.surplus, *ranges[0], strict=True))
         for g, s, c, y, low, high in terms:
@@ -367,7 +368,6 @@ def claim_of(network: Network, box: Box, about: Any) -> tuple[str, dict[int, int
 
 def check(network_file: Any, image: bytes, proof: Any) -> str:
     """What a proof proves, or `Rejected`: by files of a network and the proof, and .npy bytes."""
-    sys.setrecursionlimit(10_000)
     lines, count = [], 0
     try:
         with gzip.open(proof, "rt", encoding="ascii") as stream:
@@ -384,8 +384,8 @@ def check(network_file: Any, image: bytes, proof: Any) -> str:
         for target, wanted in least.items():
             need(lines.pop() == f"target {target}", f"target {target} should be here")
             margin = Margin(network, box, about["source"], target)
-            missing = (margin.constant - wanted) % (math.gcd(*margin.gain) or 1)
-            Node(margin, wanted + missing, list(cuts)).close(box, lines)
+            wanted += (margin.constant - wanted) % (math.gcd(*margin.gain) or 1)  # noqa: PLW2901
+            Node(margin, wanted, list(cuts)).close(box, lines)
         need(lines == ["", "end"], "the end should be here")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with files of strangers
         raise Rejected(f"line {count - len(lines)}: {type(error).__name__}: {error}") from None

@@ -34,11 +34,11 @@ def margin_at(problem: Problem, surplus: Array) -> int:
                     total += weight[j, i]
             after[j] = total >= 0
         on = after
-    total: int = problem.constant
+    margin: int = problem.constant
     for j in range(len(on)):
         if on[j]:
-            total += problem.gain[j]
-    return total
+            margin += problem.gain[j]
+    return margin
 
 
 @compiled

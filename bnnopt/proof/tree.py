@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnnopt.proof.cuts import Cuts
+from bnnopt.proof.cuts import Cuts, NoCutError
 from bnnopt.proof.functions import fit, ordered, ranges_of, stated
 from bnnopt.proof.leaves import DONE, FOUND, search
 from bnnopt.proof.statement import Problem
@@ -32,6 +32,10 @@ BITS = 14
 OWN, INHERITED = 20_000, 2_000
 """Sets that a leaf may have: with a function of its own, which costs the checker about as much as
 2,000 sets, and with one from above."""
+
+
+MOST_SETS = 10**9
+"""That the checker may have to see for one target: some quarters of an hour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +150,8 @@ class TargetTree:
             yield from self._close(node.beside(new, self._problem))
             node = node.without(new)
         self.sets += sets
+        if self.sets > MOST_SETS:
+            raise NoCutError(f"the checker would have to see more than {MOST_SETS} sets")
         yield "search"
 
     def _search(self, node: _Node, flipped: BoolArray, limit: int) -> tuple[int, IntArray, int]:

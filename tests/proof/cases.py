@@ -15,7 +15,9 @@ from scipy.optimize import linprog
 
 from bnnopt import AttackInstance, AttackResult, BinarizedNetwork, attack
 from bnnopt.network import GRID
-from bnnopt.proof import check, proof_lines
+from bnnopt.proof import check
+from bnnopt.proof.cuts import NoCutError
+from bnnopt.proof.writing import NoProofError, proof_lines
 from tests.helpers import exact_logits, whole_rows
 from tests.kinds import admissible
 
@@ -43,9 +45,12 @@ def solved(
     return AttackInstance(network, image, **options), result
 
 
-def proof_of(network: BinarizedNetwork, image: Any, **options: Any) -> list[str]:
-    """The lines of a proof of it."""
-    return list(proof_lines(*solved(network, image, **options)))
+def proof_of(network: BinarizedNetwork, image: Any, **options: Any) -> list[str] | None:
+    """The lines of a proof of it, if there is one."""
+    try:
+        return list(proof_lines(*solved(network, image, **options)))
+    except (NoCutError, NoProofError):
+        return None
 
 
 def is_true(network: BinarizedNetwork, image: Any, about: dict[str, Any]) -> bool:
