@@ -112,6 +112,7 @@ def attack(
     index: int | None = None,
     label: int | str | None = None,
     on_incumbent: Callable[[float, float], None] | None = None,
+    proof: str | os.PathLike[str] | None = None,
 ) -> AttackResult:
     """Find the worst image within `epsilon` of an image, and prove it where time allows.
 
@@ -178,6 +179,11 @@ def attack(
     on_incumbent : callable, optional
         Called with (seconds, objective) of each better point while the method runs.
 
+    proof : path, optional
+        Where to write a proof of a result that is optimal or infeasible, which
+        ``bnnopt check-proof`` and ``bnnopt/proof/check.py`` check (docs/proofs.md). It is made
+        after the search, in no time limit; `AttackResult.proof` says what came of it.
+
     Returns
     -------
     AttackResult
@@ -223,7 +229,19 @@ def attack(
         starts = _starts(instance, start, limits, given)
         left = replace(limits, time_limit=deadline.left, on_incumbent=on_incumbent)
         result: AttackResult = attacker(instance, left, image=index, label=label, starts=starts)
-    return replace(result, time_limit=limits.time_limit, wall_time=deadline.elapsed)
+    result = replace(result, time_limit=limits.time_limit, wall_time=deadline.elapsed)
+    return result if proof is None else replace(result, proof=_prove(instance, result, proof))
+
+
+def _prove(instance: AttackInstance, result: AttackResult, path: str | os.PathLike[str]) -> str:
+    """Write a proof: what `AttackResult.proof` says of it."""
+    from bnnopt.proof.writing import NoProofError, write_proof  # compiles its own functions
+
+    try:
+        write_proof(instance, result, path)
+    except NoProofError as error:
+        return f"none: {error}"
+    return os.fspath(path)
 
 
 def _attacker(

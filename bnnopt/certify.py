@@ -79,6 +79,8 @@ class Certificate(Shown):
         Whether Ctrl-C ended it.
     message : str
         What failed, where something did.
+    proof : str or None
+        As of `AttackResult`.
     adversarial : array of float64, shape input_shape, or None
         The image that flips, where one was found.
     """
@@ -99,6 +101,7 @@ class Certificate(Shown):
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     message: str = ""
+    proof: str | None = None
     adversarial: FloatArray | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
@@ -132,6 +135,7 @@ def certify(
     seed: int = 0,
     index: int | None = None,
     label: int | str | None = None,
+    proof: str | os.PathLike[str] | None = None,
     **question: Any,
 ) -> Certificate:
     """Decide whether the network gives any image within `epsilon` another class.
@@ -146,6 +150,8 @@ def certify(
         As for `bnnopt.attack`.
     time_limit, effort
         As for `bnnopt.attack`, for all classes together.
+    proof : path, optional
+        As for `bnnopt.attack`, where one search decides on all classes.
     **question
         ``mask``, ``direction``, ``max_pixels``, ``max_l1``, ``ties``, ``source``, as for
         `bnnopt.attack`.
@@ -178,7 +184,8 @@ def certify(
     results: list[AttackResult] = []
     interrupted = False
     try:
-        for target in _questions(instance, attacker.searches(instance)):
+        questions = _questions(instance, attacker.searches(instance))
+        for target in questions:
             last = attack(
                 loaded,
                 image,
@@ -191,6 +198,7 @@ def certify(
                 effort=deadline.effort_left,
                 threads=threads,
                 seed=seed,
+                proof=proof if len(questions) == 1 else None,
                 **question,
             )
             results.append(last)
@@ -219,8 +227,16 @@ def certify(
         notes=[note for result in results for note in result.notes],
         interrupted=interrupted,
         message=next((r.message for r in reversed(results) if r.message), ""),
+        proof=None if proof is None else _proof_of(results),
         adversarial=None if flip is None else flip.adversarial,
     )
+
+
+def _proof_of(results: list[AttackResult]) -> str:
+    """What became of the proof."""
+    if len(results) == 1 and results[0].proof is not None:
+        return results[0].proof
+    return "none: the classes were not decided on in one search"
 
 
 def _questions(instance: AttackInstance, together: bool) -> list[int] | list[str]:

@@ -181,6 +181,16 @@ class AttackInstance:
         network = self.network
         return read_class(value, what, network.num_classes, network.class_names, others)
 
+    @property
+    def exact_epsilon(self) -> Fraction:
+        """`epsilon` as it was written."""
+        return self._radius / self.network.levels
+
+    @property
+    def exact_l1(self) -> Fraction | None:
+        """`max_l1` as it was written."""
+        return None if self._max_l1 is None else self._max_l1 / self.network.levels
+
     @cached_property
     def levels(self) -> FloatArray:
         """The image as the network sees it, shape (n,), on the grid."""

@@ -125,6 +125,8 @@ class AttackResult(Shown):
         Whether Ctrl-C ended it.
     message : str
         What failed, for an error.
+    proof : str or None
+        Where one was asked for, the path of the file, or ``"none: "`` and why there is none.
     class_names : tuple of str
         Of the network, for figures.
     """
@@ -169,6 +171,7 @@ class AttackResult(Shown):
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     message: str = ""
+    proof: str | None = None
     class_names: tuple[str, ...] = field(default=(), repr=False)
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ from bnnopt.cli.exit_codes import FAILED, INTERRUPTED
 from bnnopt.cli.images import about, network_options, network_with_images
 from bnnopt.cli.output import check_folder, check_npz, json_sink
 from bnnopt.cli.progress import Progress
+from bnnopt.cli.proofs import print_proofs, proof_option, with_proofs
 from bnnopt.errors import InputError, MissingDependencyError
 from bnnopt.jobs import Failure, Job, run_jobs
 from bnnopt.reports import AttackReport
@@ -58,6 +59,7 @@ __all__ = ["attack"]
 @click.option("--json", "json_file", help="Write a JSON line an attack; - for stdout.")
 @click.option("--verbose", is_flag=True, help="Print the size of each model.")
 @click.option("--save-images", help="Write the adversarial images that flip (.npz).")
+@proof_option
 @click.option("--figure", help="Write a figure of the images (.png, .pdf or .svg).")
 def attack(
     network: str,
@@ -65,6 +67,7 @@ def attack(
     json_file: str | None,
     save_images: str | None,
     figure: str | None,
+    proof: str | None,
     workers: int,
     verbose: bool,
     **options: Any,
@@ -88,6 +91,7 @@ def attack(
         Job(api.attack, loaded, data.x(index), epsilon, options | about(data, index))
         for index in indices
     ]
+    jobs = with_proofs(jobs, proof)
     with json_sink(json_file) as write:
         results, failures, interrupted = _run(jobs, workers, options, write)
     if failures and not results and not interrupted:
@@ -106,6 +110,7 @@ def attack(
     if save_images:
         report.save(save_images)
         print(f"images: {save_images}", file=table)
+    print_proofs(results, table)
     for failure in failures:
         print(f"bnnopt: image {failure.image}: {failure.error}", file=sys.stderr)
     if interrupted:

@@ -19,6 +19,7 @@ from bnnopt.cli.export import export
 from bnnopt.cli.import_network import import_network
 from bnnopt.cli.method_list import methods
 from bnnopt.cli.networks import networks
+from bnnopt.cli.proofs import check_proof
 from bnnopt.cli.solver_list import solvers
 from bnnopt.cli.train import train
 from bnnopt.cli.verify import verify
@@ -65,6 +66,7 @@ def commands() -> None:
 COMMANDS = (
     attack,
     campaign,
+    check_proof,
     data,
     export,
     import_network,

@@ -15,6 +15,7 @@ from bnnopt.cli.exit_codes import BELOW, FAILED, INTERRUPTED
 from bnnopt.cli.images import about, network_options, network_with_images
 from bnnopt.cli.output import check_npz, json_sink
 from bnnopt.cli.progress import Progress
+from bnnopt.cli.proofs import print_proofs, proof_option, with_proofs
 from bnnopt.errors import InputError
 from bnnopt.jobs import Failure, Job, run_jobs
 from bnnopt.reports import RobustnessReport, verdict_row
@@ -45,6 +46,7 @@ BRACKET_DIGITS = 4
     "--fail-under", type=float, help="Exit with 3 if the certified accuracy is below, such as 0.6."
 )
 @click.option("--save-images", help="Write the adversarial images that were found (.npz).")
+@proof_option
 @click.option("--json", "json_file", help="Write a JSON line an image; - for stdout.")
 def verify(
     network: str,
@@ -52,6 +54,7 @@ def verify(
     bisect: bool,
     json_file: str | None,
     save_images: str | None,
+    proof: str | None,
     fail_under: float | None,
     workers: int,
     **options: Any,
@@ -64,8 +67,8 @@ def verify(
     options = read_budget(options, loaded.input_shape)
     if workers < 1:
         raise InputError(f"--workers must be at least 1, not {workers}")
-    if bisect and (save_images or fail_under is not None):
-        raise InputError("--save-images and --fail-under are not for --bisect")
+    if bisect and (save_images or proof or fail_under is not None):
+        raise InputError("--save-images, --proof and --fail-under are not for --bisect")
     if save_images:
         check_npz(save_images, "--save-images")
     indices = source.indices(images)
@@ -77,6 +80,7 @@ def verify(
     jobs = [
         Job(work, loaded, data.x(index), epsilon, options | about(data, index)) for index in indices
     ]
+    jobs = with_proofs(jobs, proof)
     with json_sink(json_file) as write:
         found, failures, interrupted = _run(jobs, workers, options["time_limit"], write)
     if failures and not found and not interrupted:
@@ -94,6 +98,7 @@ def verify(
     if save_images:
         report.save(save_images)
         print(f"images: {save_images}", file=table)
+    print_proofs(report, table)
     for failure in failures:
         print(f"bnnopt: image {failure.image}: {failure.error}", file=sys.stderr)
     if interrupted:

@@ -1,0 +1,1 @@
+"""Proofs of what an attack claims (docs/proofs.md): `writing` makes them, `check` stands alone."""

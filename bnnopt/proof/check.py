@@ -1,0 +1,400 @@
+# ruff: noqa: B905, E731 - the lengths of what is zipped are checked where it is read
+"""Check a proof of bnnopt: ``python check.py network.npz image.npy proof``; see docs/proofs.md.
+
+Images are in *steps*: 2^20 a level, or 1 where only whole levels are admitted. First neurons *flip*
+where their sign is not that at the centre of the box (at the image, where there is a budget); those
+behind are on where their *surplus*, weights times activations of 0 and 1 less needs, is at least 0.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import gzip
+import hashlib
+import json
+import math
+import struct
+import sys
+import zipfile
+from fractions import Fraction
+from itertools import pairwise
+from operator import add, mul
+from typing import Any
+
+VERSION, GRID, LARGEST = "bnnopt proof 1", 2**20, 2**29
+CODES = {"u1": "B", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "f8": "d"}
+
+
+class Rejected(Exception):  # noqa: N818
+    """What is wrong with one of the files."""
+
+
+def need(holds: Any, complaint: str) -> None:
+    """Reject unless something holds."""
+    if not holds:
+        raise Rejected(complaint)
+
+
+def read_npy(data: bytes) -> tuple[str, list[Any]]:
+    """The type, such as "f8", and the numbers of an .npy file."""
+    need(data[:8] == b"\x93NUMPY\x01\x00" and len(data) < LARGEST, "no .npy file of version 1.0")
+    start = 10 + int.from_bytes(data[8:10], "little")
+    about = ast.literal_eval(data[10:start].decode("latin1"))
+    order, kind, sides = about["descr"][0], about["descr"][1:], about["shape"]
+    need(order in "|<" and kind in CODES and not about["fortran_order"], "an array's type")
+    count = math.prod(side if type(side) is int and side >= 0 else LARGEST for side in sides)
+    need(len(data) - start == count * int(kind[1]), "an array's size")
+    return kind, list(struct.unpack(f"<{count}{CODES[kind]}", data[start:]))
+
+
+class Network:
+    """Layers of rows, each a weight by column, and a head: ``head[c] . signs + bias[c]``."""
+
+    def __init__(self, path: Any) -> None:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            need(len(entries) < 300 and sum(e.file_size for e in entries) < LARGEST, "too large")
+            arrays = {e.filename[:-4]: read_npy(archive.read(e))[1] for e in entries}
+        about = json.loads(bytes(arrays["metadata"]))
+        if about["format"] == 1:
+            sizes = [about["num_inputs"], *about["widths"], about["num_classes"]]
+            kinds = [{"kind": "dense", "shape": [out, into]} for into, out in pairwise(sizes)]
+            about |= {"layers": kinds[:-1], "output": kinds[-1], "format": 2}
+        need(about["format"] == 2 and type(about["levels"]) is int, "the network's format")
+        self.levels, self.layers = about["levels"], []
+        width = self.inputs = about["layers"][0]["shape"][1]
+        for number, layer in enumerate(about["layers"], 1):
+            parts = [arrays.get(f"{n}_{number}") for n in ("weight", "data", "indices", "indptr")]
+            rows, needs = self.rows(layer, *parts), arrays[f"threshold_{number}"]
+            need(layer["shape"] == [len(rows), width] and len(needs) == len(rows), "no chain")
+            need(all(type(x) is int for x in needs), "a threshold that is not whole")
+            if number > 1:  # with activations of 0 and 1
+                needs = [-((-sum(row.values()) - t) // 2) for row, t in zip(rows, needs)]
+            self.layers.append((rows, needs))
+            width = len(rows)
+        if len(self.layers) == 1:  # one more that copies it
+            self.layers.append(([{j: 1} for j in range(width)], [1] * width))
+        weights, factors, biases = (arrays[f"output_{n}"] for n in ("weight", "scale", "bias"))
+        # The head is put on the grid of `bnnopt.OutputLayer.on_grid`, and counted in its steps.
+        head: Any = [weights[a : a + width] for a in range(0, len(factors) * width, width)]
+        if about["output"]["kind"] == "dense":
+            head = [list(row.values()) for row in self.rows(about["output"], weights)]
+        need(len(biases) == len(head) == len(factors) > 1 and {*map(len, head)} == {width}, "head")
+        scales, bias, unit = map(Fraction, factors), list(map(Fraction, biases)), Fraction(0)
+        head = [[Fraction(float(s * Fraction(w))) for w in row] for s, row in zip(scales, head)]
+        for _ in range(3):  # rounding may reach the next power of two, once
+            largest = max(sum(map(abs, row)) + abs(b) for row, b in zip(head, bias))
+            power = largest.numerator.bit_length() - largest.denominator.bit_length() - 49
+            unit = max(unit, Fraction(2) ** power)
+            head = [[round(w / unit) * unit for w in row] for row in head]
+            bias = [round(b / unit) * unit for b in bias]
+        self.head = [[int(w / unit) for w in row] for row in head]
+        self.bias, self.unit = [int(b / unit) for b in bias], unit
+        whole = repr((self.levels, self.layers, self.head, self.bias, self.unit))
+        self.digest = hashlib.sha256(whole.encode()).hexdigest()
+
+    def rows(self, about: Any, bits: Any, *sparse: Any) -> list[dict[int, Any]]:
+        """Of a matrix of bits, 1 for 1 and 0 for -1, or of weights, columns and ends of rows."""
+        (height, width), kind = about["shape"], about["kind"]
+        if kind == "dense":
+            need(len(bits) == -(-height * width // 8), "packed weights that do not fit")
+            signs = [1 if bit == "1" else -1 for byte in bytes(bits) for bit in f"{byte:08b}"]
+            return [dict(enumerate(signs[a : a + width])) for a in range(0, height * width, width)]
+        need(kind == "sparse", f"layers of kind {kind!r} are not read here")
+        weights, columns, ends = sparse
+        need(all(type(x) is int for part in sparse for x in part), "rows that are not whole")
+        rows = [dict(zip(columns[a:b], weights[a:b])) for a, b in pairwise(ends)]
+        need(sum(map(len, rows)) == len(columns) == len(weights), "a column twice, or none")
+        need(ends == sorted(ends) and all(0 <= i < width for i in columns), "rows")
+        return rows
+
+
+class Box:
+    """The images of a claim, from ``low`` to ``high``, and the neurons that may flip there."""
+
+    def __init__(self, network: Network, image: bytes, about: Any) -> None:
+        (kind, pixels), top = read_npy(image), network.levels * GRID
+        exact = [Fraction(x) * (top if kind == "f8" else GRID) for x in pixels]
+        need(all(0 <= x <= top for x in exact), "a pixel outside the levels")
+        need(about["direction"] in ("both", "lighten", "darken"), "the direction")
+        self.level = {"continuous": GRID, "pixels": 1}[about["domain"]]
+        self.image, step = [round(x) for x in exact], GRID // self.level
+        exact = exact if step == 1 else [Fraction(x) for x in self.image]
+        need(all(x % step == 0 for x in self.image), "an image that is not of whole levels")
+        # The nearest number of steps where that is meant, else the next one up; whole levels.
+        near, half = Fraction(GRID, 10**9), Fraction(1, 2)
+        up: Any = lambda x: math.ceil(x - near) if step == 1 else (x + near) // step * step
+        radius, total = (up(Fraction(about[name] or 0) * top) for name in ("epsilon", "l1"))
+        self.low, self.high = list(self.image), list(self.image)
+        for i in set(range(len(exact) if about["epsilon"] != "0" else 0)).difference(
+            about["fixed"]
+        ):
+            if about["direction"] != "lighten":
+                self.low[i] = math.ceil(max(exact[i] - radius, 0) - half)
+            if about["direction"] != "darken":
+                self.high[i] = math.floor(min(exact[i] + radius, top) + half)
+        for part in (self.low, self.high, self.image):
+            part[:] = [x // step for x in part]
+        self.budget = None if about["l1"] is None else total // step
+        need(len(exact) == network.inputs and total >= 0 <= radius, "the image's size, a budget")
+        self.middle = list(map(add, self.low, self.high))
+        self.width = [b - a for a, b in zip(self.low, self.high)]
+        origin = self.middle if self.budget is None else [2 * x for x in self.image]
+        self.on, self.row, self.demand, self.keep = [], {}, {}, {}
+        for j, (row, threshold) in enumerate(zip(*network.layers[0])):
+            needed = 2 * self.level * threshold
+            centre = sum(w * self.middle[i] for i, w in row.items())
+            reach = sum(abs(w) * self.width[i] for i, w in row.items())
+            self.on.append(int(sum(w * origin[i] for i, w in row.items()) >= needed))
+            if centre - reach < needed <= centre + reach:
+                sign = 1 - 2 * self.on[j]
+                self.row[j] = [sign * row.get(i, 0) for i in range(len(exact))]
+                # To be on takes the threshold, to be off a step less than that.
+                self.demand[j], self.keep[j] = (needed - centre, centre - needed + 2)[::sign]
+
+    def cut(self, words: list[str]) -> tuple[frozenset[int], frozenset[int]]:
+        """Flips, and neurons that stay, which no image has together: as words j*times, -j*times."""
+        pairs: Any = [(word[0] == "-", *word.strip("-").split("*"), "1")[:3] for word in words]
+        times = {int(j): int(y) * (-1 if stays else 1) for stays, j, y in pairs}
+        need(len(times) == len(words) and all(j in self.row for j in times), "no neurons that flip")
+        total, needed = [0] * len(self.width), 0
+        for j, y in times.items():
+            total = list(map(add, total, self.row[j] if y == 1 else [y * w for w in self.row[j]]))
+            needed += y * self.demand[j] if y > 0 else -y * self.keep[j]
+        gains, left = list(map(abs, total)), self.budget
+        most = sum(map(mul, gains, self.width))
+        if left is not None:  # the changes that move the sum most come first
+            most = sum(w * (2 * x - m) for w, x, m in zip(total, self.image, self.middle))
+            ends = zip(total, self.low, self.image, self.high)
+            rooms = [c - b if w > 0 else b - a for w, a, b, c in ends]
+            for gain, room in sorted(zip(gains, rooms), reverse=True):
+                most, left = most + 2 * gain * min(room, left), left - min(room, left)
+        need(most < needed, "multipliers that refute nothing")
+        made = frozenset(j for j, y in times.items() if y > 0)
+        return made, frozenset(times) - made
+
+
+class Margin:
+    """The margin of a target over the source by flips, over the neurons that they may turn."""
+
+    def __init__(self, network: Network, box: Box, source: int, target: int) -> None:
+        layers: Any = []
+        on, kept, self.steps = box.on, list(box.row), list[Any]()
+        turns = [1 - 2 * on[j] for j in kept]
+        pack: Any = lambda numbers, field: sum(x << field * i for i, x in enumerate(numbers))
+        for rows, needs in network.layers[1:]:
+            start = [sum(w for i, w in r.items() if on[i]) - t for r, t in zip(rows, needs)]
+            moves = [[r.get(i, 0) * turn for i, turn in zip(kept, turns)] for r in rows]
+            least = [y + sum(min(w, 0) for w in row) for y, row in zip(start, moves)]
+            most = [y + sum(max(w, 0) for w in row) for y, row in zip(start, moves)]
+            live = [j for j, y in enumerate(least) if y < 0 <= most[j]]
+            layers.append(([moves[j] for j in live], [start[j] for j in live]))
+            on, turns, kept = [int(y >= 0) for y in least], [1] * len(live), live
+            field = max([1, *(max(-least[j], most[j]) for j in live)]).bit_length() + 1
+            signs = [1 << field * j + field - 1 for j in range(len(live))]
+            columns = [pack(column, field) for column in zip(*layers[-1][0])]
+            # Packed: a field a neuron, its highest bit 1 where the surplus in it is at least 0.
+            self.steps.append((signs, pack(layers[-1][1], field) + sum(signs), columns))
+        (first, self.surplus), *self.deeper = layers
+        self.change = {j: [row[at] for row in first] for at, j in enumerate(box.row)}
+        self.moved = dict(zip(box.row, self.steps[0][2] or [0] * len(box.row)))
+        gain = [t - s for t, s in zip(network.head[target], network.head[source])]
+        self.gain = [2 * gain[j] for j in kept]
+        self.constant = network.bias[target] - network.bias[source] - sum(gain)
+        self.constant += 2 * sum(g for g, x in zip(gain, on) if x)
+        self.worth = {g: sum(b for b, h in zip(signs, self.gain) if h == g) for g in self.gain}
+
+    def of(self, fields: int) -> Any:
+        """The margin at a packed surplus of the second layer."""
+        for (signs, _, _), (_, start, columns) in pairwise(self.steps):
+            fields = start + sum([c for bit, c in zip(signs, columns) if bit & fields])
+        return self.constant + sum([g * (fields & b).bit_count() for g, b in self.worth.items()])
+
+
+class Node:
+    """All sets of flips with those in `members`, some of `open`, and no others."""
+
+    def __init__(self, margin: Margin, wanted: int, cuts: list[Any]) -> None:
+        self.margin, self.surplus, self.cuts = margin, margin.surplus, cuts
+        self.members, self.open = frozenset[int](), list(margin.change)
+        self.apart: dict[int, set[int]] = {j: set() for j in self.open}
+        self.value = self.goal = self.wanted = wanted
+        self.single = dict.fromkeys(self.open, 0)
+        self.pair, self.packed = dict.fromkeys(self.open, self.single), margin.steps[0][1]
+        self.apply_cuts()
+
+    def apply_cuts(self) -> None:
+        """Close flips, and part pairs, that have no image here; keep the cuts that matter."""
+        cuts, self.cuts = self.cuts, []
+        for flipped, kept in cuts:
+            left, inside = flipped - self.members, self.members.union(self.open)
+            if flipped <= inside and not kept & self.members:
+                if len(left) in (1, 2) and not kept & inside:
+                    self.open = [j for j in self.open if {j} != left]
+                    for j in left:
+                        self.apart[j] |= left - {j}
+                else:
+                    self.cuts.append((flipped, kept))
+
+    def branch(self, new: int) -> Node:
+        """Its sets with a flip; without them it remains."""
+        need(new in self.open, f"flip {new} is not open here")
+        self.open.remove(new)
+        beside = copy.copy(self)
+        beside.apart = {j: set(self.apart[j]) for j in self.open}
+        beside.open = [j for j in self.open if j not in self.apart[new]]
+        beside.members, beside.value = self.members | {new}, self.value + self.single[new]
+        beside.single = {j: self.single[j] + self.pair[new][j] for j in beside.open}
+        beside.surplus = list(map(add, self.surplus, self.margin.change[new]))
+        beside.packed = self.packed + self.margin.moved[new]
+        beside.apply_cuts()
+        return beside
+
+    def take_function(self, bits: int, numbers: list[int]) -> None:
+        """Replace what each neuron gains where on by a function of its surplus that is no less."""
+        margin, classes = self.margin, list[list[int]]()
+        for j in self.open:  # of a class at most one flips
+            home = next((c for c in classes if self.apart[j].issuperset(c)), None)
+            classes.append([j]) if home is None else home.append(j)
+        low = high = self.surplus
+        for members in classes:
+            moves = list(zip(*(margin.change[j] for j in members)))
+            low = [y + min(0, *move) for y, move in zip(low, moves)]
+            high = [y + max(0, *move) for y, move in zip(high, moves)]
+        ranges = [(low, high)]
+        for rows, start in margin.deeper:
+            ends = [(a >= 0, b >= 0) for a, b in zip(*ranges[-1])]
+            low = [y + sum(w * e[w < 0] for w, e in zip(row, ends)) for y, row in zip(start, rows)]
+            high = [y + sum(w * e[w > 0] for w, e in zip(row, ends)) for y, row in zip(start, rows)]
+            ranges.append((low, high))
+        exact = [self.wanted, -margin.constant, *(-g for g in margin.gain)]
+        self.goal, *rest = (x << bits if bits >= 0 else x >> -bits for x in exact)
+        self.value, *gain = (-x for x in rest)  # rounded up, as the goal is down
+        for at, (rows, start) in list(enumerate(margin.deeper, 1))[::-1]:
+            slopes, numbers = numbers[: len(rows)], numbers[len(rows) :]
+            for g, s, y, a, b in zip(gain, slopes, start, *ranges[at], strict=True):
+                most = max((x >= 0) * g - s * x for x in (a, -1, 0, b) if a <= x <= b)
+                self.value += s * y + most
+            columns = zip(*rows) if rows else [()] * len(ranges[at - 1][0])
+            gain = [sum(map(mul, slopes, column)) for column in columns]
+        slopes, curves = numbers[: len(gain)], numbers[len(gain) :]
+        terms = list(zip(gain, slopes, curves, self.surplus, *ranges[0], strict=True))
+        for g, s, c, y, low, high in terms:
+            self.value += max((x >= 0) * g - (s + c * x) * x for x in range(low, high + 1))
+            self.value += (s + c * y) * y
+        self.single, self.pair = {}, {}
+        for j in self.open:
+            move = margin.change[j]
+            tilt = [s + c * (2 * y + v) for (_, s, c, y, _, _), v in zip(terms, move)]
+            bent = [2 * c * v for c, v in zip(curves, move)]
+            self.single[j] = sum(map(mul, move, tilt))
+            self.pair[j] = {i: sum(map(mul, bent, margin.change[i])) for i in self.open}
+
+    def close(self, box: Box, lines: list[str]) -> None:
+        """Check what is said about its sets; the next line is the last of the list."""
+        while (words := lines.pop().split()) != ["search"]:
+            if words[0] == "cut":
+                self.cuts.append(box.cut(words[1:]))
+                self.apply_cuts()
+            elif words[0] == "function":
+                need(abs(int(words[1])) < 99, "a function's bits")
+                self.take_function(int(words[1]), list(map(int, words[2:])))
+            else:
+                need(words[0] == "branch", f"a line that begins with {words[0]!r}")
+                self.branch(int(words[1])).close(box, lines)
+        self.search()
+
+    def search(self) -> None:
+        """See all sets that the function lets be wanted; those that are must be cut."""
+        pair, moved, worth = self.pair, self.margin.moved, self.margin.of
+        free = {j: set(self.open).difference({j}, self.apart[j]) for j in self.open}
+        use = {j: 2 * self.single[j] + sum(max(pair[j][i], 0) for i in free[j]) for j in free}
+        order = sorted(self.open, key=use.__getitem__)
+        before = {j: free[j].intersection(order[:at]) for at, j in enumerate(order)}
+        gains = {j: sum(max(pair[j][i], 0) for i in before[j]) for j in order}
+
+        def visit(made: frozenset[int], value: int, adds: list[Any], surplus: int) -> None:
+            if value >= self.goal and worth(surplus) >= self.wanted:
+                is_cut = any(flipped <= made and not kept & made for flipped, kept in self.cuts)
+                need(is_cut, f"a set of flips that is wanted and not cut: {sorted(made)}")
+            reach = sum([most for _, most in adds if most > 0])
+            while adds and value + reach >= self.goal:
+                j, most = adds.pop()
+                reach -= most if most > 0 else 0
+                if value + most + reach >= self.goal:
+                    free, own = before[j], pair[j]
+                    left = [(i, x + own[i]) for i, x in adds if i in free]
+                    visit(made | {j}, value + most - gains[j], left, surplus + moved[j])
+
+        adds = [(j, self.single[j] + gains[j]) for j in order]
+        visit(self.members, self.value, adds, self.packed)
+
+
+def claim_of(network: Network, box: Box, about: Any) -> tuple[str, dict[int, int]]:
+    """What a proof says, and the least margin of each target that nothing in the box may have."""
+    source, targets, claim = about["source"], about["targets"], about["claim"]
+    known = all(type(c) is int and 0 <= c < len(network.head) for c in (source, *targets))
+    need(known and targets and source not in targets, "the classes")
+    need(about["ties"] in ("lowest", "never", "always"), "the rule on ties")
+    said = f"{about['domain']} image within {Fraction(about['epsilon'])} of this one"
+    said += f" ({about['direction']}, {len(set(about['fixed']))} pixels fixed, L1 {about['l1']})"
+    flip = f"flips from class {source} to one of {targets}, ties {about['ties']}"
+    winning = {"lowest": range(source), "never": (), "always": targets}[about["ties"]]
+    least = {c: 0 if c in winning else 1 for c in targets}
+    if claim == "robust":
+        return f"no {said} {flip}", least
+    image = list(box.image)
+    for i, x in about["witness"]:
+        image[i] = x
+    inside = all(type(x) is int and a <= x <= b for a, x, b in zip(box.low, image, box.high))
+    moved = sum(abs(x - y) for x, y in zip(image, box.image))
+    need(inside and (box.budget is None or moved <= box.budget), "an image beyond the budget")
+    values, factor = image, box.level
+    for rows, needs in network.layers:
+        sums = [sum(w * values[i] for i, w in row.items()) for row in rows]
+        values, factor = [int(s >= factor * t) for s, t in zip(sums, needs)], 1
+    signs = [2 * x - 1 for x in values]
+    logits = [sum(map(mul, row, signs)) + b for row, b in zip(network.head, network.bias)]
+    if claim == "flip":
+        need(any(logits[c] - logits[source] >= least[c] for c in targets), "the image is no flip")
+        return f"one {said} {flip}", {}
+    best, bound = max(logits[c] for c in targets) - logits[source], Fraction(about["bound"])
+    need(claim == "margin", "an unknown claim")
+    said = f"no {said} gives one of {targets} a margin above {bound} over class {source}"
+    least = dict.fromkeys(targets, math.floor(bound / network.unit) + 1)
+    return f"{said}; one gives {best * network.unit}", least
+
+
+def check(network_file: Any, image: bytes, proof: Any) -> str:
+    """What a proof proves, or `Rejected`: by files of a network and the proof, and .npy bytes."""
+    lines, count = [], 0
+    try:
+        with gzip.open(proof, "rt", encoding="ascii") as stream:
+            lines = stream.read(LARGEST).split("\n")[::-1]
+        count, about, network = len(lines), json.loads(lines.pop()), Network(network_file)
+        need(about["format"] == VERSION, "another version of proofs")
+        need(about["network"] == network.digest, "the proof is about another network")
+        box, cuts = Box(network, image, about), []
+        digest = hashlib.sha256(repr(box.image).encode()).hexdigest()
+        need(about["image"] == digest, "the proof is about another image")
+        said, least = claim_of(network, box, about)
+        while lines[-1].startswith("cut "):
+            cuts.append(box.cut(lines.pop().split()[1:]))
+        for target, wanted in least.items():
+            need(lines.pop() == f"target {target}", f"target {target} should be here")
+            margin = Margin(network, box, about["source"], target)
+            wanted += (margin.constant - wanted) % (math.gcd(*margin.gain) or 1)  # noqa: PLW2901
+            Node(margin, wanted, list(cuts)).close(box, lines)
+        need(lines == ["", "end"], "the end should be here")
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with files of strangers
+        raise Rejected(f"line {count - len(lines)}: {type(error).__name__}: {error}") from None
+    return said
+
+
+if __name__ == "__main__":
+    try:
+        with open(sys.argv[2], "rb") as image_file:
+            print("proved:", check(sys.argv[1], image_file.read(), sys.argv[3]))
+    except (Rejected, IndexError, OSError) as fault:
+        sys.exit(f"rejected: {fault}")

@@ -1,0 +1,71 @@
+"""The checker accepts what holds, says what it has proved, and rejects everything else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bnnopt
+from bnnopt.proof import check
+from tests.kinds import HEADS, network_of
+from tests.proof import cases
+
+CHECKER = Path(check.__file__)
+
+options = st.fixed_dictionaries(
+    {
+        "epsilon": st.sampled_from(["1/7", "2/7", "0.3", "0"]),
+        "domain": st.sampled_from(["continuous", "pixels"]),
+        "direction": st.sampled_from(["both", "lighten", "darken"]),
+        "goal": st.sampled_from(["margin", "flip"]),
+        "target": st.sampled_from(["runner-up", "untargeted"]),
+        "ties": st.sampled_from(["lowest", "never", "always"]),
+        "max_l1": st.sampled_from([None, None, "1/7", "1/2"]),
+    }
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    first=st.sampled_from(["dense", "ternary", "cuts", "whole"]),
+    deeper=st.sampled_from([(), ("dense",), ("ternary",), ("dense", "pool"), ("copies", "dense")]),
+    head=st.sampled_from(HEADS),
+    options=options,
+)
+def test_what_is_proved_holds_by_enumeration(seed, first, deeper, head, options) -> None:
+    network = network_of(seed, first, deeper, head)
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, network.levels + 1, network.num_inputs) / network.levels
+    lines = cases.proof_of(network, image, **options)
+    if lines is not None:
+        assert cases.checked(network, image, lines)
+        assert cases.is_true(network, image, cases.header(lines))
+
+
+def test_the_checker_needs_nothing_but_python(tmp_path: Path) -> None:
+    network, image = network_of(3), np.array([3, 1, 2, 0])
+    image = image[: network.num_inputs] / network.levels
+    network.save(tmp_path / "net.npz")
+    np.save(tmp_path / "image.npy", image)
+    result = bnnopt.attack(network, image, "1/7", proof=tmp_path / "proof")
+    assert result.proof == str(tmp_path / "proof")
+    command = [sys.executable, "-I", "-S", str(CHECKER), "net.npz", "image.npy", "proof"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("proved: no continuous image within 1/7 of this one")
+    (tmp_path / "proof").write_bytes((tmp_path / "proof").read_bytes()[:-9])
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and run.stderr.startswith("rejected: line")
+
+
+def test_the_checker_is_short_and_imports_the_standard_library_only() -> None:
+    text = CHECKER.read_text()
+    assert len(text.splitlines()) <= 400
+    modules = {line.split()[1] for line in text.splitlines() if line.startswith(("import", "from"))}
+    assert {name.split(".")[0] for name in modules} <= sys.stdlib_module_names
