@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnnopt.campaign.cell import fingerprint
 from bnnopt.cli.commands import commands
+from bnnopt.network import fingerprint
 from tests.exchange.keras_files import larq_network
 from tests.pages import (
     BLOCK,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bnnopt import BinarizedNetwork, datasets
-from bnnopt.campaign.cell import fingerprint
+from bnnopt.network import fingerprint
 
 torch = pytest.importorskip("torch")
 
