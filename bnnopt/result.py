@@ -86,6 +86,9 @@ class AttackResult(Shown):
         search, iterations of IProp and of the gradient attacks.
     trace : list of (float, float)
         (seconds, objective) of the incumbents.
+    bounds : list of (float, float)
+        (seconds, bound) of what was proved of the margin meanwhile, each lower than the one
+        before; the last is `bound`. Empty where there is none, and in older records.
     versions : dict
         Of Python, of this package and of those that did the work.
     goal : str
@@ -165,6 +168,7 @@ class AttackResult(Shown):
     adversarial: FloatArray = field(repr=False)
     logits: FloatArray = field(repr=False)
     adversarial_logits: FloatArray = field(repr=False)
+    bounds: list[tuple[float, float]] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     effort: int | None = None
     ruled_out: tuple[int, ...] = ()
@@ -210,5 +214,6 @@ class AttackResult(Shown):
                 record[each.name] = getattr(self, each.name)
         record["status"] = self.status.value
         record["wall_time"] = round(self.wall_time, 4)
-        record["trace"] = [[round(seconds, 4), value] for seconds, value in self.trace]
+        for name in ("trace", "bounds"):
+            record[name] = [[round(seconds, 4), value] for seconds, value in record[name]]
         return record

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import formulations
+from benchmarks import formulations, ladder
 from benchmarks.page import PAGE, page
 from benchmarks.record import write
 
@@ -81,3 +81,41 @@ def test_a_time_counts_only_where_both_formulations_have_a_proof() -> None:
     paper, tight = formulations.summary(records, ["paper", "tight"])
     assert (paper["images"], paper["proved"], tight["proved"], tight["both"]) == (2, 1, 2, 1)
     assert tight["times faster"] == pytest.approx(4.0)
+
+
+def test_the_ladder_goes_on_where_it_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "ladder.json"
+    options = ["--networks", "fashion-mnist-2x100", "--epsilons", "0.001,0.002", "--out", str(out)]
+    for images in ("0:2", "0:3"):
+        monkeypatch.setattr(sys, "argv", ["ladder.py", *options, "--images", images])
+        ladder.main()
+    content = json.loads(out.read_text())
+    done = [(r["image"], r["epsilon"], r["question"]) for r in content["records"]]
+    assert len(done) == len(set(done)) == 12
+    assert done[:8] == [
+        (image, epsilon, question)
+        for image in (0, 1)
+        for epsilon in (0.001, 0.002)
+        for question in ("all classes", "runner-up")
+    ]
+    assert [row["images"] for row in content["summary"]] == [3] * 4
+    assert all(row["settled"] == "100 %" for row in content["summary"])
+    assert "runner-up" in capsys.readouterr().out
+    before = out.read_text()
+    ladder.main()
+    assert out.read_text() == before
+
+
+def test_a_rung_counts_flips_and_proofs_and_the_time_of_all() -> None:
+    rung = {"network": "2x500", "epsilon": 0.004, "question": "runner-up", "limit": 60.0}
+    runs = [("optimal", 1.0), ("infeasible", 2.0), ("unknown", 60.0), ("infeasible", 3.0)]
+    records = [
+        rung | {"image": image, "status": status, "seconds": seconds, "cpu": seconds / 2}
+        for image, (status, seconds) in enumerate(runs)
+    ]
+    (row,) = ladder.summary(records)
+    assert (row["flipped"], row["safe"], row["settled"]) == (1, 2, "75 %")
+    assert (row["median (s)"], row["mean (s)"]) == (2.5, 16.5)
+    assert (row["median (CPU s)"], row["mean (CPU s)"]) == (1.25, 8.25)

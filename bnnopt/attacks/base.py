@@ -160,6 +160,7 @@ class Attack(ABC):
             wall_time=seconds,
             iterations=findings.iterations,
             trace=_honest_trace(instance, findings.trace, objective, seconds),
+            bounds=_honest_bounds(findings.bounds, verdict.bound, seconds),
             versions=self._versions(),
             goal=instance.goal,
             goal_values=verdict.goal_values,
@@ -228,3 +229,17 @@ def _honest_trace(
     steps = [(when, value) for when, value in trace if value < near]
     reached = [when for when, value in trace if value >= near]
     return [*steps, (min([*reached, seconds]), objective)]
+
+
+def _honest_bounds(
+    bounds: list[tuple[float, float]], bound: float | None, seconds: float
+) -> list[tuple[float, float]]:
+    """The claims above the bound that stands, each lower than those before, then that one."""
+    if bound is None:
+        return []
+    steps: list[tuple[float, float]] = []
+    for when, value in bounds:
+        if bound < value < (steps[-1][1] if steps else np.inf):
+            steps.append((when, value))
+    reached = [when for when, value in bounds if value <= bound]
+    return [*steps, (min([*reached, seconds]), bound)]

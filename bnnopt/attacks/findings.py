@@ -41,6 +41,8 @@ class Findings:
         The method's own steps, where it counts them.
     trace : list of (float, float)
         (seconds, claimed objective).
+    bounds : list of (float, float)
+        (seconds, proved bound on the margin) of bounds that were better than those before.
     steps : list of dict
         What each iteration did, where the method keeps it.
     size : dict
@@ -64,6 +66,7 @@ class Findings:
     goal_bounds: list[float | None] = field(default_factory=list)
     iterations: int | None = None
     trace: list[tuple[float, float]] = field(default_factory=list)
+    bounds: list[tuple[float, float]] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     size: dict[str, Any] = field(default_factory=dict)
     ran: str = ""
@@ -73,7 +76,8 @@ class Findings:
     message: str = ""
 
     def tighten(self, others: Findings) -> None:
-        """Take over bounds that are better: on the margin, and on a distance that comes first."""
+        """Take over earlier bounds, and better ones: on margins, on a distance that comes first."""
+        self.bounds = [*others.bounds, *self.bounds]
         if others.bound is not None:
             self.bound = others.bound if self.bound is None else min(self.bound, others.bound)
         self.no_flip |= others.no_flip

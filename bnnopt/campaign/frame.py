@@ -113,6 +113,7 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
         values[name] = found[0]
     values["normalized"] = None
     values["trace"] = json.dumps(record["trace"]) if record else None
+    values["bounds"] = json.dumps(record.get("bounds", [])) if record else None
     if record:
         scale = _largest_margin(network, record["target"], record["source"])
         values["normalized"] = record["objective"] / scale

@@ -114,7 +114,8 @@ def _papers(store: Store, frame: pd.DataFrame, shown: dict[str, Look]) -> list[D
             "figure-4",
             "Figure 4: normalized objective over time",
             "Of the best point found so far, mean over networks and images; higher and further "
-            "left is better. Bars: 95 % bootstrap intervals over images.",
+            "left is better. Bars: 95 % bootstrap intervals over images. Thin lines: the mean "
+            "bound, from when all have one.",
             (lambda: over_time(margins, shown)) if len(margins) else None,
             NO_MARGINS,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,15 @@ from matplotlib.figure import Figure
 from bnnopt.network import BinarizedNetwork
 from bnnopt.report.bootstrap import mean_interval
 from bnnopt.report.panels import Look, add_legend, grid, panels, spell_out
-from bnnopt.report.results import incumbents
+from bnnopt.report.results import bounds_at, incumbents
 from bnnopt.row_units import layer_scales, layer_units
 
 __all__ = ["SOONEST", "logits_along_a_pixel", "over_time", "surrogate_logits"]
 
 FloatArray = npt.NDArray[np.float64]
+
+Curve = Callable[["pd.Series[float]", Any], FloatArray]
+"""What a row of the table had at some times."""
 
 STEPS = 201
 PIXELS = 100
@@ -112,6 +115,8 @@ def over_time(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
     """Figure 4: the mean normalized objective of the incumbents against wall time.
 
     Intervals stand side by side, at times of each series' own: bands of several lie on each other.
+    A thin line of the same color is the mean of the bounds, from when all attacks of a series have
+    one.
 
     Parameters
     ----------
@@ -127,11 +132,12 @@ def over_time(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
     for axis, rows, first in places:
         groups = dict(iter(rows.groupby("series", sort=False)))
         for number, (name, group) in enumerate(groups.items()):
-            curves = pd.DataFrame([incumbents(row, times) for _, row in group.iterrows()])
-            curves = curves.groupby(group["image"].to_numpy()).mean()
-            mean, low, high = mean_interval(curves.to_numpy())
+            mean, low, high = mean_interval(_of_images(group, incumbents, times))
             look = shown[str(name)]
             (handles[str(name)],) = axis.plot(times, mean, look.dash, color=look.color)
+            bound = _of_images(group, bounds_at, times).mean(axis=0)
+            if np.isfinite(bound).any():
+                axis.plot(times, bound, look.dash, color=look.color, linewidth=0.6)
             start = round((number + 0.5) * TIMES / INTERVALS / len(groups))
             at = slice(start, None, TIMES // INTERVALS)
             reach = [(mean - low)[at], (high - mean)[at]]
@@ -143,3 +149,10 @@ def over_time(frame: pd.DataFrame, shown: dict[str, Look]) -> Figure:
             axis.set_ylabel("normalized objective")
     add_legend(figure, handles)
     return figure
+
+
+def _of_images(group: pd.DataFrame, curve: Curve, times: FloatArray) -> FloatArray:
+    """The curve of each image, shape (images, times): the mean of its attacks."""
+    curves = np.array([curve(row, times) for _, row in group.iterrows()])
+    images = group["image"].to_numpy()
+    return np.array([curves[images == image].mean(axis=0) for image in np.unique(images)])

@@ -12,7 +12,7 @@ from bnnopt.campaign.store import Store
 from bnnopt.errors import InputError
 from bnnopt.result import Status
 
-__all__ = ["INSTANCE", "done", "finished", "incumbents", "tried"]
+__all__ = ["INSTANCE", "bounds_at", "done", "finished", "incumbents", "tried"]
 
 INSTANCE = ["network", "epsilon", "image", "seed"]
 """What two attacks must share to be compared."""
@@ -109,4 +109,16 @@ def incumbents(
     best = np.maximum.accumulate(np.concatenate([[row["start_objective"]], trace[:, 1]]))
     at = np.searchsorted(when, times, side="right") - 1
     values: np.ndarray[tuple[int], np.dtype[np.float64]] = best[at] / row["scale"]
+    return values
+
+
+def bounds_at(
+    row: pd.Series[float], times: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The normalized bound that an attack had proved at each of `times`; NaN before the first."""
+    bounds = np.array(json.loads(str(row["bounds"])), dtype=np.float64).reshape(-1, 2)
+    proved = np.concatenate([[np.nan], bounds[:, 1]])
+    values: np.ndarray[tuple[int], np.dtype[np.float64]] = (
+        proved[np.searchsorted(bounds[:, 0], times, side="right")] / row["scale"]
+    )
     return values

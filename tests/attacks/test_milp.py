@@ -164,7 +164,8 @@ def test_a_real_network_is_attacked_and_the_result_is_a_true_record() -> None:
         "ran",
         "ties",
         "prediction",
-        "steps",
+        "bounds",
+            "steps",
         "effort",
         "ruled_out",
         "notes",
@@ -173,6 +174,7 @@ def test_a_real_network_is_attacked_and_the_result_is_a_true_record() -> None:
     ]
     assert (record["image"], record["label"], record["status"]) == (1, 2, "optimal")
     assert record["trace"][-1][1] == result.objective
+    assert record["bounds"][-1][1] == result.bound
     values = [value for _, value in record["trace"]]
     assert values == sorted(values)
     assert {"bnnopt", "pyomo", "highspy", "python"} <= set(record["versions"])

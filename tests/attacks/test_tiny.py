@@ -249,7 +249,7 @@ def test_parts_and_limits_do_not_change_what_is_true(
     instance = instance_of(seed, widths, "integer", "pixels", target="untargeted")
     best = float(instance.margins(images(instance)).max())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bnnopt.attacks.flips.branch_and_bound.PAIRS", 1)  # a node at a time
+        patch.setattr("bnnopt.attacks.flips.target_trees.PAIRS", 1)  # a node at a time
         result = BranchAndBound()(instance, Limits(threads=threads, effort=effort))
     assert result.bound is not None
     assert result.objective <= best <= result.bound
@@ -288,8 +288,8 @@ def test_a_set_that_was_found_and_not_settled_is_in_the_bound() -> None:
         instance = instance_of(seed, (4, 3), "integer", "continuous")
         search = FlipSearch(instance, Limits(), np.zeros((0, 3)))
         run, (target,) = _Run(search), instance.targets
-        (tree,) = run._trees[target]
-        tree.reach[:] = -np.inf
+        (tree,) = run._trees[target].trees
+        tree.entering[0] = False  # and it has no child at work: nothing else is open
         k = search.num_flips
         for size in range(1, k + 1):
             for members in combinations(range(k), size):

@@ -119,6 +119,7 @@ def test_intervals_over_time_stand_beside_each_other() -> None:
         image=[0, 1, 2] * 5,
         wall_time=[1.0] * 15,
         trace=[trace] * 15,
+        bounds=["[]"] * 15,
         start_objective=[-1.0, 0.0, 0.5] * 5,
         scale=[4.0] * 15,
     )
@@ -127,6 +128,25 @@ def test_intervals_over_time_stand_beside_each_other() -> None:
     places = [bar.get_segments()[0][0][0] for bar in axis.collections]
     assert len(set(places)) == 5
     assert places == sorted(places)
+
+
+def test_bounds_are_drawn_where_all_attacks_of_a_series_have_one() -> None:
+    frame = results(
+        series=["A", "A", "B", "B"],
+        image=[0, 1, 0, 1],
+        wall_time=[8.0] * 4,
+        trace=["[[0.02, -1.0]]"] * 4,
+        bounds=["[[0.1, 9.0], [2.0, 3.0]]", "[[1.0, 5.0]]", "[[1.0, 5.0]]", "[]"],
+        start_objective=[-2.0] * 4,
+        scale=[2.0] * 4,
+    )
+    (axis,) = over_time(frame, SHOWN).axes
+    (bound,) = [line for line in axis.lines if line.get_linewidth() < 0.8]
+    assert bound.get_color() == SHOWN["A"].color
+    times, values = np.array(bound.get_data())
+    assert np.isnan(values[times < 1.0]).all()
+    assert np.all(values[(times > 1.0) & (times < 2.0)] == (9.0 + 5.0) / 2.0 / 2.0)
+    assert np.all(values[times > 2.0] == (3.0 + 5.0) / 2.0 / 2.0)
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])

@@ -112,17 +112,33 @@ class FlipSearch:
         return float(offset + step * (np.floor((self.best - offset) / step + 1e-9) + 1.0))
 
     def wanted_units(self, target: int) -> float:
-        """`wanted` in units of the margin, for the kernel; a little less where there is a lattice.
+        """`wanted` in units of the margin, for the kernel."""
+        return self.units(target, self.wanted(target))
+
+    def units(self, target: int, wanted: float) -> float:
+        """A margin in units, for the kernel; a little less where there is a lattice.
 
         Bounds by functions carry their own rounding, so what is less is not needed for proofs.
         """
-        wanted = self.wanted(target) / self.margins.unit
-        return wanted if self.margins.lattice(target) is None else wanted - LATTICE_SLACK
+        units = wanted / self.margins.unit
+        return units if self.margins.lattice(target) is None else units - LATTICE_SLACK
 
     def ruled_out(self, target: int) -> float:
-        """The most that sets of a margin below `worth` can have."""
+        """The most that sets can have which are not `wanted`."""
+        return self.below(target, self.wanted(target))
+
+    def below(self, target: int, wanted: float) -> float:
+        """The most that sets of less than a margin can have, one of the lattice if there is one."""
         lattice = self.margins.lattice(target)
-        return self.wanted(target) - (0.0 if lattice is None else lattice[1])
+        return wanted - (0.0 if lattice is None else lattice[1])
+
+    def at_least(self, target: int, margin: float) -> float:
+        """The least margin from this one on that a set of the target can have, as far as known."""
+        lattice = self.margins.lattice(target)
+        if lattice is None:
+            return margin
+        offset, step = lattice
+        return float(offset + step * np.ceil((margin - offset) / step))
 
     def offer(self, points: FloatArray) -> bool:
         """Replay points, shape (count, n); keep the best if it is better than what there is."""
@@ -137,6 +153,12 @@ class FlipSearch:
         self.findings.trace.append((seconds, self.best))
         self.limits.tell(seconds, self.best)
         return True
+
+    def note_bound(self, bound: float) -> None:
+        """Keep the time of a proved bound on all margins, if it is better than those before."""
+        bounds, rounded = self.findings.bounds, self.margins.round_bound(bound)
+        if not bounds or rounded < bounds[-1][1]:
+            bounds.append((self.deadline.elapsed, rounded))
 
     @property
     def num_flips(self) -> int:
