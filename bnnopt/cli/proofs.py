@@ -74,7 +74,7 @@ def check_proof(network: str, image: str, proof: str, **options: Any) -> None:
         np.save(stream, source.at(indices).x(indices[0]))
         pixels = stream.getvalue()
     try:
-        print("proved:", check(io.BytesIO(loaded.to_bytes()), pixels, proof))
+        print("proved:", check(io.BytesIO(loaded.with_rows().to_bytes()), pixels, proof))
     except Rejected as error:
         print(f"rejected: {error}", file=sys.stderr)
         sys.exit(FAILED)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import bnnopt
 from bnnopt.proof import check
-from tests.kinds import HEADS, network_of
+from tests.kinds import FIRST, HEADS, network_of
 from tests.proof import cases
 
 CHECKER = Path(check.__file__)
@@ -33,8 +33,8 @@ options = st.fixed_dictionaries(
 @settings(max_examples=120, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
-    first=st.sampled_from(["dense", "ternary", "cuts", "whole"]),
-    deeper=st.sampled_from([(), ("dense",), ("ternary",), ("dense", "pool"), ("copies", "dense")]),
+    first=st.sampled_from(FIRST),
+    deeper=st.sampled_from([(), ("dense",), ("ternary",), ("dense", "pool"), ("copies", "convolution")]),
     head=st.sampled_from(HEADS),
     options=options,
 )
