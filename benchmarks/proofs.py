@@ -3,8 +3,8 @@
     python benchmarks/proofs.py
     python -m benchmarks.proofs --settings mnist-2x200:0.01 --images 0:20 --limit 60
 
-Each result that is proved within the limit is written again as a proof (docs/proofs.md), and checked
-by a process that has nothing but Python's standard library. It ends with 1 if one does not hold.
+Each result that is proved within the limit is written as a proof (docs/proofs.md), and checked by a
+process that has nothing but Python's standard library. It ends with 1 if one does not hold.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def prove(
     """Attack an image, write the proof and check it: CPU seconds of each, and the proof's bytes."""
     network.with_rows().save(folder / "network.npz")
     np.save(folder / "image.npy", x)
-    goal = {"target": "untargeted", "goal": "flip"} if arguments.flips else {}
+    flips = {"target": "untargeted", "goal": "flip"}
+    goal: dict[str, Any] = flips if arguments.flips else {}
     began = time.process_time()
     epsilon = arguments.epsilon
     result = bnnopt.attack(network, x, epsilon, method="bab", time_limit=arguments.limit, **goal)

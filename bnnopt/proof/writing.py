@@ -86,7 +86,7 @@ def _claim(instance: AttackInstance, result: AttackResult) -> str:
     """What is proved: that there is a flip, that there is none, or that a margin is the largest."""
     if instance.within is not None or instance.max_pixels is not None:
         raise NoProofError("proofs have no limits of single pixels, nor a number of pixels")
-    if result.status is Status.INFEASIBLE and not instance.sought.stages:
+    if result.status is Status.INFEASIBLE:
         return "robust"
     if result.status is Status.OPTIMAL and not instance.sought.stages:
         return "flip"

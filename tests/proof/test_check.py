@@ -34,7 +34,9 @@ options = st.fixed_dictionaries(
 @given(
     seed=st.integers(0, 10**6),
     first=st.sampled_from(FIRST),
-    deeper=st.sampled_from([(), ("dense",), ("ternary",), ("dense", "pool"), ("copies", "convolution")]),
+    deeper=st.sampled_from(
+        [(), ("dense",), ("ternary",), ("dense", "pool"), ("copies", "convolution")]
+    ),
     head=st.sampled_from(HEADS),
     options=options,
 )
