@@ -43,6 +43,9 @@ def test_images_do_not_share_a_file(bnnopt_cli: Any, tmp_path: Path) -> None:
     assert code == 2 and "--proof needs {} for the image's index" in err
     code, _, err = bnnopt_cli("check-proof", NETWORK, "1,4", __file__)
     assert code == 2 and "one index" in err
+    for image, proof in (("1", "no.gz"), ("no.npy", __file__)):
+        code, _, err = bnnopt_cli("check-proof", NETWORK, image, proof)
+        assert code == 2 and "is not a file" in err
 
 
 def test_where_there_is_no_proof_the_result_says_why(tmp_path: Path) -> None:
