@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bnnopt
-from bnnopt.proof import check
+from bnnopt.proof import check, writing
 from tests.kinds import FIRST, HEADS, network_of
 from tests.proof import cases
 
@@ -71,3 +72,16 @@ def test_the_checker_is_short_and_imports_the_standard_library_only() -> None:
     assert len(text.splitlines()) <= 400
     modules = {line.split()[1] for line in text.splitlines() if line.startswith(("import", "from"))}
     assert {name.split(".")[0] for name in modules} <= sys.stdlib_module_names
+
+
+def test_a_proof_that_is_interrupted_leaves_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "write_proof", interrupt)
+    image = bnnopt.datasets.embedded().x(1)
+    result = bnnopt.attack("fashion-mnist-2x100", image, "0.001", proof=tmp_path / "proof")
+    assert result.status == "optimal" and result.interrupted
+    assert result.proof == "none: interrupted" and not (tmp_path / "proof").exists()
