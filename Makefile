@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: attack test unit lint smoke mutants docs notebooks zoo clean
+.PHONY: attack test unit lint smoke mutants check-proofs docs notebooks zoo clean
 
 attack: $(VENV)/.installed-attack
 	$(BIN)/bnnopt attack fashion-mnist-2x100 --images 1,4,6,7,8 --epsilon 0.006 \
@@ -28,6 +28,10 @@ smoke:
 # Does every small error in the code that proofs rest on make a test fail? A fixed sample of errors.
 mutants: $(VENV)/.installed-test
 	$(BIN)/python -m tests.mutants
+
+# Prove the first 20 images of the reach settings anew, and check the proofs with Python alone.
+check-proofs: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/proofs.py
 
 # The pages, into site/; whatever mkdocs warns of is an error.
 docs: $(VENV)/.installed-test

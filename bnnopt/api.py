@@ -230,18 +230,22 @@ def attack(
         left = replace(limits, time_limit=deadline.left, on_incumbent=on_incumbent)
         result: AttackResult = attacker(instance, left, image=index, label=label, starts=starts)
     result = replace(result, time_limit=limits.time_limit, wall_time=deadline.elapsed)
-    return result if proof is None else replace(result, proof=_prove(instance, result, proof))
+    return result if proof is None else _with_proof(instance, result, proof)
 
 
-def _prove(instance: AttackInstance, result: AttackResult, path: str | os.PathLike[str]) -> str:
-    """Write a proof: what `AttackResult.proof` says of it."""
+def _with_proof(
+    instance: AttackInstance, result: AttackResult, path: str | os.PathLike[str]
+) -> AttackResult:
+    """Write a proof; the result says what came of it."""
     from bnnopt.proof.writing import NoProofError, write_proof  # compiles its own functions
 
     try:
         write_proof(instance, result, path)
     except NoProofError as error:
-        return f"none: {error}"
-    return os.fspath(path)
+        return replace(result, proof=f"none: {error}")
+    except KeyboardInterrupt:
+        return replace(result, proof="none: interrupted", interrupted=True)
+    return replace(result, proof=os.fspath(path))
 
 
 def _attacker(

@@ -53,7 +53,7 @@ def print_proofs(results: Iterable[Any], table: TextIO) -> None:
 @click.command("check-proof")
 @click.argument("network")
 @click.argument("image")
-@click.argument("proof", type=click.Path(exists=True, dir_okay=False))
+@click.argument("proof")
 @network_options
 def check_proof(network: str, image: str, proof: str, **options: Any) -> None:
     """Check a PROOF about an IMAGE, a test image's index or an .npy file, and NETWORK.
@@ -63,6 +63,9 @@ def check_proof(network: str, image: str, proof: str, **options: Any) -> None:
     """
     from bnnopt.proof.check import Rejected, check
 
+    for name in (proof, *([image] if image.endswith(".npy") else [])):
+        if not Path(name).is_file():
+            raise InputError(f"{name} is not a file")
     loaded, source = network_with_images(network, options)
     if image.endswith(".npy"):
         pixels = Path(image).read_bytes()
@@ -74,7 +77,7 @@ def check_proof(network: str, image: str, proof: str, **options: Any) -> None:
         np.save(stream, source.at(indices).x(indices[0]))
         pixels = stream.getvalue()
     try:
-        print("proved:", check(io.BytesIO(loaded.to_bytes()), pixels, proof))
+        print("proved:", check(io.BytesIO(loaded.with_rows().to_bytes()), pixels, proof))
     except Rejected as error:
         print(f"rejected: {error}", file=sys.stderr)
         sys.exit(FAILED)

@@ -326,6 +326,15 @@ class BinarizedNetwork(Shown):
         """``"integer"`` where every logit is an integer, else ``"batchnorm"``."""
         return "integer" if self.output.is_integer else "batchnorm"
 
+    def with_rows(self) -> BinarizedNetwork:
+        """The same network with rows for convolutions, as the checker of proofs reads it."""
+        hidden, output = self.given
+        rows = tuple(
+            layer if layer.convolution is None else HiddenLayer(layer.weight, layer.threshold)
+            for layer in hidden
+        )
+        return BinarizedNetwork(**self._parts() | {"hidden": rows, "output": output})
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to an ``.npz`` file, weights bit-packed, whole or not at all.
 

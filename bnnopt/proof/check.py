@@ -336,9 +336,9 @@ def claim_of(network: Network, box: Box, about: Any) -> tuple[str, dict[int, int
     source, targets, claim = about["source"], about["targets"], about["claim"]
     known = all(type(c) is int and 0 <= c < len(network.head) for c in (source, *targets))
     need(known and targets and source not in targets, "the classes")
-    need(about["ties"] in ("lowest", "never", "always"), "the rule on ties")
     said = f"{about['domain']} image within {Fraction(about['epsilon'])} of this one"
-    said += f" ({about['direction']}, {len(set(about['fixed']))} pixels fixed, L1 {about['l1']})"
+    total = "free" if about["l1"] is None else Fraction(about["l1"])
+    said += f" ({about['direction']}, {len(set(about['fixed']))} pixels fixed, L1 {total})"
     flip = f"flips from class {source} to one of {targets}, ties {about['ties']}"
     winning = {"lowest": range(source), "never": (), "always": targets}[about["ties"]]
     least = {c: 0 if c in winning else 1 for c in targets}
@@ -354,8 +354,8 @@ def claim_of(network: Network, box: Box, about: Any) -> tuple[str, dict[int, int
     for rows, needs in network.layers:
         sums = [sum(w * values[i] for i, w in row.items()) for row in rows]
         values, factor = [int(s >= factor * t) for s, t in zip(sums, needs)], 1
-    signs = [2 * x - 1 for x in values]
-    logits = [sum(map(mul, row, signs)) + b for row, b in zip(network.head, network.bias)]
+    heads = zip(network.head, network.bias)
+    logits = [sum(w * (2 * x - 1) for w, x in zip(row, values)) + b for row, b in heads]
     if claim == "flip":
         need(any(logits[c] - logits[source] >= least[c] for c in targets), "the image is no flip")
         return f"one {said} {flip}", {}

@@ -34,7 +34,7 @@ def zipped(lines: list[str]) -> io.BytesIO:
 
 def checked(network: BinarizedNetwork, image: Any, lines: list[str]) -> str:
     """What a proof proves."""
-    return check.check(io.BytesIO(network.to_bytes()), npy(image), zipped(lines))
+    return check.check(io.BytesIO(network.with_rows().to_bytes()), npy(image), zipped(lines))
 
 
 def solved(

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bnnopt
-from bnnopt.proof import check
-from tests.kinds import HEADS, network_of
+from bnnopt.proof import check, writing
+from tests.kinds import FIRST, HEADS, network_of
 from tests.proof import cases
 
 CHECKER = Path(check.__file__)
@@ -33,8 +34,10 @@ options = st.fixed_dictionaries(
 @settings(max_examples=120, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
-    first=st.sampled_from(["dense", "ternary", "cuts", "whole"]),
-    deeper=st.sampled_from([(), ("dense",), ("ternary",), ("dense", "pool"), ("copies", "dense")]),
+    first=st.sampled_from(FIRST),
+    deeper=st.sampled_from(
+        [(), ("dense",), ("ternary",), ("dense", "pool"), ("copies", "convolution")]
+    ),
     head=st.sampled_from(HEADS),
     options=options,
 )
@@ -69,3 +72,16 @@ def test_the_checker_is_short_and_imports_the_standard_library_only() -> None:
     assert len(text.splitlines()) <= 400
     modules = {line.split()[1] for line in text.splitlines() if line.startswith(("import", "from"))}
     assert {name.split(".")[0] for name in modules} <= sys.stdlib_module_names
+
+
+def test_a_proof_that_is_interrupted_leaves_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "write_proof", interrupt)
+    image = bnnopt.datasets.embedded().x(1)
+    result = bnnopt.attack("fashion-mnist-2x100", image, "0.001", proof=tmp_path / "proof")
+    assert result.status == "optimal" and result.interrupted
+    assert result.proof == "none: interrupted" and not (tmp_path / "proof").exists()

@@ -1,0 +1,173 @@
+"""Each rule of the checker alone, against enumeration, with advice that nobody thought about."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bnnopt import AttackInstance, BinarizedNetwork
+from bnnopt.network import GRID
+from bnnopt.proof import check
+from tests.helpers import exact_logits, random_network
+from tests.kinds import HEADS, admissible, network_of
+from tests.proof.cases import npy
+
+FIRST = ("dense", "ternary", "cuts", "whole")
+DEEPER: list[tuple[str, ...]] = [(), ("dense",), ("ternary", "dense"), ("dense", "pool")]
+
+
+def read(network: BinarizedNetwork) -> Any:
+    return check.Network(io.BytesIO(network.to_bytes()))
+
+
+def about(**changes: Any) -> dict[str, Any]:
+    plain = {"epsilon": "1/5", "domain": "pixels", "direction": "both", "fixed": [], "l1": None}
+    return plain | changes
+
+
+def case(seed: int, **changes: Any) -> tuple[BinarizedNetwork, np.ndarray, Any, Any]:
+    """A network, an image of whole levels, and both as the checker has them."""
+    rng = np.random.default_rng(seed)
+    network = network_of(seed, FIRST[seed % 4], DEEPER[rng.integers(4)], HEADS[rng.integers(4)])
+    image = rng.integers(0, network.levels + 1, network.num_inputs) / network.levels
+    known = read(network)
+    changes = {"epsilon": f"2/{network.levels}"} | changes
+    return network, image, known, check.Box(known, npy(image), about(**changes))
+
+
+def images_of(network: BinarizedNetwork, image: np.ndarray, box: Any) -> np.ndarray:
+    instance = AttackInstance(network, image, f"2/{network.levels}", domain="pixels")
+    points = admissible(instance)
+    moved = np.abs(points - np.array(box.image)).sum(axis=1)
+    return points if box.budget is None else points[moved <= box.budget]
+
+
+def flips_of(network: BinarizedNetwork, box: Any, z: np.ndarray) -> frozenset[int]:
+    """Those that an image makes."""
+    signs = network.hidden[0](z[None])[0]
+    return frozenset(j for j in range(len(signs)) if (signs[j] > 0) != bool(box.on[j]))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_image_of_the_box_has_flips_of_neurons_that_may_and_their_margin(seed: int) -> None:
+    network, image, known, box = case(seed, l1=None if seed % 3 else f"3/{4 + seed % 4}")
+    margins = {c: check.Margin(known, box, 0, c) for c in (1, 2)}
+    for z in images_of(network, image, box):
+        flips = flips_of(network, box, z)
+        assert flips <= set(box.row)
+        logits = exact_logits(network, [Fraction(x) for x in z])
+        for c, margin in margins.items():
+            packed = margin.steps[0][1] + sum(margin.moved[j] for j in flips)
+            assert margin.of(packed) * known.unit == logits[c] - logits[0]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_cut_that_is_accepted_forbids_no_image(seed: int) -> None:
+    network, image, _, box = case(seed, l1=None if seed % 2 else f"2/{4 + seed % 4}")
+    rng, accepted = np.random.default_rng(seed), 0
+    found = {flips_of(network, box, z) for z in images_of(network, image, box)}
+    for _ in range(200 if box.row else 0):
+        some = rng.permutation(list(box.row))[: rng.integers(1, 4)]
+        words = [f"{'-' * (rng.random() < 0.3)}{j}*{rng.integers(1, 4)}" for j in some]
+        try:
+            made, kept = box.cut(words)
+        except check.Rejected:
+            continue
+        accepted += 1
+        assert not any(made <= flips and not kept & flips for flips in found)
+    assert accepted or len(found) > 2 ** len(box.row) / 4 or not box.row
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_function_of_any_numbers_lies_above_the_margin_and_stays_there(seed: int) -> None:
+    _, _, known, box = case(seed)
+    margin, rng = check.Margin(known, box, 0, 1), np.random.default_rng(seed)
+    node = check.Node(margin, 0, [])
+    for a, b in itertools.combinations(box.row, 2):
+        if rng.random() < 0.2:
+            node.cuts.append((frozenset({a, b}), frozenset()))
+    node.apply_cuts()
+    largest = max([1, *map(abs, margin.gain)])
+    bits = int(rng.integers(-4, 5)) + 6 - largest.bit_length()
+    count = 2 * len(margin.surplus) + sum(len(rows) for rows, _ in margin.deeper)
+    node.take_function(bits, rng.integers(-30, 31, count).tolist())
+    for _ in range(3):
+        for size in range(len(node.open) + 1):
+            for some in itertools.combinations(node.open, size):
+                if any(b in node.apart[a] for a, b in itertools.combinations(some, 2)):
+                    continue
+                bound = node.value + sum(node.single[j] for j in some)
+                bound += sum(node.pair[a][b] for a, b in itertools.combinations(some, 2))
+                exact = margin.of(node.packed + sum(margin.moved[j] for j in some))
+                assert bound >= exact * Fraction(2) ** bits
+        if not node.open:
+            break
+        beside = node.branch(node.open[int(rng.integers(len(node.open)))])
+        node = beside if rng.random() < 0.5 else node
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_leaf_is_closed_only_if_cuts_forbid_every_set_that_is_wanted(seed: int) -> None:
+    _, _, known, box = case(seed)
+    margin, rng = check.Margin(known, box, 0, 1), np.random.default_rng(seed)
+    values = {}
+    for size in range(len(box.row) + 1):
+        for some in itertools.combinations(box.row, size):
+            values[frozenset(some)] = margin.of(
+                margin.steps[0][1] + sum(margin.moved[j] for j in some)
+            )
+    wanted = sorted(set(values.values()))[-1 - int(rng.integers(min(3, len(set(values.values())))))]
+    cuts = []
+    for flips, value in values.items():
+        if value >= wanted and rng.random() < 0.8:
+            cuts.append((flips, frozenset(box.row) - flips))
+    node = check.Node(margin, wanted, list(cuts))
+    if rng.random() < 0.5:
+        count = 2 * len(margin.surplus) + sum(len(rows) for rows, _ in margin.deeper)
+        node.take_function(8 - max([1, *map(abs, margin.gain)]).bit_length(), [0] * count)
+    left = [flips for flips, value in values.items() if value >= wanted]
+    left = [f for f in left if not any(a <= f and not b & f for a, b in cuts)]
+    if left:
+        with pytest.raises(check.Rejected, match="wanted and not cut"):
+            node.search()
+    else:
+        node.search()
+
+
+@pytest.mark.parametrize("domain", ["continuous", "pixels"])
+def test_the_box_is_the_instances(domain: Any) -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        network = random_network(seed, levels=255)
+        image = rng.integers(0, 256, 4) / 255
+        options: dict[str, Any] = {
+            "epsilon": ["0.01", "0.1", "8/255", "1/3", "0"][seed % 5],
+            "direction": ["both", "lighten", "darken"][seed % 3],
+            "domain": domain,
+        }
+        fixed = rng.permutation(4)[: seed % 3].tolist()
+        mask = ~np.isin(np.arange(4), fixed)
+        l1 = [None, "0.3", "1/255"][seed % 3]
+        instance = AttackInstance(network, image, **options, mask=mask, max_l1=l1)
+        box = check.Box(read(network), npy(image), about(**options, fixed=fixed, l1=l1))
+        level = GRID if domain == "continuous" else 1
+        assert box.low == [int(x * level) for x in instance.box[0]]
+        assert box.high == [int(x * level) for x in instance.box[1]]
+        assert box.budget == (None if l1 is None else int(instance.l1_levels * level))
+        whole = np.round(image * 255).astype(np.uint8)
+        again = check.Box(read(network), npy(whole), about(**options, fixed=fixed, l1=l1))
+        assert (again.low, again.high, again.image) == (box.low, box.high, box.image)
+
+
+def test_heads_of_real_numbers_are_on_the_networks_grid() -> None:
+    for seed in range(30):
+        network = network_of(seed, "dense", ("dense",), ["real", "batchnorm"][seed % 2])
+        known, output = read(network), network.output
+        weight = output.weight * output.scale[:, None]
+        assert [[w * known.unit for w in row] for row in known.head] == weight.tolist()
+        assert [b * known.unit for b in known.bias] == output.bias.tolist()
