@@ -19,7 +19,16 @@ from bnnopt.training.recipe import LEVELS, Recipe
 from bnnopt.training.robust import attacked
 from bnnopt.training.state import TrainingState
 
-__all__ = ["DEVICES", "TrainingRun", "accuracy", "build", "pick_device", "train"]
+__all__ = [
+    "DEVICES",
+    "TrainingRun",
+    "accuracy",
+    "begin",
+    "build",
+    "pick_device",
+    "resident",
+    "train",
+]
 
 DEVICES = ("auto", "cpu", "cuda")
 EVALUATION_BATCH = 2000
@@ -75,17 +84,14 @@ def train(
         If the checkpoint belongs to another recipe or is damaged.
     """
     place = pick_device(device)
-    images, labels = _resident(recipe.dataset, "train", place)
+    images, labels = resident(recipe.dataset, "train", place)
     if recipe.held_out:
         check_images, check_labels = images[-recipe.held_out :], labels[-recipe.held_out :]
         images, labels = images[: -recipe.held_out], labels[: -recipe.held_out]
     else:
-        check_images, check_labels = _resident(recipe.dataset, "test", place)
-    torch.manual_seed(recipe.seed)
-    model = build(recipe, images.shape[1]).to(place)
-    state = TrainingState(recipe, model, len(labels), graph)
-    if checkpoint is not None and Path(checkpoint).exists():
-        state.restore(checkpoint)
+        check_images, check_labels = resident(recipe.dataset, "test", place)
+    state = begin(recipe, images.shape[1], len(labels), place, checkpoint, graph)
+    model = state.model
     bar = tqdm(
         total=recipe.epochs,
         initial=state.epoch,
@@ -108,6 +114,22 @@ def train(
             bar.update()
     model.eval()
     return TrainingRun(model, recipe, state.seconds, place.type)
+
+
+def begin(
+    recipe: Recipe,
+    num_inputs: int,
+    num_images: int,
+    place: torch.device,
+    checkpoint: str | os.PathLike[str] | None,
+    graph: bool = True,
+) -> TrainingState:
+    """A recipe's network with the weights of its seed, or where its checkpoint left it."""
+    torch.manual_seed(recipe.seed)
+    state = TrainingState(recipe, build(recipe, num_inputs).to(place), num_images, graph)
+    if checkpoint is not None and Path(checkpoint).exists():
+        state.restore(checkpoint)
+    return state
 
 
 def build(recipe: Recipe, num_inputs: int) -> TrainableNetwork:
@@ -159,7 +181,8 @@ def accuracy(model: TrainableNetwork, images: Tensor, labels: Tensor) -> float:
     return int(right) / len(labels)
 
 
-def _resident(dataset: str, split: datasets.Split, place: torch.device) -> tuple[Tensor, Tensor]:
+def resident(dataset: str, split: datasets.Split, place: torch.device) -> tuple[Tensor, Tensor]:
+    """A data set's images on a device: uint8, shape (count, pixels), and labels, shape (count,)."""
     data = datasets.load(dataset, split)
     images = torch.tensor(data.images.reshape(len(data), -1), device=place)
     return images, torch.tensor(data.labels, dtype=torch.int64, device=place)

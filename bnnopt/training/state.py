@@ -108,7 +108,7 @@ class TrainingState:
             )
         try:
             self.model.load_state_dict(content["model"])
-            self.step.restore(content["optimizer"]["state"])
+            self.step.restore(dict(content["optimizer"]["state"]))
             self.generator.set_state(content["generator"].cpu())
             if self.recipe.robust is not None:  # states of other devices have another size
                 self.attacks.set_state(content["attacks"].cpu())
@@ -118,7 +118,7 @@ class TrainingState:
         except (
             OverflowError,
             RuntimeError,
-            KeyError,
+            LookupError,
             TypeError,
             ValueError,
             AttributeError,

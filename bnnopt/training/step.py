@@ -28,6 +28,10 @@ WARM_UP = 3
 """Steps before the capture, as torch does it."""
 
 
+AVERAGES = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam keeps of a parameter: shapes (), and twice the parameter's."""
+
+
 class Grapher(Protocol):
     """What turns a step into something that is replayed."""
 
@@ -96,8 +100,8 @@ class Step:
         generators: Sequence[torch.Generator] = (),
         after: Callable[[], None],
     ) -> None:
-        parameters = list(parameters)
-        place = parameters[0].device
+        self._parameters = list(parameters)
+        place = self._parameters[0].device
         on_cuda = place.type == "cuda"
         # The fused kernel reads rates in single precision; elsewhere Adam takes Python numbers.
         precision = torch.float32 if on_cuda else torch.float64
@@ -107,18 +111,30 @@ class Step:
         self._at = torch.zeros(1, dtype=torch.int64, device=place)
         self._total = torch.zeros(shape[1:-1], device=place)
         self.radius = torch.zeros((), dtype=torch.float64, device=place)
-        self.optimizer = torch.optim.Adam(parameters, lr=self._rate, fused=on_cuda or None)
+        self.optimizer = torch.optim.Adam(self._parameters, lr=self._rate, fused=on_cuda or None)
         self._after, self._generators = after, generators
         self.grapher: Grapher | None = CudaGraph() if graph and on_cuda else None
         self._warm = 0
         self._replay: Callable[[], None] | None = None
 
+    def averages(self) -> dict[int, dict[str, Tensor]]:
+        """What Adam keeps, by the number of the parameter; empty before the first step."""
+        states: dict[int, dict[str, Tensor]] = self.optimizer.state_dict()["state"]
+        return states
+
     def restore(self, states: dict[int, dict[str, Tensor]]) -> None:
         """Take over Adam's averages, by the number of the parameter.
 
         Rates and ways of computing stay those of this run: the averages may come from another
-        device.
+        device. Raises ValueError if they are not of these parameters.
         """
+        for number, parameter in enumerate(self._parameters if states else ()):
+            state = states.get(number, {})
+            if parameter.requires_grad and (
+                set(state) != set(AVERAGES)
+                or [state[name].shape for name in AVERAGES] != [(), *[parameter.shape] * 2]
+            ):
+                raise ValueError(f"Adam's averages of parameter {number} are of another shape")
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": states, "param_groups": groups})
         for group in self.optimizer.param_groups:
