@@ -213,9 +213,16 @@ class AttackInstance:
 
     def rank(self, z: FloatArray) -> tuple[float, ...]:
         """A key of levels `z`, shape (n,), that is larger for a better point."""
-        logits = self.network.logits_of_levels(z[None])[0]
-        margins = self.of_margins
-        return self.sought.rank(margins.best(logits), margins.is_flip(logits), self.distances(z))
+        return self.ranks(z[None])[0]
+
+    def ranks(self, points: FloatArray) -> list[tuple[float, ...]]:
+        """Of each of some levels, shape (count, n)."""
+        logits = self.network.logits_of_levels(points)
+        values = self.of_margins.best(logits), self.of_margins.is_flip(logits)
+        return [
+            self.sought.rank(objective, is_flip, self.distances(z))
+            for z, objective, is_flip in zip(points, *values, strict=True)
+        ]
 
     def distances(self, z: FloatArray) -> dict[str, float]:
         """How far levels `z`, shape (n,), are from the image: see `bnnopt.goal.DISTANCES`."""
@@ -299,7 +306,10 @@ class AttackInstance:
         return np.inf if self._max_l1 is None else self._on_grid(self._max_l1, up=False)
 
     def snap(self, z: FloatArray) -> FloatArray:
-        """Admissible levels near `z`: in `point_box` and the budget, on the grid or whole."""
+        """Admissible levels near `z`: in `point_box` and the budget, on the grid or whole.
+
+        Shape (n,); where the box is all that limits them, (count, n) as well.
+        """
         step = 1.0 if self.domain == "pixels" else GRID
         low, high = self.point_box
         snapped = np.clip(np.round(z * step) / step, low, high)

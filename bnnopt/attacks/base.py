@@ -194,7 +194,11 @@ def _version(package: str) -> str:
 
 def best_point(instance: AttackInstance, points: FloatArray) -> FloatArray:
     """The candidate that serves the goal best in the replay; the original image wins ties."""
-    return max([instance.levels, *(instance.snap(z) for z in points)], key=instance.rank)
+    snapped = instance.snap(points) if instance.is_box else [instance.snap(z) for z in points]
+    candidates = np.vstack([instance.levels, *snapped])
+    ranks = instance.ranks(candidates)
+    best: FloatArray = candidates[ranks.index(max(ranks))]
+    return best
 
 
 def _ruled_out(instance: AttackInstance, findings: Findings, status: Status) -> tuple[int, ...]:

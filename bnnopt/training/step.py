@@ -49,7 +49,7 @@ class CudaGraph:
 
     def warm_up(self, step: Callable[[], None]) -> None:
         """Run a step on a side stream."""
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             step()
