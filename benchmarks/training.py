@@ -4,7 +4,7 @@
     python benchmarks/training.py --full    # trains the sixteen networks of the zoo, too
 
 On a machine without CUDA only the CPU's part runs, and says so. After a first epoch that does not
-count, an epoch's seconds are the difference between runs of 7 and of 2 epochs, over 5, so that
+count, an epoch's seconds are the difference between runs of 5 and of 2 epochs, over 3, so that
 warm-up and capture do not count either; the zoo's are those of its runs of 2 epochs, 98 more
 epochs, and 16 exports. Results go to benchmarks/results/training.json after every measurement.
 """
@@ -33,7 +33,7 @@ from bnnopt.training.together import shape_of
 from bnnopt.training.zoo import zoo_recipes
 
 TITLE = (__doc__ or "").split("\n", 1)[0]
-SHORT, LONG, WHOLE = 2, 7, 100
+SHORT, LONG, WHOLE = 2, 5, 100
 """Epochs of the two runs that are compared, and of the zoo."""
 
 Row = dict[str, Any]
