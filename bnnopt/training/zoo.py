@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,37 +16,35 @@ from bnnopt.errors import NetworkFormatError, UnknownNameError
 from bnnopt.network import BinarizedNetwork
 from bnnopt.training.export import export
 from bnnopt.training.loop import TrainingRun, pick_device, train
-from bnnopt.training.recipe import Convolutional, Recipe
+from bnnopt.training.recipe import Recipe
 from bnnopt.training.together import shape_of, train_together
 from bnnopt.zoo import ARCHITECTURES
 
 __all__ = ["ROBUST_RECIPES", "shipped_recipe", "train_to_file", "train_zoo", "zoo_recipes"]
 
 
-def _robust(
-    name: str, layer: Convolutional, epochs: int, epsilon: str, cuts: tuple[float, ...] = (0.5,)
-) -> Recipe:
+def _robust(name: str, side: int, epochs: int, **options: Any) -> Recipe:
     """One convolution behind cuts; the last 5,000 training images made the choices."""
     return Recipe(
         name.partition("-robust-")[0],
         0,
         (),
         epochs=epochs,
-        input="binary" if len(cuts) == 1 else f"cuts:{len(cuts)}",
-        cuts=None if cuts == (0.5,) else cuts,
-        convolutions=(layer,),
+        convolutions=((32, side, 2),),
         dead_zone=0.03,
-        robust=epsilon,
         held_out=5000,
         title=name,
+        **({"input": "binary"} | options),
     )
 
 
 ROBUST_RECIPES = (
-    _robust("mnist-robust-0.1", (32, 7, 2), 25, "0.3"),
-    _robust("mnist-robust-0.3", (32, 3, 1), 12, "0.3"),
-    _robust("fashion-mnist-robust-0.1", (32, 5, 2), 16, "0.12", (0.2,)),
-    _robust("fashion-mnist-robust-0.02", (32, 5, 2), 16, "0.03", (0.1, 0.3, 0.6)),
+    _robust("mnist-robust-0.1", 7, 25, robust="0.3"),
+    _robust("mnist-robust-0.3", 5, 8, robust="0.3", attack_steps=3),
+    _robust("fashion-mnist-robust-0.1", 5, 16, robust="0.12", cuts=(0.2,)),
+    _robust(
+        "fashion-mnist-robust-0.02", 5, 16, robust="0.03", input="cuts:3", cuts=(0.1, 0.3, 0.6)
+    ),
 )
 """The networks whose robustness is proved (docs/robust.md)."""
 
