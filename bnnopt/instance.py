@@ -230,9 +230,22 @@ class AttackInstance:
         z : array of float, shape (n,)
             Levels.
         """
-        logits = self.network.logits_of_levels(z[None])[0]
-        margins = self.of_margins
-        return self.sought.rank(margins.best(logits), margins.is_flip(logits), self.distances(z))
+        return self.ranks(z[None])[0]
+
+    def ranks(self, points: FloatArray) -> list[tuple[float, ...]]:
+        """`rank` of each of several points.
+
+        Parameters
+        ----------
+        points : array of float, shape (count, n)
+            Levels.
+        """
+        logits = self.network.logits_of_levels(points)
+        values = self.of_margins.best(logits), self.of_margins.is_flip(logits)
+        return [
+            self.sought.rank(objective, is_flip, self.distances(z))
+            for z, objective, is_flip in zip(points, *values, strict=True)
+        ]
 
     def distances(self, z: FloatArray) -> dict[str, float]:
         """How far levels `z`, shape (n,), are from the image: see `bnnopt.goal.DISTANCES`.
@@ -333,7 +346,7 @@ class AttackInstance:
         Parameters
         ----------
         z : array of float, shape (n,)
-            Levels of any size.
+            Levels of any size; (count, n) as well where the box is all that limits them.
         """
         step = 1.0 if self.domain == "pixels" else GRID
         low, high = self.point_box

@@ -208,7 +208,11 @@ def best_point(instance: AttackInstance, points: FloatArray) -> FloatArray:
     points : array of float, shape (count, n)
         Levels; each is brought into the budget first.
     """
-    return max([instance.levels, *(instance.snap(z) for z in points)], key=instance.rank)
+    snapped = instance.snap(points) if instance.is_box else [instance.snap(z) for z in points]
+    candidates = np.vstack([instance.levels, *snapped])
+    ranks = instance.ranks(candidates)
+    best: FloatArray = candidates[ranks.index(max(ranks))]
+    return best
 
 
 def _ruled_out(instance: AttackInstance, findings: Findings, status: Status) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from bnnopt.training.loop import DEVICES, TrainingRun, train
 from bnnopt.training.model import HEADS, TrainableNetwork
 from bnnopt.training.recipe import Recipe
 from bnnopt.training.robust import attacked
+from bnnopt.training.together import train_together
 from bnnopt.training.zoo import ROBUST_RECIPES, shipped_recipe, train_to_file, train_zoo
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "shipped_recipe",
     "train",
     "train_to_file",
+    "train_together",
     "train_zoo",
 ]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +14,21 @@ from tqdm import tqdm
 
 from bnnopt import datasets
 from bnnopt.errors import InputError, UnknownNameError
-from bnnopt.files import write_atomically
 from bnnopt.training.model import TrainableNetwork
 from bnnopt.training.recipe import LEVELS, Recipe
 from bnnopt.training.robust import attacked
+from bnnopt.training.state import TrainingState
 
-__all__ = ["DEVICES", "TrainingRun", "accuracy", "build", "pick_device", "train"]
+__all__ = [
+    "DEVICES",
+    "TrainingRun",
+    "accuracy",
+    "begin",
+    "build",
+    "pick_device",
+    "resident",
+    "train",
+]
 
 DEVICES = ("auto", "cpu", "cuda")
 EVALUATION_BATCH = 2000
@@ -65,6 +72,7 @@ def train(
     device: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = True,
+    graph: bool = True,
 ) -> TrainingRun:
     """Train a network.
 
@@ -80,6 +88,9 @@ def train(
     progress : bool
         Show a bar on stderr, with the loss and the accuracy on the images that were held out, or
         on the test images where none were.
+    graph : bool
+        Capture the step in a CUDA graph, on a CUDA device; the same seed gives the same network
+        with and without, as far as the device's kernels repeat themselves.
 
     Raises
     ------
@@ -87,17 +98,14 @@ def train(
         If the checkpoint belongs to another recipe or is damaged.
     """
     place = pick_device(device)
-    images, labels = _resident(recipe.dataset, "train", place)
+    images, labels = resident(recipe.dataset, "train", place)
     if recipe.held_out:
         check_images, check_labels = images[-recipe.held_out :], labels[-recipe.held_out :]
         images, labels = images[: -recipe.held_out], labels[: -recipe.held_out]
     else:
-        check_images, check_labels = _resident(recipe.dataset, "test", place)
-    torch.manual_seed(recipe.seed)
-    model = build(recipe, images.shape[1]).to(place)
-    state = _State(recipe, model, len(labels))
-    if checkpoint is not None and Path(checkpoint).exists():
-        state.restore(checkpoint, place)
+        check_images, check_labels = resident(recipe.dataset, "test", place)
+    state = begin(recipe, images.shape[1], len(labels), place, checkpoint, graph)
+    model = state.model
     bar = tqdm(
         total=recipe.epochs,
         initial=state.epoch,
@@ -122,6 +130,22 @@ def train(
     return TrainingRun(model, recipe, state.seconds, place.type)
 
 
+def begin(
+    recipe: Recipe,
+    num_inputs: int,
+    num_images: int,
+    place: torch.device,
+    checkpoint: str | os.PathLike[str] | None,
+    graph: bool = True,
+) -> TrainingState:
+    """A recipe's network with the weights of its seed, or where its checkpoint left it."""
+    torch.manual_seed(recipe.seed)
+    state = TrainingState(recipe, build(recipe, num_inputs).to(place), num_images, graph)
+    if checkpoint is not None and Path(checkpoint).exists():
+        state.restore(checkpoint)
+    return state
+
+
 def build(recipe: Recipe, num_inputs: int) -> TrainableNetwork:
     """The network of a recipe, with weights from torch's generator."""
     return TrainableNetwork(
@@ -137,106 +161,24 @@ def build(recipe: Recipe, num_inputs: int) -> TrainableNetwork:
     )
 
 
-class _State:
-    """All that an epoch changes; saved whole, so that a resumed run repeats nothing."""
-
-    def __init__(self, recipe: Recipe, model: TrainableNetwork, num_images: int) -> None:
-        self.recipe, self.model = recipe, model
-        self.batch_size = min(recipe.batch_size, num_images)
-        self.batches = num_images // self.batch_size  # the rest of an epoch's order is left out
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, T_max=recipe.epochs * self.batches
-        )
-        self.generator = torch.Generator().manual_seed(recipe.seed)
-        place = model.output.latent.device
-        self.attacks = torch.Generator(place).manual_seed(recipe.seed)  # apart from the order's
-        self.epoch = 0
-        self.seconds = 0.0
-
-    @property
-    def radius(self) -> float:
-        """How far this epoch's attacks go, in levels."""
-        ramp = self.recipe.ramp * self.recipe.epochs
-        return self.recipe.radius * min((self.epoch + 1) / ramp if ramp else 1.0, 1.0)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        content: dict[str, Any] = {
-            "recipe": self.recipe.as_dict(),
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "generator": self.generator.get_state(),
-            "attacks": self.attacks.get_state(),
-        }
-        stream = io.BytesIO()
-        torch.save(content, stream)
-        write_atomically(path, stream.getvalue())
-
-    def restore(self, path: str | os.PathLike[str], place: torch.device) -> None:
-        try:
-            content = torch.load(path, map_location=place, weights_only=True)
-            recipe = dict(content["recipe"])
-        except Exception as error:  # noqa: BLE001 - torch raises anything on a damaged file
-            raise _damaged(path, error) from None
-        if recipe != self.recipe.as_dict():
-            raise InputError(
-                f"{os.fspath(path)} is the checkpoint of another recipe: delete it to start "
-                f"afresh, or train with {recipe}"
-            )
-        try:
-            self.model.load_state_dict(content["model"])
-            self.optimizer.load_state_dict(content["optimizer"])
-            self.schedule.load_state_dict(content["schedule"])
-            self.generator.set_state(content["generator"].cpu())
-            self.attacks.set_state(content["attacks"].cpu())
-            self.epoch, self.seconds = int(content["epoch"]), float(content["seconds"])
-            if not (0 <= self.epoch <= self.recipe.epochs and self.seconds >= 0):
-                raise ValueError(f"epoch {self.epoch} after {self.seconds} s")
-        except (
-            OverflowError,
-            RuntimeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-        ) as error:
-            raise _damaged(path, error) from None
-
-
-def _damaged(path: str | os.PathLike[str], error: Exception) -> InputError:
-    first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    return InputError(
-        f"{os.fspath(path)} is not a usable checkpoint ({first_line}): delete it to start afresh"
-    )
-
-
-def _epoch(model: TrainableNetwork, state: _State, images: Tensor, labels: Tensor) -> float:
+def _epoch(model: TrainableNetwork, state: TrainingState, images: Tensor, labels: Tensor) -> float:
     """One pass over the training images; returns the mean loss."""
-    order = torch.randperm(len(labels), generator=state.generator).to(labels.device)
-    total = torch.zeros((), device=labels.device)
-    batches = torch.split(order[: state.batches * state.batch_size], state.batch_size)
-    for batch in batches:
-        loss = _loss(model, state, images[batch].float(), labels[batch])
-        state.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        state.optimizer.step()
-        state.schedule.step()
-        model.clamp()
-        total += loss.detach()
-    return float(total) / len(batches)
+
+    def loss(batch: Tensor) -> Tensor:
+        return _loss(model, state, images[batch].to(model.output.latent.dtype), labels[batch])
+
+    order, rates = state.next_order(), state.next_rates()
+    return float(state.step.epoch(loss, order, rates, state.radius))
 
 
-def _loss(model: TrainableNetwork, state: _State, levels: Tensor, labels: Tensor) -> Tensor:
+def _loss(model: TrainableNetwork, state: TrainingState, levels: Tensor, labels: Tensor) -> Tensor:
     """The cross-entropy of a batch, attacked first where training is robust."""
     if state.recipe.robust is None:
         model.train()
-        return nn.functional.cross_entropy(model(levels / LEVELS), labels)
+        return nn.functional.cross_entropy(model(levels.div_(LEVELS)), labels)
     model.eval()
     steps = state.recipe.attack_steps
-    seen = attacked(model, levels, labels, state.radius, steps, state.attacks)
+    seen = attacked(model, levels, labels, state.step.radius, steps, state.attacks)
     model.train()
     return nn.functional.cross_entropy(model.scores(seen), labels)
 
@@ -245,15 +187,16 @@ def accuracy(model: TrainableNetwork, images: Tensor, labels: Tensor) -> float:
     """Share of uint8 `images`, shape (count, pixels), that the network classifies right."""
     model.eval()
     dtype = model.output.latent.dtype
-    right = 0
+    right = torch.zeros((), dtype=torch.int64, device=labels.device)
     with torch.no_grad():
         parts = torch.split(images, EVALUATION_BATCH), torch.split(labels, EVALUATION_BATCH)
         for x, y in zip(*parts, strict=True):
-            right += int((model(x.to(dtype) / LEVELS).argmax(dim=1) == y).sum())
-    return right / len(labels)
+            right += (model(x.to(dtype) / LEVELS).argmax(dim=1) == y).sum()
+    return int(right) / len(labels)
 
 
-def _resident(dataset: str, split: datasets.Split, place: torch.device) -> tuple[Tensor, Tensor]:
+def resident(dataset: str, split: datasets.Split, place: torch.device) -> tuple[Tensor, Tensor]:
+    """A data set's images on a device: uint8, shape (count, pixels), and labels, shape (count,)."""
     data = datasets.load(dataset, split)
     images = torch.tensor(data.images.reshape(len(data), -1), device=place)
     return images, torch.tensor(data.labels, dtype=torch.int64, device=place)

@@ -15,8 +15,9 @@ from bnnopt.datasets import NAMES as DATASETS
 from bnnopt.errors import NetworkFormatError, UnknownNameError
 from bnnopt.network import BinarizedNetwork
 from bnnopt.training.export import export
-from bnnopt.training.loop import train
+from bnnopt.training.loop import TrainingRun, pick_device, train
 from bnnopt.training.recipe import Recipe
+from bnnopt.training.together import shape_of, train_together
 from bnnopt.zoo import ARCHITECTURES
 
 __all__ = ["ROBUST_RECIPES", "shipped_recipe", "train_to_file", "train_zoo", "zoo_recipes"]
@@ -93,8 +94,16 @@ def train_to_file(
     progress : bool
         Likewise.
     """
-    checkpoint = Path(f"{os.fspath(path)}.checkpoint")
+    checkpoint = _checkpoint_of(path)
     run = train(recipe, device=device, checkpoint=checkpoint, progress=progress)
+    return _write(run, path, checkpoint)
+
+
+def _checkpoint_of(path: str | os.PathLike[str]) -> Path:
+    return Path(f"{os.fspath(path)}.checkpoint")
+
+
+def _write(run: TrainingRun, path: str | os.PathLike[str], checkpoint: Path) -> BinarizedNetwork:
     network = export(run)
     network.save(path)
     checkpoint.unlink(missing_ok=True)
@@ -110,6 +119,9 @@ def train_zoo(
 ) -> Iterator[BinarizedNetwork]:
     """Train every network of the zoo into `folder`, skipping those that are there already.
 
+    On a CUDA device the networks of one shape are trained at once (`train_together`), in this
+    process; on a CPU, where that is no faster, each has a process to itself.
+
     Parameters
     ----------
     folder : path
@@ -117,7 +129,7 @@ def train_zoo(
     device : {"auto", "cpu", "cuda"}
         As for `train`.
     workers : int
-        Processes, one torch thread each.
+        Processes on a CPU, one torch thread each.
     epochs, seed : int
         Of every recipe.
 
@@ -129,6 +141,27 @@ def train_zoo(
     targets = {r: Path(folder) / f"{r.name}.npz" for r in zoo_recipes(epochs, seed)}
     missing = {recipe: path for recipe, path in targets.items() if not _is_done(recipe, path)}
     yield from (BinarizedNetwork.load(path) for r, path in targets.items() if r not in missing)
+    if pick_device(device).type == "cuda":
+        yield from _at_once(missing, device)
+    else:
+        yield from _in_processes(missing, device, workers)
+
+
+def _at_once(missing: dict[Recipe, Path], device: str) -> Iterator[BinarizedNetwork]:
+    """The networks of one shape together, one shape after the other."""
+    shapes: dict[Recipe | None, list[Recipe]] = {}
+    for recipe in missing:
+        shapes.setdefault(shape_of(recipe), []).append(recipe)
+    for alike in shapes.values():
+        checkpoints = [_checkpoint_of(missing[recipe]) for recipe in alike]
+        runs = train_together(alike, device, checkpoints)
+        for run, checkpoint in zip(runs, checkpoints, strict=True):
+            yield _write(run, missing[run.recipe], checkpoint)
+
+
+def _in_processes(
+    missing: dict[Recipe, Path], device: str, workers: int
+) -> Iterator[BinarizedNetwork]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         jobs = [

@@ -15,15 +15,15 @@ pytest.importorskip("torch")
 
 import torch
 
-from bnnopt.training.loop import _State
 from bnnopt.training.model import TrainableNetwork
 from bnnopt.training.recipe import Recipe
+from bnnopt.training.state import TrainingState
 
 RECIPE = Recipe("mnist", 1, 3, epochs=2)
 
 
-def state() -> _State:
-    return _State(RECIPE, TrainableNetwork(4, (3,), 10, RECIPE.head), 256)
+def state() -> TrainingState:
+    return TrainingState(RECIPE, TrainableNetwork(4, (3,), 10, RECIPE.head), 256)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def restore(path: Path) -> None:
     with suppress(InputError):
         resumed = state()
-        resumed.restore(path, torch.device("cpu"))
+        resumed.restore(path)
         assert 0 <= resumed.epoch <= RECIPE.epochs
         assert resumed.seconds >= 0
 
@@ -63,7 +63,7 @@ VALUES = st.one_of(
     st.dictionaries(st.text(max_size=5) | st.integers(0, 9), st.integers(0, 9), max_size=3),
     st.builds(torch.zeros, st.integers(0, 9)),
 )
-KEYS = (*("recipe", "epoch", "seconds", "model", "optimizer", "schedule", "generator", "attacks"),)
+KEYS = ("recipe", "epoch", "seconds", "model", "optimizer", "generator", "attacks")
 
 
 @example(key="epoch", value=-1)

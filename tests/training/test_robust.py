@@ -18,6 +18,7 @@ from bnnopt import training  # noqa: E402
 from bnnopt.training import loop  # noqa: E402
 from bnnopt.training.model import TrainableNetwork  # noqa: E402
 from bnnopt.training.robust import attacked  # noqa: E402
+from bnnopt.training.state import TrainingState  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +132,7 @@ def test_training_on_attacked_images_withstands_more_of_them() -> None:
 
 def test_epsilon_grows_over_its_share_of_the_epochs() -> None:
     chosen = recipe(ramp=0.5, epochs=8)
-    state = loop._State(chosen, loop.build(chosen, 784), 100)
+    state = TrainingState(chosen, loop.build(chosen, 784), 100)
     radii = []
     for state.epoch in range(8):
         radii.append(state.radius)

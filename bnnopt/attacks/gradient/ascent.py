@@ -96,7 +96,7 @@ class Ascent:
 
     def _best_points(self) -> list[FloatArray]:
         """Of each instance; where any flip will do only the best one, and else all."""
-        points: FloatArray = self._points.double().cpu().numpy()
+        points: FloatArray = self._points.cpu().double().numpy()
         shape = len(self.rows.instances), self.rows.restarts
         best = self._margins.view(shape).argmax(dim=1).cpu().numpy()
         return [

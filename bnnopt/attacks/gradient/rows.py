@@ -76,8 +76,8 @@ class Rows:
         self._max_l1 = self._repeat([[i.l1_point_levels] for i in instances])
 
     def _repeat(self, values: npt.ArrayLike) -> Tensor:
-        rows = np.repeat(np.asarray(values, dtype=np.float64), self.restarts, axis=0)
-        return torch.from_numpy(rows).to(self._device, self._dtype)
+        rows = torch.from_numpy(np.asarray(values, dtype=np.float64)).to(self._device, self._dtype)
+        return rows.repeat_interleave(self.restarts, dim=0)
 
     def scattered(self, seed: int) -> Tensor:
         """Corners of the box and uniform points in turn, shape (rows, n).
