@@ -36,6 +36,7 @@ def write(
     arguments: Namespace,
     summary: Sequence[Mapping[str, Any]],
     records: Sequence[Mapping[str, Any]] = (),
+    conditions: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the results so far; `benchmarks.page` makes a section of them.
 
@@ -51,11 +52,14 @@ def write(
         The table, a mapping a row, in which lists and mappings are left out.
     records : sequence of mappings
         What the table was computed from.
+    conditions : mapping, optional
+        Those of the measurements, where they were made before and elsewhere: this machine's by
+        default.
     """
     content = {
         "title": title,
         "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "conditions": {"arguments": _given(arguments)} | _conditions(),
+        "conditions": {"arguments": _given(arguments)} | dict(conditions or _conditions()),
         "summary": list(summary),
         "records": list(records),
     }

@@ -42,6 +42,7 @@ def task_of(planned: Planned, images: Images) -> Task:
     """What a worker gets of a cell; the network and the image lie in it."""
     cell = planned.cell
     x, label = images.x(cell.image), images.label(cell.image)
+    assert label is not None, "data sets have labels"
     content = planned.network.to_bytes()
     if STAGES[planned.stage] == ATTACK:
         return Task(planned.key, cell, content, x, label)
