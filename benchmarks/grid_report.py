@@ -30,7 +30,7 @@ from benchmarks.grid.tables import disagreements, methods, networks, solver_tabl
 from benchmarks.record import FOLDER, write
 
 TITLES = {
-    "claims": "The paper's claims as numbers of its grid, with 95 % bootstrap intervals over images.",
+    "claims": "The paper's claims as numbers of its grid, with 95 % bootstrap intervals of images.",
     "methods": "The grid's methods by epsilon: shares and means with 95 % bootstrap intervals.",
     "networks": "What all methods together know of each network: proofs, certified and flipped.",
     "solvers": "Solvers on the grid's models: the paper's, the tight one, subproblems of IProp.",

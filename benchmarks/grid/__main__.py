@@ -4,7 +4,7 @@
 
 goes on from the lines in benchmarks/results/grid, whoever ran them, and says first what is left.
 It ends when the minutes are over and the cells under way have ended, each at its own limit; Ctrl-C
-ends it at once. A cell that failed has a line too, with the error: to run it again, delete the line.
+ends it at once. A cell that failed has a line too, with the error; to run it again, delete that.
 On several machines, give each a part of the cells with --share 1/2 and --share 2/2; their files are
 merged line by line.
 """

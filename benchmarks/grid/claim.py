@@ -25,6 +25,7 @@ __all__ = [
     "counts",
     "lead",
     "mean",
+    "never",
     "no_claim",
     "share_above",
     "slug",
@@ -145,6 +146,11 @@ def above(least: float) -> Judge:
 def always(found: Estimate) -> str:
     """Whether a share is all; one exception is enough."""
     return "yes" if found[0] == 1.0 else "no"
+
+
+def never(found: Estimate) -> str:
+    """Whether a share is none; one case is enough."""
+    return "yes" if found[0] == 0.0 else "no"
 
 
 def no_claim(found: Estimate) -> str:

@@ -18,7 +18,7 @@ OF_ATTACKS: tuple[Callable[[Lines], list[Claim]], ...] = (
     paper_claims.steps_and_starts,
     truth_claims.limits,
     truth_claims.the_truth,
-    truth_claims.contradictions,
+    truth_claims.soundness,
 )
 
 

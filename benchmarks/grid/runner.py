@@ -69,6 +69,14 @@ def run(
         runner.workers.close()
 
 
+def _images(planned: Iterable[Planned]) -> dict[str, Images]:
+    """Of each data set, those of the cells."""
+    wanted: dict[str, set[int]] = {}
+    for each in planned:
+        wanted.setdefault(each.cell.dataset, set()).add(each.cell.image)
+    return {name: datasets.for_indices(name, sorted(few)) for name, few in wanted.items()}
+
+
 class _Runner:
     """One run; see `run`."""
 
@@ -83,7 +91,7 @@ class _Runner:
         self._pending = deque(planned)
         self._folder, self._progress = folder, progress
         self._machine = lines.enter(folder, machine())
-        self._images: dict[str, Images] = {}
+        self._images = _images(self._pending)
         self._running: dict[str, Planned] = {}
         self._deadlines: dict[str, float] = {}
 
@@ -96,11 +104,7 @@ class _Runner:
             self._end_hung()
 
     def _start(self, planned: Planned) -> None:
-        name = planned.cell.dataset
-        if name not in self._images:
-            whole = range(datasets.catalog.COUNTS["test"])
-            self._images[name] = datasets.for_indices(name, whole)
-        self.workers.submit(task_of(planned, self._images[name]))
+        self.workers.submit(task_of(planned, self._images[planned.cell.dataset]))
         self._running[planned.key] = planned
         self._deadlines[planned.key] = time.monotonic() + planned.cell.time_limit + GRACE_SECONDS
 
