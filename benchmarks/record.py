@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FOLDER", "write"]
+__all__ = ["FOLDER", "machine", "write"]
 
 FOLDER = Path(__file__).resolve().parent / "results"
 PACKAGES = (
@@ -36,6 +36,7 @@ def write(
     arguments: Namespace,
     summary: Sequence[Mapping[str, Any]],
     records: Sequence[Mapping[str, Any]] = (),
+    conditions: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the results so far; `benchmarks.page` makes a section of them.
 
@@ -51,11 +52,14 @@ def write(
         The table, a mapping a row, in which lists and mappings are left out.
     records : sequence of mappings
         What the table was computed from.
+    conditions : mapping, optional
+        Those of the measurements, where they were made before and elsewhere: this machine's by
+        default.
     """
     content = {
         "title": title,
         "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "conditions": {"arguments": _given(arguments)} | _machine(),
+        "conditions": {"arguments": _given(arguments)} | dict(conditions or _conditions()),
         "summary": list(summary),
         "records": list(records),
     }
@@ -68,12 +72,18 @@ def _given(arguments: Namespace) -> str:
     return ", ".join(f"{name} {value}" for name, value in pairs if name != "out")
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, str]:
+    """What a measurement depends on, and stays the same: the processor and versions."""
     return {
         "processor": f"{os.cpu_count()} cores, {_processor()}",
-        "load at the end": round(os.getloadavg()[0], 1),
         "versions": ", ".join(["python " + platform.python_version(), *_versions()]),
     }
+
+
+def _conditions() -> dict[str, Any]:
+    here = machine()
+    load = {"load at the end": round(os.getloadavg()[0], 1)}
+    return {"processor": here["processor"]} | load | {"versions": here["versions"]}
 
 
 def _processor() -> str:

@@ -22,7 +22,7 @@ from bnnopt.shapes import layers_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENDINGS", "export_store", "store_frame"]
+__all__ = ["ENDINGS", "export_store", "largest_margin", "store_frame"]
 
 ENDINGS = (".csv", ".parquet")
 GOAL = ("goal_value", "goal_bound")
@@ -115,14 +115,26 @@ def _row(row: Row, names: dict[str, str], networks: dict[str, BinarizedNetwork])
     values["trace"] = json.dumps(record["trace"]) if record else None
     values["bounds"] = json.dumps(record.get("bounds", [])) if record else None
     if record:
-        scale = _largest_margin(network, record["target"], record["source"])
+        scale = largest_margin(network, record["target"], record["source"])
         values["normalized"] = record["objective"] / scale
         values["scale"] = scale
     return values
 
 
-def _largest_margin(network: BinarizedNetwork, target: int, source: int) -> float:
-    """The margin of the ideal activations of the last hidden layer (section 4 of the paper)."""
+def largest_margin(network: BinarizedNetwork, target: int, source: int) -> float:
+    """The margin of the ideal activations of the last hidden layer (section 4 of the paper).
+
+    Parameters
+    ----------
+    network : BinarizedNetwork
+    target, source : int
+        Classes.
+
+    Returns
+    -------
+    float
+        At least the smallest step of margins, so that it divides.
+    """
     margins = Margins(network.output, source, [target], "never")
     gain, constant = margins.terms(target)
     return max(float(abs(gain).sum() + constant), margins.unit)

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 
@@ -33,6 +34,8 @@ class LocalWorkers:
         At most so many at once.
     memory : int, optional
         Bytes that each may allocate; by default the machine's memory over `count`.
+    work : callable
+        What a worker does with a task; a function of a module.
 
     Raises
     ------
@@ -40,11 +43,17 @@ class LocalWorkers:
         If `count` is not positive.
     """
 
-    def __init__(self, count: int, memory: int | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        memory: int | None = None,
+        work: Callable[[Task], Outcome] = run_task,
+    ) -> None:
         if count < 1:
             raise InputError(f"workers must be at least 1, not {count}")
         self._count = count
         self._memory = memory or _physical_memory() // count
+        self._work = work
         self._idle: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}
         self._abandoned: dict[str, str] = {}
@@ -61,7 +70,7 @@ class LocalWorkers:
                 self._busy[task.key] = worker
                 return
             worker.end()
-        worker = _Worker(self._memory)
+        worker = _Worker(self._memory, self._work)
         if not worker.start(task):
             worker.end()
             raise CampaignError("a new worker process ended at once: is there memory for it?")
@@ -103,10 +112,10 @@ class LocalWorkers:
 class _Worker:
     """One process, and the pipe to it."""
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: int, work: Callable[[Task], Outcome]) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, memory), daemon=False)
+        self._process = context.Process(target=_serve, args=(other, memory, work), daemon=False)
         with single_threaded():
             self._process.start()
         # Only the worker holds its end, so that its death closes the pipe.
@@ -145,14 +154,14 @@ class _Worker:
         return f"its worker ended with exit code {code}"
 
 
-def _serve(connection: Connection, memory: int) -> None:
+def _serve(connection: Connection, memory: int, work: Callable[[Task], Outcome]) -> None:
     """A worker's life: tasks until the pipe closes."""
     begin_worker()
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     threading.Thread(target=_follow_parent, daemon=True).start()
     while True:
         try:
-            connection.send(run_task(connection.recv()))
+            connection.send(work(connection.recv()))
         except (EOFError, OSError):
             return
 
