@@ -127,6 +127,7 @@ def largest_margin(network: BinarizedNetwork, target: int, source: int) -> float
     Parameters
     ----------
     network : BinarizedNetwork
+        Whose margins they are.
     target, source : int
         Classes.
 

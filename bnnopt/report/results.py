@@ -115,7 +115,15 @@ def incumbents(
 def bounds_at(
     row: pd.Series[float], times: np.ndarray[tuple[int], np.dtype[np.float64]]
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The normalized bound that an attack had proved at each of `times`; NaN before the first."""
+    """The normalized bound that an attack had proved at each of `times`; NaN before the first.
+
+    Parameters
+    ----------
+    row : Series
+        Of `finished`.
+    times : array of float
+        In ascending order.
+    """
     bounds = np.array(json.loads(str(row["bounds"])), dtype=np.float64).reshape(-1, 2)
     proved = np.concatenate([[np.nan], bounds[:, 1]])
     values: np.ndarray[tuple[int], np.dtype[np.float64]] = (
