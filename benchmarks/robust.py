@@ -116,8 +116,8 @@ def row_of(name: str, found: Sequence[dict[str, Any]], limit: float) -> dict[str
     return {
         "network": name,
         "images": len(found),
-        "clean %": share * (len(found) - counts["wrong"]),
-        "verified %": share * counts["robust"],
+        "clean %": round(share * (len(found) - counts["wrong"]), 2),
+        "verified %": round(share * counts["robust"], 2),
         "flipped": counts["vulnerable"],
         "open": counts["unknown"],
         "mean (s)": float(np.mean(seconds)),
@@ -146,11 +146,12 @@ def main() -> None:
     numbers = [int(one["image"]) for one in found][::ATTACKED]
     attacked = withstood(zoo.load(name), arguments.epsilon, numbers)
     summary = row_of(name, found, arguments.limit)
-    summary["attacked %, of every tenth"] = 100.0 * attacked
+    summary["attacked %, of every tenth"] = round(100.0 * attacked, 2)
     records = [
         {"verdict": verdict, "images": [o["image"] for o in found if o["verdict"] == verdict]}
         for verdict in ("vulnerable", "unknown", "wrong")  # all others are proved robust
     ]
+    del arguments.store, arguments.only_write  # no conditions
     short = name.replace("-robust-", "-")
     out = arguments.out or FOLDER / f"robust-{short}.json"
     title = TITLE.format(name=name, epsilon=arguments.epsilon, images=arguments.images)
