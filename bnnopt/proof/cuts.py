@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,19 @@ class Cuts:
         words = " ".join(_words(multipliers, self.geometry.neurons))
         self._known.append((np.sign(multipliers).astype(np.int8), f"cut {words}"))
         return self._known[-1]
+
+    def beside(
+        self, flipped: BoolArray, kept: IntArray, apart: BoolArray
+    ) -> Iterator[tuple[Array, str]]:
+        """Cuts of a set with one or two more of the flips in `kept`, which are not apart yet."""
+        pairs = self.geometry.pairs_beside(flipped, kept)
+        alone = pairs[:, 0] == pairs[:, 1]
+        closed = pairs[alone, 0]
+        fresh = ~alone & ~np.isin(pairs, closed).any(axis=1) & ~apart[pairs[:, 0], pairs[:, 1]]
+        for pair in [*closed[:, None], *pairs[fresh]]:
+            cut = flipped.astype(np.int8)
+            cut[pair] = 1
+            yield cut, f"cut {' '.join(_words(cut, self.geometry.neurons))}"
 
     def _equal(self, flipped: BoolArray) -> IntArray | None:
         """Ones for as few flips as refute each other so."""
@@ -129,7 +143,7 @@ class Cuts:
         return [f"cut {a} {b}" for a, b in self.geometry.neurons[pairs].tolist()]
 
 
-def _words(multipliers: IntArray, neurons: IntArray) -> list[str]:
+def _words(multipliers: Array, neurons: IntArray) -> list[str]:
     words = []
     for j in np.flatnonzero(multipliers):
         times = abs(int(multipliers[j]))

@@ -87,6 +87,26 @@ class Geometry:
         np.fill_diagonal(excluded, False)
         return excluded
 
+    def pairs_beside(self, flipped: npt.NDArray[np.bool_], kept: IntArray) -> IntArray:
+        """Which two of the flips in `kept` have no image beside a set, by equal multipliers.
+
+        Returns
+        -------
+        array of int64, shape (count, 2)
+            Flips; where one has none by itself, it is a pair with itself.
+        """
+        rows, n = self.rows[kept], len(kept)
+        total, needed = self.rows[flipped].sum(axis=0), self.demand[flipped].sum()
+        excluded = np.zeros((n, n), dtype=np.bool_)
+        for a in range(n):
+            beside = rows[: a + 1] + rows[a]
+            beside[a] = rows[a]
+            demand = self.demand[kept[: a + 1]] + self.demand[kept[a]]
+            demand[a] = self.demand[kept[a]]
+            reach = np.abs(total + beside) @ self.width
+            excluded[: a + 1, a] = reach < needed + demand
+        return kept[np.argwhere(excluded)]
+
     def region(self) -> Region:
         """What the search's kernel takes, which finds multipliers in floating point."""
         unit = 2.0 * self.level

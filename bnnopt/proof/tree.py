@@ -133,6 +133,10 @@ class TargetTree:
     def _close(self, node: _Node) -> Iterator[str]:
         for limit in (INHERITED, OWN):
             if limit == OWN:
+                if node.flipped.any():
+                    for cut, line in self._cuts.beside(node.flipped, node.kept, node.apart):
+                        node = node.with_cut(cut)
+                        yield line
                 node, line = self._with_function(node)
                 yield line
             verdict = FOUND
