@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from benchmarks import formulations
 from benchmarks.page import PAGE, page
-from benchmarks.record import write
+from benchmarks.record import code, write
 
 
 def test_the_committed_page_is_made_of_the_committed_results() -> None:
@@ -81,3 +82,8 @@ def test_a_time_counts_only_where_both_formulations_have_a_proof() -> None:
     paper, tight = formulations.summary(records, ["paper", "tight"])
     assert (paper["images"], paper["proved"], tight["proved"], tight["both"]) == (2, 1, 2, 1)
     assert tight["times faster"] == pytest.approx(4.0)
+
+
+def test_the_code_is_known_by_what_git_has_of_the_packages() -> None:
+    known = re.fullmatch(r"[0-9a-f]{10,}-[0-9a-f]{10,}\+?|unknown", code())
+    assert known, code()

@@ -126,8 +126,9 @@ def largest_margin(network: BinarizedNetwork, target: int, source: int) -> float
     Parameters
     ----------
     network : BinarizedNetwork
+        Its output layer counts.
     target, source : int
-        Classes.
+        Classes: the target's logit less the source's.
 
     Returns
     -------
