@@ -13,6 +13,7 @@ import pytest
 from benchmarks import formulations
 from benchmarks.page import PAGE, page
 from benchmarks.record import code, write
+from tests.pages import ROOT
 
 
 def test_the_committed_page_is_made_of_the_committed_results() -> None:
@@ -84,6 +85,6 @@ def test_a_time_counts_only_where_both_formulations_have_a_proof() -> None:
     assert tight["times faster"] == pytest.approx(4.0)
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a copy without git's folder")
 def test_the_code_is_known_by_what_git_has_of_the_packages() -> None:
-    known = re.fullmatch(r"[0-9a-f]{10,}-[0-9a-f]{10,}\+?|unknown", code())
-    assert known, code()
+    assert re.fullmatch(r"[0-9a-f]{10}-[0-9a-f]{10}\+?", code())
