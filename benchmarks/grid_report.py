@@ -61,7 +61,10 @@ def tables(found: Lines) -> dict[str, list[Row]]:
 
 def conditions(machines: Sequence[Row]) -> dict[str, str]:
     """What the lines were measured on."""
-    return {f"machine {row['key']}": f"{row['processor']}; {row['versions']}" for row in machines}
+    return {
+        f"machine {row['key']}": f"{row['processor']}; {row['versions']}; code {row['code']}"
+        for row in machines
+    }
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ __all__ = ["DOCS", "filled", "has_quotes", "unquoted"]
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
-QUOTE = re.compile(r"(<!--= (\S+) (\S+) (.+?)(?: (\d))? -->)(.*?)(<!--/-->)", re.DOTALL)
+QUOTE = re.compile(r"(<!--= (\S+) (\S+) ([^<>]+?)(?: (\d))? -->)([^<]*)(<!--/-->)")
 
 FREE = re.compile(
     r"```.*?```"  # commands and what they print

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FOLDER", "machine", "write"]
+__all__ = ["FOLDER", "code", "machine", "write"]
 
 FOLDER = Path(__file__).resolve().parent / "results"
 PACKAGES = (
@@ -78,6 +79,22 @@ def machine() -> dict[str, str]:
         "processor": f"{os.cpu_count()} cores, {_processor()}",
         "versions": ", ".join(["python " + platform.python_version(), *_versions()]),
     }
+
+
+def code() -> str:
+    """The packages as git knows them, whatever else a commit changed; a + for changes since."""
+    root = FOLDER.parents[1]
+
+    def git(*arguments: str) -> str:
+        run = ["git", "-C", str(root), *arguments]
+        return subprocess.run(run, capture_output=True, text=True, check=True).stdout
+
+    try:
+        trees = git("rev-parse", "HEAD:bnnopt", "HEAD:solvers").split()
+        changed = git("status", "--porcelain", "--", "bnnopt", "solvers")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return "-".join(tree[:10] for tree in trees) + ("+" if changed else "")
 
 
 def _conditions() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from benchmarks import formulations, ladder
 from benchmarks.page import PAGE, page
-from benchmarks.record import write
+from benchmarks.record import code, write
+from tests.pages import ROOT
 
 
 def test_the_committed_page_is_made_of_the_committed_results() -> None:
@@ -119,3 +121,8 @@ def test_a_rung_counts_flips_and_proofs_and_the_time_of_all() -> None:
     assert (row["flipped"], row["safe"], row["settled"]) == (1, 2, "75 %")
     assert (row["median (s)"], row["mean (s)"]) == (2.5, 16.5)
     assert (row["median (CPU s)"], row["mean (CPU s)"]) == (1.25, 8.25)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a copy without git's folder")
+def test_the_code_is_known_by_what_git_has_of_the_packages() -> None:
+    assert re.fullmatch(r"[0-9a-f]{10}-[0-9a-f]{10}\+?", code())

@@ -60,5 +60,10 @@ def test_a_number_outside_quotes_is_found() -> None:
     assert unquoted(f"{quote}, 12 of 20 images, 0.124, 8 %") == ["12", "20", "0.124", "8"]
 
 
+def test_a_quote_that_is_shown_as_an_example_takes_nothing_with_it(folder: Path) -> None:
+    page = "As in `<!--= grid-none lead value -->`: <!--= grid-claims lead holds --><!--/-->"
+    assert filled(page, folder) == page.replace("<!--/-->", "yes<!--/-->")
+
+
 def test_only_quotes_make_a_page_one_that_quotes() -> None:
     assert has_quotes("<!--= a b c -->1<!--/-->") and not has_quotes("<!-- a --> 1")

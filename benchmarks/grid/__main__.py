@@ -23,7 +23,7 @@ from benchmarks.grid import lines
 from benchmarks.grid.estimate import estimate
 from benchmarks.grid.plan import STAGES, Planned, load_stages, plan
 from benchmarks.grid.runner import left, run, solvable
-from bnnopt.errors import InputError
+from bnnopt.errors import BnnoptError, InputError
 
 INTERRUPTED = 130
 
@@ -60,7 +60,7 @@ def main() -> int:
             )
         cells, absent = solvable(share(plan(load_stages(names)), arguments.share))
         known = lines.read(arguments.folder, names)
-    except InputError as error:
+    except BnnoptError as error:
         parser.error(str(error))
     for solver, reason in absent.items():
         print(f"without {solver}: {reason}")
@@ -75,6 +75,8 @@ def main() -> int:
     with tqdm(total=len(todo), unit="cell", file=sys.stderr) as bar:
         try:
             run(todo, arguments.folder, arguments.workers, until, bar.update)
+        except BnnoptError as error:  # such as a data set that is not on this machine
+            parser.error(str(error))
         except KeyboardInterrupt:
             return INTERRUPTED
     return 0

@@ -11,7 +11,7 @@ import solvers
 from benchmarks.grid import lines
 from benchmarks.grid.plan import Planned
 from benchmarks.grid.work import line_of, task_of, work
-from benchmarks.record import machine
+from benchmarks.record import code, machine
 from bnnopt import datasets
 from bnnopt.campaign.local import LocalWorkers
 from bnnopt.campaign.runner import GRACE_SECONDS
@@ -90,7 +90,7 @@ class _Runner:
         self.workers = workers
         self._pending = deque(planned)
         self._folder, self._progress = folder, progress
-        self._machine = lines.enter(folder, machine())
+        self._machine = lines.enter(folder, machine() | {"code": code()})
         self._images = _images(self._pending)
         self._running: dict[str, Planned] = {}
         self._deadlines: dict[str, float] = {}

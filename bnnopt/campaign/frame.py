@@ -127,9 +127,9 @@ def largest_margin(network: BinarizedNetwork, target: int, source: int) -> float
     Parameters
     ----------
     network : BinarizedNetwork
-        Whose margins they are.
+        Its output layer counts.
     target, source : int
-        Classes.
+        Classes: the target's logit less the source's.
 
     Returns
     -------

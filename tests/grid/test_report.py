@@ -24,6 +24,8 @@ from benchmarks.page import page
 from tests.grid.made import attack, line, made, model, proof
 from tests.pages import ROOT
 
+CONDITIONS = {"processor": "none", "versions": "made up", "code": "1-2"}
+
 
 def test_a_shifted_geometric_mean_is_the_geometric_mean_of_shifted_times_less_the_shift() -> None:
     assert shifted_geometric_mean([1.0, 7.0]) == pytest.approx(np.sqrt(2.0 * 8.0) - 1.0)
@@ -80,7 +82,7 @@ def test_figures_are_of_what_there_is() -> None:
 def test_a_report_of_a_few_lines_is_a_page_of_benchmarks(tmp_path: Path) -> None:
     cells = plan(load_stages())
     few = [each for each in cells if each.cell.image < 2 and each.network.name == "mnist-2x100"]
-    machine = lines.enter(tmp_path / "lines", {"processor": "none", "versions": "made up"})
+    machine = lines.enter(tmp_path / "lines", CONDITIONS)
     for each in few:
         if each.stage in ("gradients", "ifgsm", "iprop"):
             name = {"key": each.key, "machine": machine}
@@ -102,6 +104,6 @@ def test_a_report_of_a_few_lines_is_a_page_of_benchmarks(tmp_path: Path) -> None
     written = page(tmp_path / "out")
     for section in ("grid-claims", "grid-methods", "grid-networks", "grid-solvers"):
         assert f"## {section}\n" in written
-    assert f"machine {machine}: none; made up" in written
+    assert f"machine {machine}: none; made up; code 1-2" in written
     assert "99" not in written.partition("## grid-methods")[2].partition("##")[0]
     assert (tmp_path / "figures" / "grid-solvers.png").exists()
