@@ -12,6 +12,7 @@ import pytest
 from benchmarks import formulations
 from benchmarks.page import PAGE, page
 from benchmarks.record import write
+from bnnopt import datasets
 
 
 def test_the_committed_page_is_made_of_the_committed_results() -> None:
@@ -81,3 +82,24 @@ def test_a_time_counts_only_where_both_formulations_have_a_proof() -> None:
     paper, tight = formulations.summary(records, ["paper", "tight"])
     assert (paper["images"], paper["proved"], tight["proved"], tight["both"]) == (2, 1, 2, 1)
     assert tight["times faster"] == pytest.approx(4.0)
+
+
+def test_the_training_benchmark_says_that_it_has_not_run_on_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    from benchmarks import training
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(datasets, "load", lambda name, split: datasets.embedded())
+    out = tmp_path / "training.json"
+    monkeypatch.setattr(sys, "argv", ["training.py", "--images", "2", "--out", str(out)])
+    threads = torch.get_num_threads()
+    training.main()
+    torch.set_num_threads(threads)
+    rows = json.loads(out.read_text())["summary"]
+    notes = {row["measurement"]: row["note"] for row in rows}
+    assert notes["same seed, same bits"] == "yes"
+    assert "not run" in notes["everything on a GPU"]
+    assert "not run: torch finds no CUDA here" in capsys.readouterr().out
+    assert {row["device"] for row in rows} == {"cpu", "none"}
