@@ -3,7 +3,8 @@
     python benchmarks/training.py           # a GPU takes some minutes, a CPU one
     python benchmarks/training.py --full    # trains the sixteen networks of the zoo, too
 
-On a machine without CUDA only the CPU's part runs, and says so. After a first epoch that does not
+On a machine without CUDA only the CPU's part runs, and says so; it wants a machine to itself, for
+threads that wait for each other say nothing on a busy one. After a first epoch that does not
 count, an epoch's seconds are the difference between runs of 5 and of 2 epochs, over 3, so that
 warm-up and capture do not count either; the zoo's are those of its runs of 2 epochs, 98 more
 epochs, and 16 exports. Results go to benchmarks/results/training.json after every measurement.
@@ -84,14 +85,14 @@ def test_accuracies(runs: Sequence[TrainingRun]) -> str:
 
 
 def on_cpu(report: Callable[[Row], None]) -> None:
-    """An epoch of 2x100 on two cores; two networks alone and at once, on one thread."""
+    """An epoch of 2x100; two networks one after the other and at once, on one thread."""
     pair = [Recipe(name, 2, 100) for name in datasets.NAMES]
-    torch.set_num_threads(2)
-    seconds, _, runs = epoch_seconds(alone(pair[0], "cpu"))
-    report(row("epoch of 2x100, two threads", "cpu", seconds, "1.5 s"))
+    for threads, word in ((2, "two threads"), (1, "one thread")):
+        torch.set_num_threads(threads)
+        seconds, _, runs = epoch_seconds(alone(pair[0], "cpu"))
+        report(row(f"epoch of 2x100, {word}", "cpu", seconds, "1.5 s"))
     again = alone(pair[0], "cpu")(LONG)
     report(row("same seed, same bits", "cpu", None, "yes", _word(are_equal(runs[0], again[0]))))
-    torch.set_num_threads(1)
     for what, trained in {
         "one after the other": lambda epochs: [r for p in pair for r in alone(p, "cpu")(epochs)],
         "at once": together(pair, "cpu"),

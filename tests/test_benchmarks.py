@@ -13,6 +13,7 @@ import pytest
 from benchmarks import formulations, ladder
 from benchmarks.page import PAGE, page
 from benchmarks.record import code, write
+from bnnopt import datasets
 from tests.pages import ROOT
 
 
@@ -126,3 +127,24 @@ def test_a_rung_counts_flips_and_proofs_and_the_time_of_all() -> None:
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a copy without git's folder")
 def test_the_code_is_known_by_what_git_has_of_the_packages() -> None:
     assert re.fullmatch(r"[0-9a-f]{10}-[0-9a-f]{10}\+?", code())
+
+
+def test_the_training_benchmark_says_that_it_has_not_run_on_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    from benchmarks import training
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(datasets, "load", lambda name, split: datasets.embedded())
+    out = tmp_path / "training.json"
+    monkeypatch.setattr(sys, "argv", ["training.py", "--images", "2", "--out", str(out)])
+    threads = torch.get_num_threads()
+    training.main()
+    torch.set_num_threads(threads)
+    rows = json.loads(out.read_text())["summary"]
+    notes = {row["measurement"]: row["note"] for row in rows}
+    assert notes["same seed, same bits"] == "yes"
+    assert "not run" in notes["everything on a GPU"]
+    assert "not run: torch finds no CUDA here" in capsys.readouterr().out
+    assert {row["device"] for row in rows} == {"cpu", "none"}

@@ -10,6 +10,7 @@ import pytest
 
 import solvers
 from bnnopt import AttackInstance, Status
+from bnnopt.attacks.base import best_point
 from bnnopt.attacks.findings import Findings, judge, keep_going
 from bnnopt.formulations.stopping import OutOfTime
 from tests.helpers import random_image, random_network
@@ -202,3 +203,15 @@ def test_what_ends_the_work_is_told_and_what_was_found_is_kept() -> None:
     for wrong in (solvers.SolverUnavailableError, solvers.UnsupportedOptionError):
         with pytest.raises(wrong):
             ends(wrong.__new__(wrong))
+
+
+@pytest.mark.parametrize("goal", ["margin", "l0", "margin,l1", "flip"])
+@pytest.mark.parametrize("budget", [{}, {"max_pixels": 2}, {"max_l1": 0.5, "domain": "continuous"}])
+def test_the_first_of_the_best_replayed_points_counts(goal: str, budget: dict[str, Any]) -> None:
+    instance = instance_of(goal, **budget)
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, instance.network.levels, (60, len(instance.levels)))
+    candidates = [instance.levels, *(instance.snap(z) for z in points)]
+    best = max(candidates, key=instance.rank)
+    assert np.array_equal(best_point(instance, points), best)
+    assert np.array_equal(best_point(instance, points[:0]), instance.levels)
