@@ -165,7 +165,7 @@ def test_a_real_network_is_attacked_and_the_result_is_a_true_record() -> None:
         "ties",
         "prediction",
         "bounds",
-            "steps",
+        "steps",
         "effort",
         "ruled_out",
         "notes",
