@@ -35,7 +35,7 @@ TRAINED = {
 """Pages that train, and the network that was trained where their outputs come from. Another
 processor or torch may train another one, of which other numbers hold."""
 
-LANGUAGES = {"python", "text", "console", "diff", "toml", "py"}
+LANGUAGES = {"python", "text", "console", "diff", "toml", "py", "ebnf"}
 """Of blocks; ``py`` is code of a program that is not here."""
 
 CONSOLE = blocks("docs/index.md", "console")[0]

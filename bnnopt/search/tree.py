@@ -101,7 +101,6 @@ def _visit(region: Region, terms: MarginTerms, tree: Tree, wanted: float, space:
         if not may_have_wanted_set(terms, tree, wanted, space):
             _step_up(tree)
             return REFUTED
-        count = tree.count[tree.depth[0]]
     if count <= tree.enumerated[1]:
         begin_sets(region, tree)
         return REFUTED

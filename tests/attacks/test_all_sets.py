@@ -96,7 +96,7 @@ def test_trees_say_the_same(
     assert (mine.status, mine.flipped) == (theirs.status, theirs.flipped)
     if goal == "margin":
         assert mine.objective == theirs.objective
-        assert mine.bound == theirs.bound
+        assert mine.bound == pytest.approx(theirs.bound, abs=1e-5)  # without a lattice
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5, 300])

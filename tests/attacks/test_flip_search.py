@@ -68,7 +68,7 @@ def test_threads_share_the_tree_of_a_real_image(monkeypatch: pytest.MonkeyPatch)
         parts.append(split(tree, worth))
         return parts[-1]
 
-    monkeypatch.setattr("bnnopt.attacks.flips.branch_and_bound.split", counted)
+    monkeypatch.setattr("bnnopt.attacks.flips.target_trees.split", counted)
     one = bnnopt.attack("fashion-mnist-2x100", image, **options)
     assert parts == []
     two = bnnopt.attack("fashion-mnist-2x100", image, threads=2, **options)

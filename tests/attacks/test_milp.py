@@ -171,6 +171,7 @@ def test_a_real_network_is_attacked_and_the_result_is_a_true_record() -> None:
         "notes",
         "interrupted",
         "message",
+        "proof",
     ]
     assert (record["image"], record["label"], record["status"]) == (1, 2, "optimal")
     assert record["trace"][-1][1] == result.objective

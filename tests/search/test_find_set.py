@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt.search.sets import CONFLICT, NONE, _add_member, find_set, sort_candidates, walk_sets
+from bnnopt.search.sets import CONFLICT, _add_member, find_set, sort_candidates
 from bnnopt.search.workspace import Workspace, new_workspace
-from tests.search.cases import margin_at, one_region, random_conflicts, random_terms, subsets
+from tests.search.cases import one_region, random_conflicts, random_terms, subsets
 
 seeds = st.integers(0, 10**6)
 
@@ -97,41 +97,6 @@ def test_a_set_is_found_exactly_where_one_reaches_what_is_sought(
                 assert (np.diff(space.path[:count]) < 0).all()
                 assert scale * start + value(space, members) >= worth
                 assert not space.conflict[np.ix_(members, members)].any()
-
-
-@settings(max_examples=80)
-@given(seed=seeds, start=st.integers(-9, 9))
-def test_a_walk_ends_at_a_set_whose_function_and_margin_are_worth_it(seed: int, start: int) -> None:
-    k, space = whole_numbers(seed)
-    rng = np.random.default_rng(seed + 1)
-    terms = random_terms(rng, k + 2, 4)
-    space = space._replace(least=np.full((k + 2, 4), 77, dtype=np.float32))
-    space.kept[:k], order = rng.permutation(k + 2)[:k], np.full(k, -9)
-    sort_candidates(k, order, space)
-    path = [int(rng.integers(k + 2))]  # the set of the node
-    surplus = terms.surplus + terms.change[path].sum(axis=0)
-
-    def margin(places: tuple[int, ...]) -> float:
-        return margin_at(terms, (*path, *space.kept[list(places)].tolist()))
-
-    sets = [s for s in subsets(range(k)) if not space.conflict[np.ix_(s, s)].any()]
-    rank = {int(place): at for at, place in enumerate(order)}
-    for wanted in (margin(()), margin(()) + 0.5, 2.0, *(margin(s) for s in sets[-3:])):
-        found = [s for s in sets[1:] if margin(s) >= wanted <= start + value(space, s)]
-        expected = max((rank[a] + 1 for places in found for a in places), default=NONE)
-        if margin(()) >= wanted:
-            expected = k
-        left = walk_sets(terms, surplus, order, float(start), wanted, 10**6, space)
-        assert left == expected
-        before = k
-        for limit in range(2**k):
-            left = walk_sets(terms, surplus, order, float(start), wanted, limit, space)
-            assert expected <= left <= before
-            before = left
-        assert left == expected
-        allowed = start + space.reach[0, k - 1] >= wanted
-        none = walk_sets(terms, surplus, order, float(start), wanted, 0, space)
-        assert none == (k if allowed or margin(()) >= wanted else NONE)
 
 
 @settings(max_examples=60)
