@@ -78,7 +78,7 @@ def are_equal(a: TrainingRun, b: TrainingRun) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_accuracies(runs: Sequence[TrainingRun]) -> str:
+def shares_right(runs: Sequence[TrainingRun]) -> str:
     place = runs[0].model.output.latent.device
     shares = [accuracy(r.model, *resident(r.recipe.dataset, "test", place)) for r in runs]
     return ", ".join(f"{share:.2%}" for share in shares)
@@ -98,7 +98,7 @@ def on_cpu(report: Callable[[Row], None]) -> None:
         "at once": together(pair, "cpu"),
     }.items():
         seconds, _, runs = epoch_seconds(trained)
-        note = f"{test_accuracies(runs)} after {LONG} epochs"
+        note = f"{shares_right(runs)} after {LONG} epochs"
         report(row(f"epoch of two 2x100 {what}, one thread", "cpu", seconds, note=note))
 
 
@@ -130,7 +130,7 @@ def zoo_by_few_epochs(report: Callable[[Row], None], name: str) -> None:
         exported = time.perf_counter() - began
         total += short + (WHOLE - SHORT) * seconds + exported
         what = f"epoch of {', '.join(recipe.name for recipe in alike)} at once"
-        note = f"exports {exported:.1f} s; {test_accuracies(runs)} after {LONG} epochs"
+        note = f"exports {exported:.1f} s; {shares_right(runs)} after {LONG} epochs"
         report(row(what, name, seconds, note=note))
     report(row("zoo, 100 epochs, from these", name, total, "180 s"))
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bnnopt.proof.statement import Problem
+from bnnopt.search.bound import cardinality_colours
 from bnnopt.search.compiled import compiled
 
 __all__ = ["conflict_classes", "fit", "join", "matrix_of", "ordered", "ranges_of", "stated"]
@@ -40,19 +41,12 @@ def matrix_of(problem: Problem, layer: int) -> Array:
 @compiled
 def conflict_classes(apart: Array, kept: Array, classes: Array) -> int:
     """Put each open flip into the first class all of whose members exclude it; their number."""
-    count = 0
-    fits = np.empty(len(kept), dtype=np.bool_)
-    for a in range(len(kept)):
-        fits[:count] = True
+    count = len(kept)
+    conflict = np.empty((count, count), dtype=np.bool_)
+    for a in range(count):
         for b in range(a):
-            if not apart[kept[a], kept[b]]:
-                fits[classes[b]] = False
-        at = 0
-        while at < count and not fits[at]:
-            at += 1
-        classes[a] = at
-        count = max(count, at + 1)
-    return count
+            conflict[a, b] = apart[kept[a], kept[b]]
+    return cardinality_colours(conflict, count, classes)
 
 
 @compiled

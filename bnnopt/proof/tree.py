@@ -122,13 +122,19 @@ class TargetTree:
 
     def lines(self) -> Iterator[str]:
         """From the root on."""
+        yield from self._close(self._root())
+
+    def compile(self) -> None:
+        """Call what is compiled, whatever comes of it."""
+        node, _ = self._with_function(self._root())
+        self._search(node, node.flipped.copy(), OWN)
+
+    def _root(self) -> _Node:
         k = len(self._problem.change)
         zeros, none = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=bool)
         pair = np.zeros((k, k), dtype=np.int64)
         surplus, apart = self._problem.surplus, self._cuts.apart
-        yield from self._close(
-            _Node(none, np.arange(k), apart, (), surplus, self._goal, zeros, pair)
-        )
+        return _Node(none, np.arange(k), apart, (), surplus, self._goal, zeros, pair)
 
     def _close(self, node: _Node) -> Iterator[str]:
         for limit in (INHERITED, OWN):

@@ -22,6 +22,7 @@ from bnnopt.proof import check
 from bnnopt.proof.cuts import Cuts, NoCutError
 from bnnopt.proof.statement import geometry_of, problem_of
 from bnnopt.proof.tree import TargetTree
+from bnnopt.proof.warm_up import warm_up
 from bnnopt.result import AttackResult, Status
 
 __all__ = ["NoProofError", "proof_lines", "write_proof"]
@@ -53,6 +54,7 @@ def write_proof(
     NoProofError
         If there is none: it says why.
     """
+    warm_up()
     try:
         text = "".join(f"{line}\n" for line in proof_lines(instance, result))
     except NoCutError as error:

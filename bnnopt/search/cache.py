@@ -9,11 +9,18 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import numba
 
 __all__ = ["ensure_cache_folder", "run_though_unsaved"]
+
+HERE = Path(__file__).parent
+TOLERANCES = HERE.parent / "tolerances.py"
+
+_FOLDERS: set[Path] = set()
+"""Where numba has saved what this process uses, if not of other sources."""
 
 MOST_FUNCTIONS = 200
 """More than the kernel has."""
@@ -33,7 +40,7 @@ def ensure_cache_folder() -> None:
     if numba.config.DISABLE_JIT:
         return
     try:
-        _forget_other_sources()
+        forget_other_sources(_folder(), HERE)
     except RuntimeError as error:
         logging.getLogger(__name__).warning(NOTICE, str(error).partition(":")[0])
         folder = tempfile.mkdtemp(prefix="bnnopt-")
@@ -59,7 +66,8 @@ def run_though_unsaved(work: Callable[[], None]) -> None:
         except (ImportError, AttributeError):
             if attempt > 0:
                 raise
-            _forget()
+            for folder in _FOLDERS:
+                _forget(folder)
         except OSError as error:
             if attempt == 0:
                 logging.getLogger(__name__).warning(NOTICE, error)
@@ -67,25 +75,35 @@ def run_though_unsaved(work: Callable[[], None]) -> None:
                 raise
 
 
-def _forget_other_sources() -> None:
-    """Remove what numba has saved of other sources than those that are here.
+def forget_other_sources(folder: Path, home: Path) -> None:
+    """Remove what numba has saved of other sources than those that are here, once a process.
 
     For each function numba looks at the file that it is in, not at those of what it calls.
+
+    Parameters
+    ----------
+    folder : path
+        Where numba saves functions of a package.
+    home : path
+        The package, which may call the kernel.
     """
-    here = Path(__file__).parent
-    sources = [*sorted(here.glob("*.py")), here.parent / "tolerances.py"]
+    if folder in _FOLDERS:
+        return
+    _FOLDERS.add(folder)
+    homes = sorted({HERE, home})
+    sources = [*chain.from_iterable(sorted(each.glob("*.py")) for each in homes), TOLERANCES]
     now = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    mark = _folder() / "sources"
+    mark = folder / "sources"
     with suppress(OSError):
         if not mark.is_file() or mark.read_text() != now:
-            _forget()
+            _forget(folder)
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.write_text(now)
 
 
-def _forget() -> None:
-    """Remove what numba has saved for the modules of this package's folder."""
-    for index in _folder().glob("*.nbi"):
+def _forget(folder: Path) -> None:
+    """Remove what numba has saved in a folder."""
+    for index in folder.glob("*.nbi"):
         index.unlink(missing_ok=True)
 
 

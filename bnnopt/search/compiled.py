@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from numba import njit, types
 
+from bnnopt.search.cache import forget_other_sources
 from bnnopt.search.parts import PartCompiler
 
 __all__ = ["as_bool", "as_int", "compiled", "inlined"]
@@ -49,7 +51,11 @@ class _Kernel:
 
     @cached_property
     def _callable(self) -> Callable[..., Any]:
-        return cast(Callable[..., Any], njit(cache=True, **FLAGS)(self.py_func))
+        function = njit(cache=True, **FLAGS)(self.py_func)
+        forget_other_sources(
+            Path(function.stats.cache_path), Path(self.py_func.__code__.co_filename).parent
+        )
+        return cast(Callable[..., Any], function)
 
     @cached_property
     def _part(self) -> Any:

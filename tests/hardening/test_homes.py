@@ -81,11 +81,14 @@ def test_the_kernel_can_be_compiled_where_nothing_can_be_kept(copy: Path) -> Non
     assert not Path(cache).exists()  # removed at the end
 
 
+@pytest.mark.parametrize("function", ["search.bound.margin_of", "proof.leaves.margin_at"])
 def test_what_was_compiled_is_forgotten_once_any_source_of_the_kernel_has_changed(
-    copy: Path,
+    copy: Path, function: str
 ) -> None:
+    module, _, name = f"bnnopt.{function}".rpartition(".")
+    code = f"from {module} import {name} as f; print(f._callable.stats.cache_path)"
+
     def cached() -> Path:
-        code = "import bnnopt.search.cache as cache; print(cache._folder())"
         return Path(python_in(copy, code).stdout.strip())
 
     kept, other = cached() / "some.nbi", cached() / "some.txt"
