@@ -110,12 +110,20 @@ class Goal:
         """Whether the margin alone is maximised."""
         return self.stages == (Stage(1.0, {}),)
 
+    @property
+    def pays_distances(self) -> bool:
+        """Whether a distance counts in any stage."""
+        return any(stage.distances for stage in self.stages)
+
     def values(self, margin: float, moved: Mapping[str, float]) -> list[float]:
         """The value of each stage at a point."""
         return [stage.value(margin, moved) for stage in self.stages]
 
     def rank(self, margin: float, is_flip: bool, moved: Mapping[str, float]) -> tuple[float, ...]:
-        """A key that is larger for a better point; a flip is better than a tie that is none."""
+        """A key that is larger for a better point; a flip is better than a tie that is none.
+
+        `moved` needs the distances that the stages pay.
+        """
         if self.needs_flip and not is_flip:
             return (-np.inf, margin)
         ranks = [

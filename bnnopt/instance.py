@@ -242,8 +242,9 @@ class AttackInstance:
         """
         logits = self.network.logits_of_levels(points)
         values = self.of_margins.best(logits), self.of_margins.is_flip(logits)
+        pays = self.sought.pays_distances
         return [
-            self.sought.rank(objective, is_flip, self.distances(z))
+            self.sought.rank(objective, is_flip, self.distances(z) if pays else {})
             for z, objective, is_flip in zip(points, *values, strict=True)
         ]
 

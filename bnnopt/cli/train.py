@@ -49,6 +49,12 @@ GIVEN = click.core.ParameterSource.COMMANDLINE
     "--attack-steps", default=1, show_default=True, help="Steps of gradient of such an attack."
 )
 @click.option(
+    "--bound-weight",
+    default=0.0,
+    show_default=True,
+    help="Share of the loss that is of the worst scores that bounds leave possible.",
+)
+@click.option(
     "--ramp", default=0.0, show_default=True, help="Share of the epochs in which epsilon grows."
 )
 @click.option(

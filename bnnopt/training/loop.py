@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from bnnopt import datasets
 from bnnopt.errors import InputError, UnknownNameError
+from bnnopt.training.bounds import box, worst_scores
 from bnnopt.training.model import TrainableNetwork
 from bnnopt.training.recipe import LEVELS, Recipe
 from bnnopt.training.robust import attacked
@@ -172,15 +173,22 @@ def _epoch(model: TrainableNetwork, state: TrainingState, images: Tensor, labels
 
 
 def _loss(model: TrainableNetwork, state: TrainingState, levels: Tensor, labels: Tensor) -> Tensor:
-    """The cross-entropy of a batch, attacked first where training is robust."""
+    """The cross-entropy of a batch, attacked first where training is robust, and bounded."""
     if state.recipe.robust is None:
         model.train()
         return nn.functional.cross_entropy(model(levels.div_(LEVELS)), labels)
     model.eval()
-    steps = state.recipe.attack_steps
-    seen = attacked(model, levels, labels, state.step.radius, steps, state.attacks)
+    recipe, radius = state.recipe, state.step.radius
+    seen = attacked(model, levels, labels, radius, recipe.attack_steps, state.attacks)
+    worst = None
+    if recipe.bound_weight:
+        worst = worst_scores(model, *box(model, levels, radius), labels)
     model.train()
-    return nn.functional.cross_entropy(model.scores(seen), labels)
+    found = nn.functional.cross_entropy(model.scores(seen), labels)
+    if worst is None:
+        return found
+    weight = (radius * (recipe.bound_weight / recipe.radius)).to(found.dtype)  # grows with epsilon
+    return torch.lerp(found, nn.functional.cross_entropy(worst, labels), weight)
 
 
 def accuracy(model: TrainableNetwork, images: Tensor, labels: Tensor) -> float:

@@ -97,7 +97,11 @@ class BinaryLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in) to (batch, out)."""
-        return nn.functional.linear(x, binarize(self.latent, self.dead_zone))
+        return self.by(binarize(self.latent, self.dead_zone), x)
+
+    def by(self, weight: Tensor, x: Tensor) -> Tensor:
+        """The same by other weights, shape (out, in)."""
+        return nn.functional.linear(x, weight)
 
 
 class BinaryConvolution(nn.Module):
@@ -135,7 +139,10 @@ class BinaryConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in) to (batch, channels, rows, columns)."""
-        weight = binarize(self.latent, self.dead_zone)
+        return self.by(binarize(self.latent, self.dead_zone), x)
+
+    def by(self, weight: Tensor, x: Tensor) -> Tensor:
+        """The same by other weights, shape (channels, channels before, side, side)."""
         images = x.view(-1, *self.input_shape)
         return nn.functional.conv2d(images, weight, stride=self.stride, padding=self.padding)
 
@@ -232,7 +239,10 @@ class TrainableNetwork(nn.Module):
 
     def scores(self, seen: Tensor) -> Tensor:
         """Scores for the cross-entropy, from what the first linear layer sees."""
-        logits = self.logits(self._hidden(seen)[-1])
+        return self.scaled(self.logits(self._hidden(seen)[-1]))
+
+    def scaled(self, logits: Tensor) -> Tensor:
+        """Logits as the loss sees them."""
         return logits * self.log_scale.exp() if self.head == "integer" else logits
 
     def forward(self, x: Tensor) -> Tensor:

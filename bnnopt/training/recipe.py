@@ -63,8 +63,11 @@ class Recipe:
         Train on images attacked within this epsilon (`bnnopt.training.robust`).
     attack_steps : int
         Steps of gradient of such an attack; with 0, flips at random.
+    bound_weight : float
+        Share of the loss, in [0, 1], that is the loss of the worst scores that interval bounds
+        leave possible (`bnnopt.training.bounds`); the rest is that of the attacked images.
     ramp : float
-        Share of the epochs during which epsilon grows from 0, in [0, 1].
+        Share of the epochs during which epsilon and `bound_weight` grow from 0, in [0, 1].
     held_out : int
         So many training images, the last ones, are not trained on: choices are made by them.
     title : str
@@ -91,6 +94,7 @@ class Recipe:
     dead_zone: float = 0.0
     robust: float | str | None = None
     attack_steps: int = 1
+    bound_weight: float = 0.0
     ramp: float = 0.0
     held_out: int = 0
     title: str = ""
@@ -111,14 +115,16 @@ class Recipe:
             _check_range(key, getattr(self, key), low, high)
         if not 0.0 < self.learning_rate <= 1.0:
             raise InputError(f"learning_rate must be in (0, 1], not {self.learning_rate}")
-        for key, below in {"dead_zone": 1.0, "ramp": 1.0}.items():
-            if not 0.0 <= getattr(self, key) <= below:
-                raise InputError(f"{key} must be in [0, {below:g}], not {getattr(self, key)}")
+        for key in ("dead_zone", "ramp", "bound_weight"):
+            if not 0.0 <= getattr(self, key) <= 1.0:
+                raise InputError(f"{key} must be in [0, 1], not {getattr(self, key)}")
         self._check_cuts()
         if self.robust is not None:
             read_fraction(self.robust, "robust", low=0, high=1)
             if self.input == "levels" and self.attack_steps == 0:
                 raise InputError("attack_steps must be at least 1 where the input is levels")
+        if self.bound_weight and not self.radius:
+            raise InputError("bound_weight needs an epsilon to bound within: give robust")
 
     def _check_layers(self) -> None:
         _check_range("depth", self.depth, 0 if self.convolutions else 1, MAX_DEPTH)

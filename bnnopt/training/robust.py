@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from bnnopt.training.bounds import box
 from bnnopt.training.model import PixelCuts, TrainableNetwork
 
 __all__ = ["attacked"]
@@ -73,7 +74,7 @@ def _by_flips(
     steps: int,
     generator: torch.Generator,
 ) -> Tensor:
-    low, high = cuts(levels - radius), cuts(levels + radius)
+    low, high = box(model, levels, radius)
     shape = len(levels), len(cuts.scaled), levels.shape[1]
     free = (low != high).view(shape)
     order = torch.arange(shape[1], device=levels.device)[:, None]

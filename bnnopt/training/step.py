@@ -169,8 +169,10 @@ class Step:
         self.radius.fill_(radius)
         self._at.zero_()
         self._total.zero_()
-        for _ in range(len(order)):
-            self._advance(lambda: self._step(loss))
+        # What cuDNN may choose is what repeats itself, in single precision.
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            for _ in range(len(order)):
+                self._advance(lambda: self._step(loss))
         return self._total / len(order)
 
     def _advance(self, step: Callable[[], None]) -> None:

@@ -16,21 +16,21 @@ from bnnopt.errors import NetworkFormatError, UnknownNameError
 from bnnopt.network import BinarizedNetwork
 from bnnopt.training.export import export
 from bnnopt.training.loop import TrainingRun, pick_device, train
-from bnnopt.training.recipe import Recipe
+from bnnopt.training.recipe import Convolutional, Recipe
 from bnnopt.training.together import shape_of, train_together
 from bnnopt.zoo import ARCHITECTURES
 
 __all__ = ["ROBUST_RECIPES", "shipped_recipe", "train_to_file", "train_zoo", "zoo_recipes"]
 
 
-def _robust(name: str, side: int, epochs: int, **options: Any) -> Recipe:
+def _robust(name: str, block: Convolutional, epochs: int, **options: Any) -> Recipe:
     """One convolution behind cuts; the last 5,000 training images made the choices."""
     return Recipe(
         name.partition("-robust-")[0],
         0,
         (),
         epochs=epochs,
-        convolutions=((32, side, 2),),
+        convolutions=(block,),
         dead_zone=0.03,
         held_out=5000,
         title=name,
@@ -38,12 +38,29 @@ def _robust(name: str, side: int, epochs: int, **options: Any) -> Recipe:
     )
 
 
+_BOUNDED: dict[str, Any] = {"bound_weight": 0.5, "ramp": 0.3}
+
 ROBUST_RECIPES = (
-    _robust("mnist-robust-0.1", 7, 25, robust="0.3"),
-    _robust("mnist-robust-0.3", 5, 8, robust="0.3", attack_steps=3),
-    _robust("fashion-mnist-robust-0.1", 5, 16, robust="0.12", cuts=(0.2,)),
+    _robust("mnist-robust-0.1", (32, 7, 2), 25, robust="0.3"),
+    _robust("mnist-robust-0.3", (32, 5, 2), 8, robust="0.3", attack_steps=3),
     _robust(
-        "fashion-mnist-robust-0.02", 5, 16, robust="0.03", input="cuts:3", cuts=(0.1, 0.3, 0.6)
+        "fashion-mnist-robust-0.1",
+        (64, 5, 2),
+        33,
+        robust="0.1",
+        cuts=(0.2,),
+        attack_steps=3,
+        **_BOUNDED,
+    ),
+    _robust(
+        "fashion-mnist-robust-0.02",
+        (64, 5, 2),
+        33,
+        robust="0.03",
+        input="cuts:3",
+        cuts=(0.1, 0.3, 0.6),
+        attack_steps=2,
+        **_BOUNDED,
     ),
 )
 """The networks whose robustness is proved (docs/robust.md)."""

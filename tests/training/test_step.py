@@ -26,6 +26,9 @@ RECIPES: list[dict[str, Any]] = [
     {"robust": "0.03", "input": "cuts:2", "learn_cuts": True},
     {"convolutions": ((4, 5, 2),), "held_out": 30},
 ]
+BOUNDED = {"robust": "0.1", "input": "binary", "bound_weight": 0.5, "ramp": 0.5}
+BOUNDED_CONVOLUTION = BOUNDED | {"convolutions": ((4, 5, 2),), "depth": 0, "width": ()}
+CAPTURED = [*RECIPES, BOUNDED, BOUNDED_CONVOLUTION]
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +108,7 @@ def stepwise(chosen: training.Recipe, tape: Tape | None) -> tuple[TrainingState,
     return state, losses
 
 
-@pytest.mark.parametrize("changes", RECIPES)
+@pytest.mark.parametrize("changes", CAPTURED)
 def test_a_step_that_is_replayed_trains_the_same_network_to_the_bit(
     changes: dict[str, Any],
 ) -> None:
@@ -124,7 +127,7 @@ def test_a_step_that_is_replayed_trains_the_same_network_to_the_bit(
     assert torch.equal(replayed.attacks.get_state(), eager.attacks.get_state())
 
 
-@pytest.mark.parametrize("changes", RECIPES)
+@pytest.mark.parametrize("changes", CAPTURED)
 def test_nothing_in_a_step_waits_for_the_device(changes: dict[str, Any]) -> None:
     tape = Tape()
     stepwise(recipe(**changes), tape)
@@ -141,7 +144,7 @@ def test_an_adam_that_counts_in_python_is_not_captured() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("changes", RECIPES)
+@pytest.mark.parametrize("changes", CAPTURED)
 def test_a_graph_trains_the_network_that_single_steps_train(changes: dict[str, Any]) -> None:
     with_graph, without = (
         training.train(recipe(**changes), device="cuda", progress=False, graph=graph).model
