@@ -42,7 +42,16 @@ _BOUNDED: dict[str, Any] = {"bound_weight": 0.5, "ramp": 0.3}
 
 ROBUST_RECIPES = (
     _robust("mnist-robust-0.1", (32, 7, 2), 25, robust="0.3"),
-    _robust("mnist-robust-0.3", (32, 5, 2), 8, robust="0.3", attack_steps=3),
+    _robust(
+        "mnist-robust-0.3",
+        (32, 5, 2),
+        45,
+        robust="0.3",
+        attack_steps=2,
+        bound_weight=0.15,
+        ramp=0.3,
+        learning_rate=0.01,
+    ),
     _robust(
         "fashion-mnist-robust-0.1",
         (64, 5, 2),
