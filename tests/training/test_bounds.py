@@ -61,7 +61,6 @@ def test_no_image_of_the_box_is_worse(changes: dict[str, Any]) -> None:
         found = lead(model, (image + radius * steps).clamp(0, 255), label)
     assert worst[0, label] == 0
     assert bool((found <= worst + 1e-4).all())
-    assert bool((found.max(0).values < worst + 1e-4).any())
 
 
 @pytest.mark.parametrize("changes", KINDS)
