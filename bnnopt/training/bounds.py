@@ -1,8 +1,8 @@
 """Bounds inside the training loop: scores that no image of a box exceeds, by intervals.
 
-A layer's activations are -1, +1 or either: a centre, and a half-width of 0 or 1. A row of weights of
--1, 0 and +1 turns those into a centre and a half-width of the pre-activation, and its norm and the
-sign turn that into those of the next activations. Of the logits only differences count, and
+A layer's activations are -1, +1 or either: a centre, and a half-width of 0 or 1. A row of weights
+of -1, 0 and +1 turns those into a centre and a half-width of the pre-activation, and its norm and
+the sign turn that into those of the next activations. Of the logits only differences count, and
 those are bounded at once, not one logit after the other.
 
 A network whose worst scores are small is proved without a search on most images, and what is left
