@@ -44,6 +44,12 @@ GIVEN = click.core.ParameterSource.COMMANDLINE
     show_default=True,
     help="Leave out weights whose latent size is smaller: ternary weights.",
 )
+@click.option(
+    "--head-range",
+    default=0,
+    show_default=True,
+    help="Largest whole weight of the last layer; 0 for -1 and +1 only.",
+)
 @click.option("--robust", metavar="EPSILON", help="Train on images attacked within this epsilon.")
 @click.option(
     "--attack-steps", default=1, show_default=True, help="Steps of gradient of such an attack."

@@ -44,11 +44,11 @@ def encode(parts: Mapping[str, Any]) -> bytes:
     arrays: dict[str, Array] = {}
     layers = []
     for number, layer in enumerate(parts["hidden"], 1):
-        arrays[f"threshold_{number}"] = layer.threshold
+        arrays[f"threshold_{number}"] = _narrow(layer.threshold)
         layers.append(_encode_layer(layer, number, arrays))
     output = parts["output"]
     arrays["output_scale"], arrays["output_bias"] = output.scale, output.bias
-    arrays["output_weight"] = _pack(output.weight) if output.is_binary else output.weight
+    arrays["output_weight"] = (_pack if output.is_binary else _narrow)(output.weight)
     head = {"kind": "dense" if output.is_binary else "real", "shape": output.shape}
     metadata = {key: parts[key] for key in METADATA}
     return npz.encode(arrays, metadata | {"format": FORMAT, "layers": layers, "output": head})
@@ -155,6 +155,16 @@ def _size(value: Any) -> int:
     if not isinstance(value, int) or not 1 <= value <= MAX_WIDTH:
         raise NetworkFormatError(f"a layer's size is an integer from 1 to {MAX_WIDTH}: {value!r}")
     return value
+
+
+def _narrow(values: Array) -> Array:
+    """The same numbers in a smaller type of whole numbers, where one has them all."""
+    for kind in (np.int8, np.int16, np.int32):
+        with np.errstate(invalid="ignore", over="ignore"):  # what does not fit is not equal
+            narrow = values.astype(kind)
+        if np.array_equal(narrow, values):
+            return narrow
+    return values
 
 
 def _pack(signs: Array) -> npt.NDArray[np.uint8]:

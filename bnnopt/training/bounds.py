@@ -77,7 +77,7 @@ def _pre_activations(
     if not isinstance(layer, BinaryLinear | BinaryConvolution) or not isinstance(norm, Norm):
         raise TypeError(f"no bounds through {type(layer).__name__} and {type(norm).__name__}")
     scale, shift = _affine(norm)
-    weight = binarize(layer.latent, layer.dead_zone)
+    weight = layer.weights(layer.latent)
     middle, half = layer.by(weight, center), layer.by(weight.abs(), radius)
     shape = (1, -1, *(1 for _ in middle.shape[2:]))
     middle, half = middle * scale.view(shape) + shift.view(shape), half * scale.abs().view(shape)
@@ -92,18 +92,14 @@ def _affine(norm: Norm) -> tuple[Tensor, Tensor]:
 
 
 def _leads(model: TrainableNetwork, center: Tensor, radius: Tensor, labels: Tensor) -> Tensor:
-    """Upper ends of all differences to the label's score.
-
-    Weights are ±1, so that a coefficient's size |s o - s' o'| is |s - s'| where they agree and
-    |s + s'| where they do not: two sums over the half-widths are enough for every pair of classes.
-    """
+    """Upper ends of all differences to the label's score, for every pair of classes at first."""
     if model.head == "integer":
         scale = model.log_scale.exp().expand(len(model.bias))
     else:
         scale, _ = _affine(model.output_norm)
-    weight = binarize(model.output.latent)
+    weight = scale[:, None] * model.output.weights(model.output.latent)
     scores = model.scaled(model.logits(center))
-    agree, differ = (scale[:, None] - scale).abs()[labels], (scale[:, None] + scale).abs()[labels]
-    total, product = radius.sum(1, keepdim=True), (radius * weight[labels]) @ weight.T
-    half = agree * (total + product) / 2 + differ * (total - product) / 2
+    apart = (weight[:, None] - weight).abs().flatten(0, 1)
+    pairs = nn.functional.linear(radius, apart).view(len(labels), len(weight), len(weight))
+    half = pairs.gather(1, labels[:, None, None].expand(-1, 1, len(weight))).squeeze(1)
     return scores - scores.gather(1, labels[:, None]) + half

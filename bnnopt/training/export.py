@@ -43,7 +43,7 @@ def fold_model(
     for layer, norm in zip(model.hidden, model.norms, strict=True):
         levels = None if hidden else model.num_levels
         hidden.append(fold(_linear_map(layer), *_norm_parameters(norm), levels))
-    weight = _signs(model.output.latent)
+    weight = _array(model.output.weights(model.output.latent.double()))
     if model.head == "integer":
         bias = _array(model.bias).round()
         return tuple(hidden), OutputLayer(weight, np.ones(len(bias)), bias)
@@ -59,7 +59,7 @@ def _cuts(cuts: PixelCuts, shape: tuple[int, ...]) -> HiddenLayer:
 
 def _linear_map(layer: nn.Module) -> npt.NDArray[np.int8] | Convolution:
     assert isinstance(layer, BinaryLinear | BinaryConvolution)
-    weight = _signs(layer.latent, layer.dead_zone)
+    weight = _array(layer.weights(layer.latent.double())).astype(np.int8)
     if not isinstance(layer, BinaryConvolution):
         return weight
     padding = (layer.padding, layer.padding)
@@ -154,12 +154,6 @@ def _norm_parameters(norm: nn.Module) -> tuple[_Array, _Array, _Array, _Array]:
     assert norm.running_mean is not None and norm.running_var is not None
     sigma = np.sqrt(_array(norm.running_var) + norm.eps)
     return _array(norm.weight), _array(norm.bias), _array(norm.running_mean), sigma
-
-
-def _signs(latent: Tensor, dead_zone: float = 0.0) -> npt.NDArray[np.int8]:
-    values = _array(latent)
-    signs = np.where(values >= 0, 1, -1)
-    return np.where(np.abs(values) >= dead_zone, signs, 0).astype(np.int8)
 
 
 def _array(tensor: Tensor) -> _Array:

@@ -159,6 +159,7 @@ def build(recipe: Recipe, num_inputs: int) -> TrainableNetwork:
         learn_cuts=recipe.learn_cuts,
         convolutions=recipe.convolutions,
         dead_zone=recipe.dead_zone,
+        head_range=recipe.head_range,
     )
 
 

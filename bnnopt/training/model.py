@@ -16,6 +16,7 @@ __all__ = [
     "Head",
     "PixelCuts",
     "TrainableNetwork",
+    "WholeLinear",
     "binarize",
 ]
 
@@ -95,13 +96,38 @@ class BinaryLinear(nn.Module):
         self.dead_zone = _single(dead_zone)
         self.latent = nn.Parameter(torch.empty(fan_out, fan_in).uniform_(-0.1, 0.1))
 
+    def weights(self, latent: Tensor) -> Tensor:
+        """The weights of latent ones, elementwise, with a straight-through gradient."""
+        return binarize(latent, self.dead_zone)
+
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in) to (batch, out)."""
-        return self.by(binarize(self.latent, self.dead_zone), x)
+        return self.by(self.weights(self.latent), x)
 
     def by(self, weight: Tensor, x: Tensor) -> Tensor:
         """The same by other weights, shape (out, in)."""
         return nn.functional.linear(x, weight)
+
+
+class WholeLinear(BinaryLinear):
+    """A linear layer without bias whose weights are whole numbers.
+
+    Parameters
+    ----------
+    fan_in, fan_out : int
+        Inputs and outputs.
+    largest : int
+        Latent weights, in [-1, 1], are multiplied by it and rounded.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, largest: int) -> None:
+        super().__init__(fan_in, fan_out)
+        self.largest = largest
+
+    def weights(self, latent: Tensor) -> Tensor:
+        """The weights of latent ones, elementwise, with a straight-through gradient."""
+        scaled = latent * self.largest
+        return scaled + (scaled.round() - scaled).detach()
 
 
 class BinaryConvolution(nn.Module):
@@ -139,7 +165,11 @@ class BinaryConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in) to (batch, channels, rows, columns)."""
-        return self.by(binarize(self.latent, self.dead_zone), x)
+        return self.by(self.weights(self.latent), x)
+
+    def weights(self, latent: Tensor) -> Tensor:
+        """The weights of latent ones, elementwise, with a straight-through gradient."""
+        return binarize(latent, self.dead_zone)
 
     def by(self, weight: Tensor, x: Tensor) -> Tensor:
         """The same by other weights, shape (channels, channels before, side, side)."""
@@ -159,9 +189,9 @@ class TrainableNetwork(nn.Module):
     num_classes : int
         Logits.
     head : {"integer", "batchnorm"}
-        ``integer``: binary weights and whole biases, and one shared positive scale that only
-        the loss sees, so that the exported logits are integers. ``batchnorm``: the paper's
-        affine map of batch normalization.
+        ``integer``: whole weights and biases, and one shared positive scale that only
+        the loss sees, so that the exported logits are integers. ``batchnorm``: binary weights,
+        and the paper's affine map of batch normalization.
     levels : int
         Steps between black and white.
     cuts : sequence of float
@@ -172,6 +202,8 @@ class TrainableNetwork(nn.Module):
         Layers before the dense ones; images are square then.
     dead_zone : float
         Of the hidden layers' weights, as for `binarize`.
+    head_range : int
+        Largest weight of an integer head; with 0 its weights are -1 and +1.
     """
 
     def __init__(
@@ -186,6 +218,7 @@ class TrainableNetwork(nn.Module):
         learn_cuts: bool = False,
         convolutions: Sequence[tuple[int, int, int]] = (),
         dead_zone: float = 0.0,
+        head_range: int = 0,
     ) -> None:
         super().__init__()
         self.num_inputs, self.num_levels = num_inputs, levels
@@ -204,11 +237,13 @@ class TrainableNetwork(nn.Module):
         hidden += [BinaryLinear(*pair, dead_zone) for pair in zip(sizes, widths, strict=False)]
         norms += map(nn.BatchNorm1d, widths)
         self.hidden, self.norms = nn.ModuleList(hidden), nn.ModuleList(norms)
-        self.output = BinaryLinear(sizes[-1], num_classes)
+        into = sizes[-1], num_classes
+        self.output = WholeLinear(*into, head_range) if head_range else BinaryLinear(*into)
         self.head = head
         if head == "integer":
             self.bias = nn.Parameter(torch.zeros(num_classes))
-            self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(sizes[-1])))
+            scale = -0.5 * math.log(sizes[-1]) - math.log(head_range or 1)
+            self.log_scale = nn.Parameter(torch.tensor(scale))
         else:
             self.output_norm = nn.BatchNorm1d(num_classes)
 

@@ -14,7 +14,7 @@ from bnnopt.training.model import HEADS, Head
 __all__ = ["INPUTS", "LEVELS", "Convolutional", "Recipe"]
 
 MAX_DEPTH, MAX_WIDTH, MAX_EPOCHS = 16, 4096, 10_000
-MAX_CUTS, MAX_STEPS, MAX_HELD_OUT = 16, 100, 50_000
+MAX_CUTS, MAX_STEPS, MAX_HELD_OUT, MAX_HEAD_RANGE = 16, 100, 50_000, 1024
 LEVELS = 255
 INPUTS = ("levels", "binary", "cuts:N")
 
@@ -59,6 +59,9 @@ class Recipe:
         Convolutional layers before the dense ones; see `Convolutional`.
     dead_zone : float
         Latent weights of hidden layers that are smaller in size are absent; 0 keeps all.
+    head_range : int
+        Weights of an integer head are whole numbers of at most this size; with 0 they are -1 and
+        +1, as in the paper.
     robust : float or str, optional
         Train on images attacked within this epsilon (`bnnopt.training.robust`).
     attack_steps : int
@@ -92,6 +95,7 @@ class Recipe:
     learn_cuts: bool = False
     convolutions: tuple[Convolutional, ...] = ()
     dead_zone: float = 0.0
+    head_range: int = 0
     robust: float | str | None = None
     attack_steps: int = 1
     bound_weight: float = 0.0
@@ -111,6 +115,7 @@ class Recipe:
             "seed": (0, 2**63 - 1),
             "attack_steps": (0, MAX_STEPS),
             "held_out": (0, MAX_HELD_OUT),
+            "head_range": (0, MAX_HEAD_RANGE),
         }.items():
             _check_range(key, getattr(self, key), low, high)
         if not 0.0 < self.learning_rate <= 1.0:
@@ -118,6 +123,8 @@ class Recipe:
         for key in ("dead_zone", "ramp", "bound_weight"):
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise InputError(f"{key} must be in [0, 1], not {getattr(self, key)}")
+        if self.head_range and self.head != "integer":
+            raise InputError("head_range is of an integer head: leave it out, or give that head")
         self._check_cuts()
         if self.robust is not None:
             read_fraction(self.robust, "robust", low=0, high=1)

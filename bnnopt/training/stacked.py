@@ -76,7 +76,7 @@ class StackedNetwork:
         """(networks, in, batch) to (networks, out, batch)."""
         layer = self._first.get_submodule(name)
         assert isinstance(layer, BinaryLinear)
-        return torch.bmm(binarize(self._state[f"{name}.latent"], layer.dead_zone), seen)
+        return torch.bmm(layer.weights(self._state[f"{name}.latent"]), seen)
 
     def _normalized(self, name: str, sums: Tensor) -> Tensor:
         """Networks times neurons are the channels of one batch normalization."""

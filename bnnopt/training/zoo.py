@@ -30,46 +30,30 @@ def _robust(name: str, block: Convolutional, epochs: int, **options: Any) -> Rec
         0,
         (),
         epochs=epochs,
+        batch_size=128,
+        learning_rate=0.01,
         convolutions=(block,),
         dead_zone=0.03,
+        head_range=15,
+        ramp=0.3,
         held_out=5000,
         title=name,
         **({"input": "binary"} | options),
     )
 
 
-_BOUNDED: dict[str, Any] = {"bound_weight": 0.5, "ramp": 0.3}
-
 ROBUST_RECIPES = (
-    _robust("mnist-robust-0.1", (32, 7, 2), 25, robust="0.3"),
-    _robust(
-        "mnist-robust-0.3",
-        (32, 5, 2),
-        45,
-        robust="0.3",
-        attack_steps=2,
-        bound_weight=0.15,
-        ramp=0.3,
-        learning_rate=0.01,
-    ),
-    _robust(
-        "fashion-mnist-robust-0.1",
-        (64, 5, 2),
-        33,
-        robust="0.1",
-        cuts=(0.2,),
-        attack_steps=3,
-        **_BOUNDED,
-    ),
+    _robust("mnist-robust-0.1", (32, 5, 1), 145, robust=0.15, bound_weight=0.15),
+    _robust("mnist-robust-0.3", (64, 5, 1), 140, robust=0.3, bound_weight=0.2),
+    _robust("fashion-mnist-robust-0.1", (32, 3, 1), 145, robust=0.1, cuts=(0.2,), bound_weight=0.4),
     _robust(
         "fashion-mnist-robust-0.02",
-        (64, 5, 2),
-        33,
-        robust="0.03",
+        (32, 5, 1),
+        140,
+        robust=0.025,
         input="cuts:3",
         cuts=(0.1, 0.3, 0.6),
-        attack_steps=2,
-        **_BOUNDED,
+        bound_weight=0.3,
     ),
 )
 """The networks whose robustness is proved (docs/robust.md)."""

@@ -393,3 +393,20 @@ def test_a_network_that_no_file_would_hold_is_refused_when_written(
     monkeypatch.setattr("bnnopt.npz.MAX_FILE_BYTES", 1000)
     with pytest.raises(NetworkFormatError, match="at most 1000"):
         mixed_network(0).to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("largest", "kind"), [(127, "int8"), (128, "int16"), (2.0**40, "float64"), (0.5, "float64")]
+)
+def test_whole_heads_are_kept_in_the_smallest_type(
+    tmp_path: Path, largest: float, kind: str
+) -> None:
+    network = random_network(5, inputs=6, widths=(7, 5, 3))
+    weight = np.array(network.output.weight, dtype=float)
+    weight[0, 0] = largest
+    head = OutputLayer(weight, network.output.scale, network.output.bias)
+    path = tmp_path / "n.npz"
+    BinarizedNetwork(network.hidden, head, network.levels).save(path)
+    found = np.load(io.BytesIO(members(path)["output_weight.npy"]))
+    assert found.dtype == kind
+    assert np.array_equal(BinarizedNetwork.load(path).output.weight, weight)

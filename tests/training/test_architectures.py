@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from bnnopt import training  # noqa: E402
 from bnnopt.training.loop import build  # noqa: E402
-from bnnopt.training.model import PixelCuts, TrainableNetwork, binarize  # noqa: E402
+from bnnopt.training.model import PixelCuts, TrainableNetwork, WholeLinear, binarize  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +39,8 @@ ARCHITECTURES: list[dict[str, Any]] = [
     {"input": "binary", "convolutions": ((4, 5, 2),), "depth": 0},
     {"input": "cuts:2", "convolutions": ((4, 7, 3), (6, 3, 2)), "dead_zone": 0.05},
     {"convolutions": ((4, 5, 2),), "depth": 1, "head": "batchnorm"},
+    {"input": "binary", "convolutions": ((4, 5, 2),), "depth": 0, "head_range": 15},
+    {"head_range": 1, "depth": 2},
 ]
 
 
@@ -107,6 +109,20 @@ def test_the_dead_zone_leaves_weights_out_and_passes_their_gradient() -> None:
     assert 0.2 < share < 0.9
 
 
+def test_a_head_of_whole_weights_reaches_what_is_allowed_and_no_more() -> None:
+    head = WholeLinear(5, 1, 3)
+    latent = torch.tensor([-1.0, -0.1, 0.2, 0.5, 1.0], requires_grad=True)
+    weights = head.weights(latent)
+    assert weights.tolist() == [-3, 0, 1, 2, 3]
+    weights.sum().backward()
+    assert latent.grad.tolist() == [3] * 5
+    run = training.train(recipe(head_range=3, epochs=20), device="cpu", progress=False)
+    network = training.export(run)
+    assert set(np.unique(network.output.weight)) <= set(range(-3, 4))
+    assert np.abs(network.output.weight).max() > 1
+    assert not network.output.is_binary
+
+
 def test_a_network_of_the_first_edition_starts_as_it_did() -> None:
     torch.manual_seed(3)
     weights = [torch.empty(shape).uniform_(-0.1, 0.1) for shape in ((20, 784), (5, 20), (10, 5))]
@@ -159,6 +175,9 @@ def test_names_say_the_layers_unless_a_title_does() -> None:
         ({"ramp": -0.1}, "ramp"),
         ({"ramp": float("nan")}, "ramp"),
         ({"held_out": 60_000}, "held_out"),
+        ({"head_range": -1}, "head_range"),
+        ({"head_range": 2000}, "head_range"),
+        ({"head_range": 3, "head": "batchnorm"}, "of an integer head"),
     ],
 )
 def test_a_recipe_out_of_range_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -19,6 +19,7 @@ KINDS: list[dict[str, Any]] = [
     {"cuts": (60.5, 127.5), "dead_zone": 0.03},
     {"cuts": (127.5,), "convolutions": ((3, 3, 2),)},
     {"cuts": (127.5,), "head": "batchnorm"},
+    {"cuts": (127.5,), "head_range": 5},
     {"widths": (6, 5)},
     {"head": "batchnorm"},
 ]

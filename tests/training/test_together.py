@@ -63,7 +63,13 @@ def distance(a: Any, b: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"head": "batchnorm"}, {"depth": 1, "dead_zone": 0.03, "held_out": 30}]
+    "changes",
+    [
+        {},
+        {"head": "batchnorm"},
+        {"head_range": 7},
+        {"depth": 1, "dead_zone": 0.03, "held_out": 30},
+    ],
 )
 def test_each_network_is_the_one_that_is_trained_alone(
     changes: dict[str, Any], in_double_precision: None
