@@ -75,8 +75,14 @@ def may_have_wanted_set(terms: MarginTerms, tree: Tree, wanted: float, space: Wo
     left = wanted_candidates(terms, tree, size, wanted, space)
     if left == NONE:
         return False
-    for a in range(left):
-        order[a] = kept[order[a]]
+    is_left = np.empty(size, dtype=np.bool_)
+    for a in range(size):
+        is_left[order[a]] = a < left
+    left = 0
+    for a in range(size):
+        if is_left[a]:
+            order[left] = kept[a]
+            left += 1
     tree.count[depth] = left
     return True
 

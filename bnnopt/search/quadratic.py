@@ -34,8 +34,9 @@ PROGRESS = 0.8
 LIMIT, ALL = 1000, 30_000
 """Sets seen before a search for one gives up, and before those of all children do together."""
 
-WALKED = 40
-"""Sets that are looked at before a function is fitted, times the neurons of the second layer."""
+WIDE, WALKED = 64, 40
+"""Neurons of the second layer from which on sets are looked at before a function is fitted; how
+many, times those neurons."""
 
 
 @compiled
@@ -93,14 +94,14 @@ def wanted_candidates(
 ) -> int:
     """How many of the first in ``tree.order`` may have a set that is worth it, or `NONE`.
 
-    By the function that the node has from its parent; with two layers a set that it allows is
-    looked at itself, as far as `WALKED` go. ``tree.order`` becomes places in ``space.kept``.
+    By the function that the node has from its parent; with two wide layers a set that it allows
+    is looked at itself, as far as `WALKED` go. ``tree.order`` becomes places in ``space.kept``.
     """
     depth = tree.depth[0]
     surplus, order = tree.surplus[depth], tree.order[depth, :size]
     value = _by_flips(terms, tree, size, as_bool(True), space)
     sort_candidates(size, order, space)
-    if len(terms.block) == 1:
+    if len(terms.block) == 1 and len(surplus) >= WIDE:
         limit = WALKED * len(surplus)
         return walk_sets(terms, surplus, order, value, wanted, limit, space)
     if value >= wanted:

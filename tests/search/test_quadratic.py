@@ -98,7 +98,13 @@ def test_with_two_layers_a_node_is_worth_it_where_a_set_is(
     forget(node)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quadratic, "WALKED", walked)
+        patch.setattr(quadratic, "WIDE", 4)
         left = wanted_candidates(node.terms, node.tree, node.size, worth, node.space)
+        patch.setattr(quadratic, "WIDE", 5)  # by the function alone
+        forget(node)
+        unseen = wanted_candidates(node.terms, node.tree, node.size, worth, node.space)
+    assert unseen >= (1 + last_of(node, wanted) if wanted else NONE)
+    assert unseen >= left or walked < 2
     assert left >= (1 + last_of(node, wanted) if wanted else NONE)
     if () in wanted:
         assert left == node.size
