@@ -34,6 +34,7 @@ from bnnopt.attacks.base import Limits
 from bnnopt.attacks.flips import BranchAndBound
 from bnnopt.cli.images import parse_indices
 from bnnopt.datasets.catalog import COUNTS
+from bnnopt.search.warm_up import warm_up
 
 NETWORKS = "mnist-2x500,fashion-mnist-2x500"
 EPSILONS = "0.002,0.003,0.004,0.006,0.008,0.01"
@@ -100,6 +101,7 @@ def run(arguments: argparse.Namespace, records: list[Record]) -> None:
 
 
 def main() -> None:
+    warm_up()
     deadline.clock = time.process_time
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--networks", default=NETWORKS)

@@ -149,13 +149,13 @@ def walk_sets(
         if single[depth, at] == CONFLICT:
             continue
         if seen == limit:
-            return places[0] + 2
+            return int(places[0]) + 2
         seen += 1
         new = values[depth] + single[depth, at]
         copy_row(surplus if depth == 0 else sums[depth - 1], sums[depth])
         add_row(sums[depth], terms.change[space.kept[order[at]]], np.float32(1.0))
         if new >= wanted and margin_of(terms, sums[depth]) >= wanted:
-            return places[0] + 2
+            return int(places[0]) + 2
         _add_member(single[depth], pair[at], gain, at, single[depth + 1], reach[depth + 1])
         depth += 1
         values[depth], places[depth] = new, at - 1
