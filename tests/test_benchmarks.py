@@ -14,6 +14,7 @@ from benchmarks import formulations, ladder
 from benchmarks.page import PAGE, page
 from benchmarks.record import code, write
 from bnnopt import datasets
+from bnnopt.attacks import deadline
 from tests.pages import ROOT
 
 
@@ -90,6 +91,7 @@ def test_the_ladder_goes_on_where_it_was_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "ladder.json"
+    monkeypatch.setattr(deadline, "clock", deadline.clock)  # which the ladder changes
     options = ["--networks", "fashion-mnist-2x100", "--epsilons", "0.001,0.002", "--out", str(out)]
     for images in ("0:2", "0:3"):
         monkeypatch.setattr(sys, "argv", ["ladder.py", *options, "--images", images])

@@ -11,6 +11,9 @@ from bnnopt.formulations.stopping import OutOfTime
 
 __all__ = ["Deadline"]
 
+clock = time.perf_counter
+"""What limits count: benchmarks on machines that are busy with other work count CPU seconds."""
+
 
 class Deadline:
     """A clock that runs from its creation, and a count of the steps that were spent.
@@ -22,7 +25,7 @@ class Deadline:
     """
 
     def __init__(self, limits: Limits) -> None:
-        self._began = time.perf_counter()
+        self._began = clock()
         self._limits = limits
         self._spent = 0
 
@@ -33,7 +36,7 @@ class Deadline:
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return time.perf_counter() - self._began
+        return clock() - self._began
 
     @property
     def left(self) -> float | None:

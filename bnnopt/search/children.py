@@ -13,8 +13,9 @@ from bnnopt.search.bound import cardinality_colours, surplus_ranges
 from bnnopt.search.compiled import compiled
 from bnnopt.search.conflicts import add_falls, find_conflicts, inherit_conflicts
 from bnnopt.search.problem import MarginTerms, Region
-from bnnopt.search.quadratic import fit, fit_lines, has_wanted_set
+from bnnopt.search.quadratic import fit, fit_lines, wanted_candidates
 from bnnopt.search.rows import copy_row, zeros
+from bnnopt.search.sets import NONE
 from bnnopt.search.tree_state import Tree
 from bnnopt.search.workspace import Workspace
 
@@ -60,15 +61,29 @@ def bound_children(
 
 @compiled
 def may_have_wanted_set(terms: MarginTerms, tree: Tree, wanted: float, space: Workspace) -> bool:
-    """Whether what the parent knew leaves a set of the present node's subtree."""
+    """Whether what the parent knew leaves a set of the present node's subtree.
+
+    Candidates that no such set needs are dropped.
+    """
     depth = tree.depth[0]
     order, kept, size = tree.order[depth], space.kept, tree.count[depth]
     copy_row(order[:size], kept)
     inherit_conflicts(tree, kept, size, space.conflict)
     _, interval = _interval_bound(terms, tree, size, space)
-    if interval < wanted or not has_wanted_set(terms, tree, size, wanted, space):
+    if interval < wanted:
         return False
-    copy_row(kept[:size], order)
+    left = wanted_candidates(terms, tree, size, wanted, space)
+    if left == NONE:
+        return False
+    is_left = np.empty(size, dtype=np.bool_)
+    for a in range(size):
+        is_left[order[a]] = a < left
+    left = 0
+    for a in range(size):
+        if is_left[a]:
+            order[left] = kept[a]
+            left += 1
+    tree.count[depth] = left
     return True
 
 

@@ -16,12 +16,12 @@ from bnnopt.search.bound import deeper_lines, second_curves
 from bnnopt.search.compiled import as_bool, as_int, compiled
 from bnnopt.search.problem import MarginTerms
 from bnnopt.search.rows import copy_row, move_row
-from bnnopt.search.sets import find_set, sort_candidates
+from bnnopt.search.sets import NONE, find_set, sort_candidates, walk_sets
 from bnnopt.search.tree_state import Tree
 from bnnopt.search.workspace import Workspace
 from bnnopt.tolerances import SUM_ROUNDING
 
-__all__ = ["fit", "fit_lines", "has_wanted_set"]
+__all__ = ["fit", "fit_lines", "wanted_candidates"]
 
 Array = Any
 
@@ -33,6 +33,10 @@ PROGRESS = 0.8
 
 LIMIT, ALL = 1000, 30_000
 """Sets seen before a search for one gives up, and before those of all children do together."""
+
+WIDE, WALKED = 64, 40
+"""Neurons of the second layer from which on sets are looked at before a function is fitted; how
+many, times those neurons."""
 
 
 @compiled
@@ -85,21 +89,29 @@ def fit_lines(terms: MarginTerms, tree: Tree, size: int, groups: int, space: Wor
 
 
 @compiled
-def has_wanted_set(
+def wanted_candidates(
     terms: MarginTerms, tree: Tree, size: int, wanted: float, space: Workspace
-) -> bool:
-    """Whether the function that the node has from its parent leaves a set that is worth it."""
-    order = tree.order[tree.depth[0]]
+) -> int:
+    """How many of the first in ``tree.order`` may have a set that is worth it, or `NONE`.
+
+    By the function that the node has from its parent; with two wide layers a set that it allows
+    is looked at itself, as far as `WALKED` go. ``tree.order`` becomes places in ``space.kept``.
+    """
+    depth = tree.depth[0]
+    surplus, order = tree.surplus[depth], tree.order[depth, :size]
     value = _by_flips(terms, tree, size, as_bool(True), space)
-    if value >= wanted:
-        return True
     sort_candidates(size, order, space)
+    if len(terms.block) == 1 and len(surplus) >= WIDE:
+        limit = WALKED * len(surplus)
+        return walk_sets(terms, surplus, order, value, wanted, limit, space)
+    if value >= wanted:
+        return size
     for last in range(size - 1, -1, -1):
         if value + space.reach[0, last] < wanted:
-            return False
+            return NONE
         if find_set(value, last, wanted, min(LIMIT, ALL // size), space) != 0:
-            return True
-    return False
+            return last + 1
+    return NONE
 
 
 @compiled

@@ -12,12 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from bnnopt.search.bound import margin_of
 from bnnopt.search.compiled import compiled
+from bnnopt.search.problem import MarginTerms
+from bnnopt.search.rows import add_row, copy_row
 from bnnopt.search.workspace import Workspace
 
-__all__ = ["find_set", "sort_candidates"]
+__all__ = ["find_set", "sort_candidates", "walk_sets"]
 
 Array = Any
+
+NONE = -1
 
 CONFLICT = -np.inf
 """What a conflicting pair counts for: no set with one is worth anything."""
@@ -93,6 +98,68 @@ def find_set(value: float, last: int, wanted: float, limit: int, space: Workspac
         depth += 1
         values[depth], places[depth] = new, at - 1
     return 0
+
+
+@compiled
+def walk_sets(
+    terms: MarginTerms,
+    surplus: Array,
+    order: Array,
+    value: float,
+    wanted: float,
+    limit: int,
+    space: Workspace,
+) -> int:
+    """How many of the first candidates may have a set among them whose margin is worth it.
+
+    Goes, as `find_set`, through the sets that the function allows to be worth it, the last member
+    in the order first, and looks at the margin of each, which the function bounds from above. It
+    stops at a set that is worth it, or after `limit` sets; sets with a later last member are all
+    seen then, so that those candidates are in none that is left.
+
+    Parameters
+    ----------
+    terms : MarginTerms
+        Of a network with two hidden layers.
+    surplus : array of float32, shape (r,)
+        Of the second layer, without candidates.
+    order : array of int64, shape (size,)
+        The candidates, as places in ``space.kept``; by `sort_candidates`.
+    value, wanted : float
+    limit : int
+    space : Workspace
+
+    Returns
+    -------
+    int
+        `NONE` if there is no such set; 0 if only that of no candidate is left.
+    """
+    if margin_of(terms, surplus) >= wanted:
+        return len(order)
+    single, reach, pair, gain, sums = space.single, space.reach, space.pair, space.gain, space.least
+    values, places = np.empty(len(space.path)), np.empty(len(space.path), dtype=np.int64)
+    values[0], places[0] = value, len(order) - 1
+    depth = seen = 0
+    while depth >= 0:
+        at = places[depth]
+        if at < 0 or values[depth] + reach[depth, at] < wanted:
+            depth -= 1
+            continue
+        places[depth] -= 1
+        if single[depth, at] == CONFLICT:
+            continue
+        if seen == limit:
+            return int(places[0]) + 2
+        seen += 1
+        new = values[depth] + single[depth, at]
+        copy_row(surplus if depth == 0 else sums[depth - 1], sums[depth])
+        add_row(sums[depth], terms.change[space.kept[order[at]]], np.float32(1.0))
+        if new >= wanted and margin_of(terms, sums[depth]) >= wanted:
+            return int(places[0]) + 2
+        _add_member(single[depth], pair[at], gain, at, single[depth + 1], reach[depth + 1])
+        depth += 1
+        values[depth], places[depth] = new, at - 1
+    return NONE
 
 
 @compiled

@@ -16,6 +16,7 @@ from bnnopt.attacks.flips import branch_and_bound
 from bnnopt.attacks.flips.bound_steps import BoundSteps
 from bnnopt.attacks.flips.branch_and_bound import BranchAndBound
 from bnnopt.attacks.flips.flip_search import FlipSearch
+from bnnopt.attacks.flips.target_trees import TargetTrees
 from bnnopt.search import quadratic
 from bnnopt.search.terms import without_idle
 from tests.attacks.test_tiny import images, instance_of
@@ -133,6 +134,19 @@ def test_a_step_goes_part_of_the_way_and_as_far_as_its_nodes_say() -> None:
         assert steps.ceiling[target] == wanted
         assert done.nodes == nodes
     assert steps.nodes == 50 + 40 + 20 + 19 + 160 + 57 + 1
+
+
+def test_nodes_of_trees_that_have_ended_are_counted() -> None:
+    searches = (searching(instance_of(seed, (6, 4), "integer", "pixels")) for seed in range(99))
+    search = next(search for search in searches if search.num_flips > 3)
+    (target,) = search.terms
+    trees = TargetTrees(search, target, without_idle(search.terms[target]))
+    seen = [trees.nodes]
+    while trees.trees:
+        trees.visit(1, map)
+        seen.append(trees.nodes)
+    assert seen == sorted(seen)
+    assert trees.nodes > 0
 
 
 class _ended:  # noqa: N801 - stands for trees that have ended

@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bnnopt.search import quadratic
-from bnnopt.search.quadratic import fit, fit_lines, has_wanted_set
+from bnnopt.search.quadratic import fit, fit_lines, wanted_candidates
+from bnnopt.search.sets import NONE
 from tests.search.cases import Members, Node, surplus_at
 
 seeds = st.integers(0, 10**6)
@@ -63,8 +64,8 @@ def test_children_that_are_left_out_have_no_set_that_is_worth_it(
 
 
 @settings(max_examples=100)
-@given(seed=seeds, deeper=layers, scale=scales)
-def test_a_node_is_worth_it_exactly_where_its_function_allows_a_set(
+@given(seed=seeds, deeper=st.sampled_from([1, 2]), scale=scales)
+def test_deeper_a_node_is_worth_it_exactly_where_its_function_allows_a_set(
     seed: int, deeper: int, scale: float
 ) -> None:
     node, _ = fitted(seed, deeper, scale)
@@ -73,8 +74,44 @@ def test_a_node_is_worth_it_exactly_where_its_function_allows_a_set(
         for off in (-1e-3, 1e-3):
             worth = scale * (value + off)
             forget(node)
-            found = has_wanted_set(node.terms, node.tree, node.size, worth, node.space)
-            assert found == (scale * values[-1] >= worth)
+            left = wanted_candidates(node.terms, node.tree, node.size, worth, node.space)
+            assert (left != NONE) == (scale * values[-1] >= worth)
+            if left != NONE:
+                allowed = [s for s in node.sets if node.function(s) / scale >= worth / scale]
+                assert left == node.size if () in allowed else left == 1 + last_of(node, allowed)
+
+
+def last_of(node: Node, sets: list[Members]) -> int:
+    """The last place of the order that any of the sets has."""
+    order = node.tree.order[node.depth, : node.size].tolist()
+    return max((order.index(a) for places in sets for a in places), default=-1)
+
+
+@settings(max_examples=100)
+@given(seed=seeds, lift=st.integers(-4, 2), walked=st.sampled_from([0, 1, 10**6]))
+def test_with_two_layers_a_node_is_worth_it_where_a_set_is(
+    seed: int, lift: int, walked: int
+) -> None:
+    node, _ = fitted(seed, 0, 1.0)
+    worth = max(node.margin(places) for places in node.sets) + lift - 0.01 * (seed % 2)
+    wanted = [places for places in node.sets if node.margin(places) >= worth]
+    forget(node)
+    # Compiled, it would keep the constants that it was compiled with.
+    candidates = getattr(wanted_candidates, "py_func", wanted_candidates)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quadratic, "WALKED", walked)
+        patch.setattr(quadratic, "WIDE", 4)
+        left = candidates(node.terms, node.tree, node.size, worth, node.space)
+        patch.setattr(quadratic, "WIDE", 5)  # by the function alone
+        forget(node)
+        unseen = candidates(node.terms, node.tree, node.size, worth, node.space)
+    assert unseen >= (1 + last_of(node, wanted) if wanted else NONE)
+    assert unseen >= left or walked < 2
+    assert left >= (1 + last_of(node, wanted) if wanted else NONE)
+    if () in wanted:
+        assert left == node.size
+    elif walked > 1:
+        assert left == (1 + last_of(node, wanted) if wanted else NONE)
 
 
 def forget(node: Node) -> None:
@@ -95,18 +132,18 @@ def forget(node: Node) -> None:
 @settings(max_examples=40)
 @given(seed=seeds)
 def test_what_is_just_reached_is_worth_it(seed: int) -> None:
-    node, _ = fitted(seed, 0, 1.0)
+    node, _ = fitted(seed, 1, 1.0)
     space, tree = node.space, node.tree
     value = quadratic._by_flips(node.terms, tree, node.size, True, space)
     forget(node)
-    assert has_wanted_set(node.terms, tree, node.size, value, space)
+    assert wanted_candidates(node.terms, tree, node.size, value, space) == node.size
     value = quadratic._by_flips(node.terms, tree, 0, True, space)
-    assert not has_wanted_set(node.terms, tree, 0, value + 1e-6, space)
-    assert has_wanted_set(node.terms, tree, 0, value, space)
+    assert wanted_candidates(node.terms, tree, 0, value + 1e-6, space) == NONE
+    assert wanted_candidates(node.terms, tree, 0, value, space) == 0
     value = quadratic._by_flips(node.terms, tree, 1, True, space)
     worth = value + max(space.by_single[0], 0.0)
     forget(node)
-    assert has_wanted_set(node.terms, tree, 1, worth, space)
+    assert wanted_candidates(node.terms, tree, 1, worth, space) == 1
 
 
 @settings(max_examples=40)
