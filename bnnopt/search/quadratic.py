@@ -34,9 +34,9 @@ PROGRESS = 0.8
 LIMIT, ALL = 1000, 30_000
 """Sets seen before a search for one gives up, and before those of all children do together."""
 
-WIDE, WALKED = 64, 40
-"""Neurons of the second layer from which on sets are looked at before a function is fitted; how
-many, times those neurons."""
+WIDE, WIDEST, WALKED = 64, 512, 40
+"""Neurons of the second layer from which on, and up to which, sets are looked at before a function
+is fitted; how many, times those neurons."""
 
 
 @compiled
@@ -101,7 +101,7 @@ def wanted_candidates(
     surplus, order = tree.surplus[depth], tree.order[depth, :size]
     value = _by_flips(terms, tree, size, as_bool(True), space)
     sort_candidates(size, order, space)
-    if len(terms.block) == 1 and len(surplus) >= WIDE:
+    if len(terms.block) == 1 and WIDE <= len(surplus) <= WIDEST:
         limit = WALKED * len(surplus)
         return walk_sets(terms, surplus, order, value, wanted, limit, space)
     if value >= wanted:
