@@ -9,9 +9,14 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Self
 
+import numpy.typing as npt
+
+from bnnopt.instance import AttackInstance
+from bnnopt.network import BinarizedNetwork
+
 __all__ = ["Cell"]
 
-FIRST_EDITION: dict[str, Any] = {"ties": "never", "effort": None}
+FIRST_EDITION: dict[str, Any] = {"ties": "never", "effort": None, "proof": False}
 """What a definition means that lacks these keys."""
 
 
@@ -35,6 +40,8 @@ class Cell:
         None where neither the method nor its start takes one.
     time_limit : float
         Seconds.
+    proof : bool
+        Whether a proof of the result is wanted.
     """
 
     network: str
@@ -54,6 +61,7 @@ class Cell:
     threads: int
     ties: str = FIRST_EDITION["ties"]
     effort: int | None = FIRST_EDITION["effort"]
+    proof: bool = FIRST_EDITION["proof"]
 
     @cached_property
     def definition(self) -> str:
@@ -71,6 +79,18 @@ class Cell:
     def key(self) -> str:
         """SHA-256 of the definition, in hexadecimal."""
         return hashlib.sha256(self.definition.encode()).hexdigest()
+
+    def instance(self, network: BinarizedNetwork, x: npt.NDArray[Any]) -> AttackInstance:
+        """The question that the cell asks of its network and image."""
+        return AttackInstance(
+            network,
+            x,
+            self.epsilon,
+            self.target,
+            self.domain,  # type: ignore[arg-type]
+            goal=self.goal,
+            ties=self.ties,  # type: ignore[arg-type]
+        )
 
     @classmethod
     def from_definition(cls, definition: str) -> Self:

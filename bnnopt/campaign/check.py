@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.data import DIGEST_BYTES, digest_of_all, digest_of_image
+from bnnopt.campaign.proofs import complaints_about, is_proof
 from bnnopt.campaign.store import Row, Store
 from bnnopt.campaign.task import decode_levels
 from bnnopt.errors import BnnoptError
@@ -103,15 +104,7 @@ def _replay(
     """The record beside what the network says of the stored point."""
     network = store.network(cell.network)
     x, label = store.image(cell)
-    instance = AttackInstance(
-        network,
-        x,
-        cell.epsilon,
-        cell.target,
-        cell.domain,  # type: ignore[arg-type]
-        goal=cell.goal,
-        ties=cell.ties,  # type: ignore[arg-type]
-    )
+    instance = cell.instance(network, x)
     if levels.shape != instance.levels.shape or not np.array_equal(instance.snap(levels), levels):
         yield "its point is outside the budget"
         return
@@ -144,6 +137,12 @@ def _replay(
     yield from _bound(instance, record, margin)
     if "version" in record:
         yield from _status(instance, record, is_flip)
+    if is_proof(record.get("proof")):
+        content = store.proof(cell.key)
+        if content is None:
+            yield "its proof is lost"
+        else:
+            yield from complaints_about(content, instance, x, record)
 
 
 def _bound(instance: AttackInstance, record: dict[str, Any], margin: float) -> Iterator[str]:

@@ -52,6 +52,8 @@ class MethodSpec:
         Seconds.
     effort : int or None
         Most steps of the method's own, or no limit.
+    proof : bool
+        Whether proofs of the results are wanted.
     """
 
     name: str
@@ -63,6 +65,7 @@ class MethodSpec:
     start: str
     time_limit: float
     effort: int | None
+    proof: bool
 
 
 def read_methods(spec: Table) -> tuple[MethodSpec, ...]:
@@ -124,8 +127,11 @@ def _read(table: Table, solvers: list[str], seconds: float, effort: int | None) 
     limit = table.take("time_limit", float, seconds)
     table.check("time_limit", Limits, limit)
     effort = _read_effort(table, effort)
+    proof = table.take("proof", bool, False)
     table.finish()
-    return MethodSpec(name, method, asks, options, tuple(chosen), formulation, start, limit, effort)
+    return MethodSpec(
+        name, method, asks, options, tuple(chosen), formulation, start, limit, effort, proof
+    )
 
 
 def _if_taken(taken: bool, table: Table, key: str, given: Any, default: Any) -> Any:

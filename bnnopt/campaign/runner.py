@@ -180,7 +180,8 @@ class _Runner:
                 continue
             cell = self._cells[key]
             self._workers.submit(self._task(key, cell))
-            self._deadlines[key] = time.monotonic() + cell.time_limit + self._grace
+            seconds = cell.time_limit * (2 if cell.proof else 1)  # the proof has as long again
+            self._deadlines[key] = time.monotonic() + seconds + self._grace
             free -= 1
 
     def _task(self, key: str, cell: Cell) -> Task:

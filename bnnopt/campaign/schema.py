@@ -9,10 +9,11 @@ from pathlib import Path
 
 from bnnopt.errors import InputError, StoreError
 
-__all__ = ["VERSIONS", "add_data_table", "connect", "storage_errors"]
+__all__ = ["add_table", "connect", "has_table", "storage_errors"]
 
-VERSIONS = (1, 2)
-"""A store begins as the first; one that holds images of users' own files is the second."""
+VERSIONS = (1, 2, 3)
+"""A store begins as the first; one that holds images of users' own files is the second, one that
+holds proofs is the third."""
 
 APPLICATION_ID = 0x626E6E6F  # "bnno", in SQLite's header
 BUSY_SECONDS = 60.0
@@ -45,11 +46,19 @@ CREATE TABLE failures (
 );
 """
 
-DATA = """
+LATER = {
+    "data": """
 CREATE TABLE IF NOT EXISTS data (
     identity TEXT PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, digests BLOB NOT NULL
 )
-"""
+""",
+    "proofs": """
+CREATE TABLE IF NOT EXISTS proofs (
+    key TEXT PRIMARY KEY REFERENCES cells (key), content BLOB NOT NULL
+)
+""",
+}
+"""Tables of the second version and of the third."""
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -99,14 +108,23 @@ def _prepare(connection: sqlite3.Connection, path: Path, create: bool) -> None:
         remedy = "upgrade bnnopt" if is_newer else "read it with the bnnopt that wrote it"
         raise InputError(
             f"the store {str(path)!r} is of version {version}, and this bnnopt reads versions "
-            f"{' and '.join(map(str, VERSIONS))}: {remedy}"
+            f"{VERSIONS[0]} to {VERSIONS[-1]}: {remedy}"
         )
 
 
-def add_data_table(connection: sqlite3.Connection) -> None:
-    """Have a table of users' own images, within the caller's transaction."""
-    connection.execute(DATA)
-    connection.execute(f"PRAGMA user_version = {VERSIONS[-1]}")
+def add_table(connection: sqlite3.Connection, name: str) -> None:
+    """Have a table of a later version, within the caller's transaction."""
+    connection.execute(LATER[name])
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    needed = VERSIONS[1 + list(LATER).index(name)]
+    connection.execute(f"PRAGMA user_version = {max(version, needed)}")
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether a store has a table of a later version."""
+    query = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
+    (count,) = connection.execute(query, (name,)).fetchone()
+    return bool(count)
 
 
 @contextmanager

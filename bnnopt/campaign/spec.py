@@ -124,6 +124,7 @@ class CampaignSpec:
                             threads=self.threads,
                             ties=self.ties,
                             effort=method.effort,
+                            proof=method.proof,
                         )
                         yield PlannedCell(cell, method.name)
 

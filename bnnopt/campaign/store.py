@@ -21,7 +21,7 @@ import numpy.typing as npt
 from bnnopt.campaign.cell import Cell
 from bnnopt.campaign.data import OwnData, StoredData, stored_type
 from bnnopt.campaign.owner import identity, is_gone
-from bnnopt.campaign.schema import VERSIONS, add_data_table, connect, storage_errors
+from bnnopt.campaign.schema import add_table, connect, has_table, storage_errors
 from bnnopt.campaign.spec import CampaignSpec, PlannedCell
 from bnnopt.campaign.task import Outcome, decode_network
 from bnnopt.datasets.catalog import LEVELS, NAMES
@@ -200,7 +200,7 @@ class Store:
                 row = (key, network.name, network.to_bytes())
                 self._db.execute("INSERT OR IGNORE INTO networks VALUES (?, ?, ?)", row)
             if isinstance(spec.data, OwnData):
-                add_data_table(self._db)
+                add_table(self._db, "data")
                 values = (spec.data.identity, spec.data.name, spec.data.type, spec.data.digests)
                 self._db.execute("INSERT OR IGNORE INTO data VALUES (?, ?, ?, ?)", values)
             for name, data in images.items():
@@ -245,6 +245,9 @@ class Store:
             "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, _digest(*values)),
         )
+        if outcome.proof:
+            add_table(self._db, "proofs")
+            self._db.execute("INSERT OR REPLACE INTO proofs VALUES (?, ?)", (key, outcome.proof))
 
     def fail(self, key: str, outcome: Outcome) -> None:
         """An attack ended with an error: it would again. What it had found is kept."""
@@ -307,6 +310,24 @@ class Store:
             raise self._damaged(f"network {key[:12]} is not as it was stored")
         return content
 
+    def proof(self, key: str) -> bytes | None:
+        """The proof of a cell's result."""
+        with storage_errors(self.path):
+            if not has_table(self._db, "proofs"):
+                return None
+            query = "SELECT content FROM proofs WHERE key = ?"
+            found = self._db.execute(query, (key,)).fetchone()
+        if found is not None and not isinstance(found[0], bytes):
+            raise self._damaged(f"the proof of cell {key[:12]} is not as it was stored")
+        return None if found is None else found[0]
+
+    def proofs(self) -> Iterator[tuple[Cell, bytes]]:
+        """Every cell whose result has a proof, and the proof."""
+        for row in self.rows():
+            content = self.proof(row.key)
+            if content is not None:
+                yield Cell.from_definition(row.definition), content
+
     def networks(self) -> dict[str, str]:
         """The name of every network, by `fingerprint`."""
         with storage_errors(self.path):
@@ -330,8 +351,7 @@ class Store:
     def data(self) -> list[StoredData]:
         """Every set of images of users' own files."""
         with storage_errors(self.path):
-            (version,) = self._one("PRAGMA user_version")
-            if version == VERSIONS[0]:
+            if not has_table(self._db, "data"):
                 return []
             rows = self._db.execute("SELECT identity, name, type, digests FROM data ORDER BY rowid")
             found = [StoredData(*row) for row in rows]

@@ -13,6 +13,7 @@ __all__ = ["Table"]
 
 REQUIRED = object()
 KINDS = {
+    bool: "true or false",
     str: "a string",
     int: "an integer",
     float: "a number",

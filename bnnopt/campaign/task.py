@@ -18,6 +18,7 @@ import numpy.typing as npt
 from bnnopt import api
 from bnnopt.attacks import attack_class
 from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.proofs import proof_of
 from bnnopt.errors import BnnoptError
 from bnnopt.network import BinarizedNetwork
 
@@ -75,6 +76,8 @@ class Outcome:
         Most bytes that the worker has held so far.
     error : str
         Why the attack failed; empty if it did not.
+    proof : bytes
+        The content of its file; empty where there is none.
     """
 
     record: dict[str, Any] | None
@@ -83,14 +86,15 @@ class Outcome:
     worker: str
     peak_memory: int
     error: str = ""
+    proof: bytes = b""
 
 
 def run_task(task: Task) -> Outcome:
     """Attack. An error of the attack, memory included, is an outcome like any other."""
     began = time.perf_counter()
-    record, levels, error = None, b"", ""
+    record, levels, proof, error = None, b"", b"", ""
     try:
-        record, levels, error = _attack(task)
+        record, levels, proof, error = _attack(task)
     except BnnoptError as failure:
         error = str(failure)
     except MemoryError:
@@ -99,11 +103,17 @@ def run_task(task: Task) -> Outcome:
         error = f"{type(failure).__name__}: {failure}"
     worker = f"{socket.gethostname()}:{os.getpid()}"
     return Outcome(
-        record, levels, time.perf_counter() - began, worker, _peak_memory(), " ".join(error.split())
+        record,
+        levels,
+        time.perf_counter() - began,
+        worker,
+        _peak_memory(),
+        " ".join(error.split()),
+        proof,
     )
 
 
-def _attack(task: Task) -> tuple[dict[str, Any] | None, bytes, str]:
+def _attack(task: Task) -> tuple[dict[str, Any] | None, bytes, bytes, str]:
     cell, network = task.cell, decode_network(task.network)
     named: dict[str, Any] = {"solver": cell.solver, "formulation": cell.formulation}
     for method in {cell.method, cell.start} - {"none"}:
@@ -129,7 +139,11 @@ def _attack(task: Task) -> tuple[dict[str, Any] | None, bytes, str]:
     )
     # What a failed attack has found before is kept with it.
     error = result.message or ("interrupted" if result.interrupted else "")
-    return result.as_dict(), encode_levels(network.levels_of(result.adversarial)[0]), error
+    proof = b""
+    if cell.proof and not error:
+        result, proof = proof_of(cell.instance(network, task.x), result, cell.time_limit)
+    levels = encode_levels(network.levels_of(result.adversarial)[0])
+    return result.as_dict(), levels, proof, error
 
 
 def encode_levels(levels: FloatArray) -> bytes:

@@ -176,6 +176,18 @@ def check(store: str) -> None:
 
 @campaign.command()
 @click.argument("store")
+@click.option("--out", required=True, help="A folder.")
+def proofs(store: str, out: str) -> None:
+    """Write the proofs in STORE to files, with check.py and all that it needs to check them."""
+    from bnnopt.campaign.proof_export import export_proofs
+
+    with Store(store) as opened:
+        make_folder(out, "--out")
+        print(f"{out}: {counted(export_proofs(opened, Path(out)), 'proof')}")
+
+
+@campaign.command()
+@click.argument("store")
 @click.option("--out", required=True, help="A file that ends in .csv or .parquet.")
 def export(store: str, out: str) -> None:
     """Write the cells of STORE as a table, a row each."""

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -25,7 +26,7 @@ from bnnopt.proof.tree import TargetTree
 from bnnopt.proof.warm_up import warm_up
 from bnnopt.result import AttackResult, Status
 
-__all__ = ["NoProofError", "proof_lines", "write_proof"]
+__all__ = ["NoProofError", "proof_content", "proof_lines", "statement_of", "write_proof"]
 
 MOST_FLIPS = 512
 """Of more neurons that can flip no tree is begun."""
@@ -54,12 +55,37 @@ def write_proof(
     NoProofError
         If there is none: it says why.
     """
+    write_atomically(path, proof_content(instance, result))
+
+
+def proof_content(
+    instance: AttackInstance, result: AttackResult, time_limit: float | None = None
+) -> bytes:
+    """The content of the file of a proof.
+
+    Parameters
+    ----------
+    instance : AttackInstance
+    result : AttackResult
+        Of it.
+    time_limit : float, optional
+        Seconds; looked at after each line.
+
+    Raises
+    ------
+    NoProofError
+        If there is none, or not in time: it says why.
+    """
     warm_up()
+    began, text = time.monotonic(), io.StringIO()
     try:
-        text = "".join(f"{line}\n" for line in proof_lines(instance, result))
+        for line in proof_lines(instance, result):
+            print(line, file=text)
+            if time_limit is not None and time.monotonic() - began > time_limit:
+                raise NoProofError(f"its proof took more than {time_limit:g} s")
     except NoCutError as error:
         raise NoProofError(str(error)) from None
-    write_atomically(path, gzip.compress(text.encode(), mtime=0))
+    return gzip.compress(text.getvalue().encode(), mtime=0)
 
 
 def proof_lines(instance: AttackInstance, result: AttackResult) -> Iterator[str]:
@@ -107,10 +133,26 @@ def _as_checked(network: BinarizedNetwork) -> Any:
 def _header(
     instance: AttackInstance, result: AttackResult, claim: str, digest: str
 ) -> dict[str, Any]:
-    level = GRID if instance.domain == "continuous" else 1.0
+    level = _level(instance)
     image = (instance.levels * level).astype(np.int64)
     found = (instance.network.levels_of(result.adversarial)[0] * level).astype(np.int64)
     changed = [[int(i), int(found[i])] for i in np.flatnonzero(found != image)]
+    return statement_of(instance, digest) | {
+        "bound": str(Fraction(result.bound))
+        if claim == "margin" and result.bound is not None
+        else None,
+        "witness": None if claim == "robust" else changed,
+    }
+
+
+def _level(instance: AttackInstance) -> float:
+    """Steps of a level in which a proof counts."""
+    return GRID if instance.domain == "continuous" else 1.0
+
+
+def statement_of(instance: AttackInstance, digest: str) -> dict[str, Any]:
+    """What a proof about an instance says that it is about; `digest` is of the network."""
+    image = (instance.levels * _level(instance)).astype(np.int64)
     fixed = [] if instance.mask is None else np.flatnonzero(~np.ravel(instance.mask)).tolist()
     return {
         "format": check.VERSION,
@@ -124,10 +166,6 @@ def _header(
         "source": instance.source,
         "targets": list(instance.targets),
         "ties": instance.ties,
-        "bound": str(Fraction(result.bound))
-        if claim == "margin" and result.bound is not None
-        else None,
-        "witness": None if claim == "robust" else changed,
     }
 
 
