@@ -81,18 +81,19 @@ class Network:
         if about["output"]["kind"] == "dense":
             head = [list(row.values()) for row in self.rows(about["output"], weights)]
         need(len(biases) == len(head) == len(factors) > 1 and {*map(len, head)} == {width}, "head")
-        scales, bias, unit = map(Fraction, factors), list(map(Fraction, biases)), Fraction(0)
-        head = [[Fraction(float(s * Fraction(w))) for w in row] for s, row in zip(scales, head)]
+        for row, s, b in zip(head, factors, biases):
+            row[:] = [x.as_integer_ratio() for x in (*(float(s) * w for w in row), float(b))]
+        whole, unit = max(bottom for row in head for _, bottom in row), -LARGEST
+        places, numbers = whole.bit_length(), [[n * (whole // d) for n, d in row] for row in head]
         for _ in range(3):  # rounding may reach the next power of two, once
-            largest = max(sum(map(abs, row)) + abs(b) for row, b in zip(head, bias))
-            power = largest.numerator.bit_length() - largest.denominator.bit_length() - 49
-            unit = max(unit, Fraction(2) ** power)
-            head = [[round(w / unit) * unit for w in row] for row in head]
-            bias = [round(b / unit) * unit for b in bias]
-        self.head = [[int(w / unit) for w in row] for row in head]
-        self.bias, self.unit = [int(b / unit) for b in bias], unit
-        whole = repr((self.levels, self.layers, self.head, self.bias, self.unit))
-        self.digest = hashlib.sha256(whole.encode()).hexdigest()
+            unit = max(unit, max(sum(map(abs, row)) for row in numbers).bit_length() - places - 49)
+            if (cell := 1 << max(unit + places - 1, 0)) > 1:
+                numbers = [[round(Fraction(n, cell)) * cell for n in row] for row in numbers]
+        self.unit, shift = Fraction(2) ** unit, unit + places - 1
+        numbers = [[n >> shift if shift > 0 else n << -shift for n in row] for row in numbers]
+        self.head, self.bias = [row[:-1] for row in numbers], [row[-1] for row in numbers]
+        said = repr((self.levels, self.layers, self.head, self.bias, self.unit))
+        self.digest = hashlib.sha256(said.encode()).hexdigest()
 
     def rows(self, about: Any, bits: Any, *sparse: Any) -> list[dict[int, Any]]:
         """Of a matrix of bits, 1 for 1 and 0 for -1, or of weights, columns and ends of rows."""
@@ -127,9 +128,8 @@ class Box:
         up: Any = lambda x: math.ceil(x - near) if step == 1 else (x + near) // step * step
         radius, total = (up(Fraction(about[name] or 0) * top) for name in ("epsilon", "l1"))
         self.low, self.high = list(self.image), list(self.image)
-        for i in set(range(len(exact) if about["epsilon"] != "0" else 0)).difference(
-            about["fixed"]
-        ):
+        free = set(range(len(exact) if about["epsilon"] != "0" else 0)).difference(about["fixed"])
+        for i in free:
             if about["direction"] != "lighten":
                 self.low[i] = math.ceil(max(exact[i] - radius, 0) - half)
             if about["direction"] != "darken":
