@@ -41,7 +41,7 @@ def encode(arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, Any]) 
     text = json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True).encode()
     stream = io.BytesIO()
     members: dict[str, Any] = {METADATA: np.frombuffer(text, dtype=np.uint8), **arrays}
-    np.savez(stream, **members)
+    np.savez_compressed(stream, **members)
     content = stream.getvalue()
     if len(content) > MAX_FILE_BYTES:
         raise NetworkFormatError(
