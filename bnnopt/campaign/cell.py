@@ -14,10 +14,15 @@ import numpy.typing as npt
 from bnnopt.instance import AttackInstance
 from bnnopt.network import BinarizedNetwork
 
-__all__ = ["Cell"]
+__all__ = ["Cell", "most_seconds"]
 
 FIRST_EDITION: dict[str, Any] = {"ties": "never", "effort": None, "proof": False}
 """What a definition means that lacks these keys."""
+
+
+def most_seconds(time_limit: float, proof: bool) -> float:
+    """Seconds that an attack may take; a proof of it may take as long again."""
+    return 2 * time_limit if proof else time_limit
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import shutil
 from pathlib import Path
 from typing import Any
 
-from bnnopt.campaign.proofs import npy_content
+from bnnopt.campaign.proofs import npy_content, rows_content
 from bnnopt.campaign.store import Store
 from bnnopt.files import write_atomically
-from bnnopt.network import BinarizedNetwork
 from bnnopt.proof import check
 
 __all__ = ["export_proofs"]
@@ -32,22 +32,26 @@ def export_proofs(store: Store, folder: Path) -> int:
     int
         How many there are.
     """
-    for part in ("networks", "images", "proofs"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(check.__file__, folder / "check.py")
     rows: list[dict[str, Any]] = []
     for cell, content in store.proofs():
         network = store.network(cell.network)
-        names = {
-            "network": f"networks/{cell.network[:16]}.npz",
-            "image": f"images/{cell.dataset[:16]}-{cell.image}.npy",
-            "proof": f"proofs/{cell.key[:16]}.gz",
+        asked = {
+            "name": network.name,
+            "dataset": cell.dataset,
+            "index": cell.image,
+            "epsilon": cell.epsilon,
+            "goal": cell.goal,
+            "target": cell.target,
         }
-        _write_network(folder / names["network"], network)
-        write_atomically(folder / names["image"], npy_content(store.image(cell)[0]))
-        write_atomically(folder / names["proof"], content)
-        asked = {"name": network.name, "index": cell.image, "epsilon": cell.epsilon}
-        rows.append(asked | {"goal": cell.goal, "target": cell.target} | names)
+        image = npy_content(store.image(cell)[0])
+        files = {
+            "network": _kept(folder, "networks", rows_content(network), "npz"),
+            "image": _kept(folder, "images", image, "npy"),
+            "proof": _kept(folder, "proofs", content, "gz"),
+        }
+        rows.append(asked | files)
     text = io.StringIO()
     if rows:
         table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -57,6 +61,11 @@ def export_proofs(store: Store, folder: Path) -> int:
     return len(rows)
 
 
-def _write_network(path: Path, network: BinarizedNetwork) -> None:
+def _kept(folder: Path, part: str, content: bytes, kind: str) -> str:
+    """Write a file that is named by its content, since names in a store may be anything."""
+    name = f"{part}/{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
     if not path.exists():
-        network.with_rows().save(path)
+        write_atomically(path, content)
+    return name

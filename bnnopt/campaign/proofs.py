@@ -9,16 +9,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bnnopt.instance import AttackInstance
+from bnnopt.network import BinarizedNetwork
 from bnnopt.proof import check
 from bnnopt.result import AttackResult, Status
 
-__all__ = ["complaints_about", "is_proof", "npy_content", "proof_of"]
+__all__ = ["complaints_about", "is_proof", "npy_content", "proof_of", "rows_content"]
 
 KEPT = "sha256:"
 """How a result begins to say what proof it has."""
@@ -72,7 +74,7 @@ def complaints_about(
     if record["proof"] != KEPT + hashlib.sha256(content).hexdigest():
         yield "its proof is not the one that was stored"
         return
-    file = io.BytesIO(instance.network.with_rows().to_bytes())
+    file = io.BytesIO(rows_content(instance.network))
     try:
         check.check(file, npy_content(x), io.BytesIO(content))
     except check.Rejected as error:
@@ -90,6 +92,12 @@ def complaints_about(
             yield f"its proof is of a bound of {about['bound']}, not {record['bound']!r}"
     if about["claim"] != claim:
         yield f"its proof claims {about['claim']!r}, not {claim!r}"
+
+
+@lru_cache(maxsize=8)
+def rows_content(network: BinarizedNetwork) -> bytes:
+    """A network's file as ``check.py`` reads it; remembered, as many proofs are of one network."""
+    return network.with_rows().to_bytes()
 
 
 def npy_content(x: npt.NDArray[Any]) -> bytes:

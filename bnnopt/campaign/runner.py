@@ -14,7 +14,7 @@ from typing import Any
 
 from bnnopt import __version__
 from bnnopt.bounds import count_unstable
-from bnnopt.campaign.cell import Cell
+from bnnopt.campaign.cell import Cell, most_seconds
 from bnnopt.campaign.spec import CampaignSpec
 from bnnopt.campaign.store import LEASE_SECONDS, Store
 from bnnopt.campaign.task import Task
@@ -180,7 +180,7 @@ class _Runner:
                 continue
             cell = self._cells[key]
             self._workers.submit(self._task(key, cell))
-            seconds = cell.time_limit * (2 if cell.proof else 1)  # the proof has as long again
+            seconds = most_seconds(cell.time_limit, cell.proof)
             self._deadlines[key] = time.monotonic() + seconds + self._grace
             free -= 1
 

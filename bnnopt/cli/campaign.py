@@ -12,6 +12,7 @@ import click
 from tabulate import tabulate
 from tqdm import tqdm
 
+from bnnopt.campaign.cell import most_seconds
 from bnnopt.campaign.data import OwnData
 from bnnopt.campaign.spec import CampaignSpec, load_spec
 from bnnopt.campaign.status import campaign_status
@@ -113,7 +114,9 @@ def _workers(count: int, scheduler: str | None) -> Workers:
 def _estimate(spec: CampaignSpec, workers: int) -> str:
     """A row a method: cells, and the hours that they take at most."""
     counts = Counter(planned.attack for planned in spec.cells())
-    hours = {m.name: counts[m.name] * m.time_limit / 3600 for m in spec.methods}
+    hours = {
+        m.name: counts[m.name] * most_seconds(m.time_limit, m.proof) / 3600 for m in spec.methods
+    }
     rows = [
         {"attack": name, "cells": counts[name], "hours at most": f"{hours[name]:.1f}"}
         for name in hours
@@ -162,7 +165,14 @@ def check(store: str) -> None:
 
     replayed = wrong = 0
     with Store(store) as opened:
-        for row, complaints in check_store(opened):
+        bar = tqdm(
+            check_store(opened),
+            total=1 + len(opened.states()),
+            unit="cell",
+            file=sys.stderr,
+            disable=None,  # on a terminal: proofs take seconds each
+        )
+        for row, complaints in bar:
             replayed += row is not None and row.record is not None
             wrong += bool(complaints)
             where = "the store" if row is None else f"cell {row.key[:12]} ({row.attack})"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bnnopt.training.model import BinaryConvolution, BinaryLinear, TrainableNetwork, binarize
+from bnnopt.training.model import BinaryLayer, TrainableNetwork, binarize
 
 __all__ = ["box", "worst_scores"]
 
@@ -74,7 +74,7 @@ def _pre_activations(
     layer: nn.Module, norm: nn.Module, center: Tensor, radius: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Ends of normalized pre-activations."""
-    if not isinstance(layer, BinaryLinear | BinaryConvolution) or not isinstance(norm, Norm):
+    if not isinstance(layer, BinaryLayer) or not isinstance(norm, Norm):
         raise TypeError(f"no bounds through {type(layer).__name__} and {type(norm).__name__}")
     scale, shift = _affine(norm)
     weight = layer.weights(layer.latent)

@@ -17,7 +17,7 @@ from bnnopt.network import BinarizedNetwork, Convolution, HiddenLayer, OutputLay
 from bnnopt.network.folding import fold
 from bnnopt.network.unroll import pixel_cuts
 from bnnopt.training.loop import TrainingRun
-from bnnopt.training.model import BinaryConvolution, BinaryLinear, PixelCuts, TrainableNetwork
+from bnnopt.training.model import BinaryConvolution, BinaryLayer, PixelCuts, TrainableNetwork
 from bnnopt.training.recipe import LEVELS
 
 __all__ = ["check_agreement", "export", "fold_model"]
@@ -58,7 +58,7 @@ def _cuts(cuts: PixelCuts, shape: tuple[int, ...]) -> HiddenLayer:
 
 
 def _linear_map(layer: nn.Module) -> npt.NDArray[np.int8] | Convolution:
-    assert isinstance(layer, BinaryLinear | BinaryConvolution)
+    assert isinstance(layer, BinaryLayer)
     weight = _array(layer.weights(layer.latent.double())).astype(np.int8)
     if not isinstance(layer, BinaryConvolution):
         return weight

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 __all__ = [
     "HEADS",
     "BinaryConvolution",
+    "BinaryLayer",
     "BinaryLinear",
     "Head",
     "PixelCuts",
@@ -88,24 +89,43 @@ def _single(value: float) -> float:
     return float(torch.tensor(value, dtype=torch.float32))
 
 
-class BinaryLinear(nn.Module):
-    """A linear layer without bias whose weights are the signs of latent real weights."""
+class BinaryLayer(nn.Module):
+    """A linear map without bias whose weights are the signs of latent real weights.
 
-    def __init__(self, fan_in: int, fan_out: int, dead_zone: float = 0.0) -> None:
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the weights.
+    dead_zone : float
+        As for `binarize`.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dead_zone: float) -> None:
         super().__init__()
         self.dead_zone = _single(dead_zone)
-        self.latent = nn.Parameter(torch.empty(fan_out, fan_in).uniform_(-0.1, 0.1))
+        self.latent = nn.Parameter(torch.empty(shape).uniform_(-0.1, 0.1))
 
     def weights(self, latent: Tensor) -> Tensor:
         """The weights of latent ones, elementwise, with a straight-through gradient."""
         return binarize(latent, self.dead_zone)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, in) to (batch, out)."""
+        """(batch, in) to what `by` gives."""
         return self.by(self.weights(self.latent), x)
 
     def by(self, weight: Tensor, x: Tensor) -> Tensor:
-        """The same by other weights, shape (out, in)."""
+        """The same by other weights, of the same shape."""
+        raise NotImplementedError
+
+
+class BinaryLinear(BinaryLayer):
+    """A dense layer; (batch, in) to (batch, out)."""
+
+    def __init__(self, fan_in: int, fan_out: int, dead_zone: float = 0.0) -> None:
+        super().__init__((fan_out, fan_in), dead_zone)
+
+    def by(self, weight: Tensor, x: Tensor) -> Tensor:
+        """(batch, in) to (batch, out)."""
         return nn.functional.linear(x, weight)
 
 
@@ -130,8 +150,8 @@ class WholeLinear(BinaryLinear):
         return scaled + (scaled.round() - scaled).detach()
 
 
-class BinaryConvolution(nn.Module):
-    """A convolution whose weights are signs; padded places are absent.
+class BinaryConvolution(BinaryLayer):
+    """A convolution; padded places are absent.
 
     Parameters
     ----------
@@ -151,11 +171,8 @@ class BinaryConvolution(nn.Module):
         stride: int,
         dead_zone: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__((channels, input_shape[0], side, side), dead_zone)
         self.input_shape, self.stride, self.padding = input_shape, stride, side // 2
-        self.dead_zone = _single(dead_zone)
-        shape = (channels, input_shape[0], side, side)
-        self.latent = nn.Parameter(torch.empty(shape).uniform_(-0.1, 0.1))
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
@@ -163,16 +180,8 @@ class BinaryConvolution(nn.Module):
         rows, columns = ((size - 1) // self.stride + 1 for size in self.input_shape[1:])
         return len(self.latent), rows, columns
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, in) to (batch, channels, rows, columns)."""
-        return self.by(self.weights(self.latent), x)
-
-    def weights(self, latent: Tensor) -> Tensor:
-        """The weights of latent ones, elementwise, with a straight-through gradient."""
-        return binarize(latent, self.dead_zone)
-
     def by(self, weight: Tensor, x: Tensor) -> Tensor:
-        """The same by other weights, shape (channels, channels before, side, side)."""
+        """(batch, in) to (batch, channels, rows, columns)."""
         images = x.view(-1, *self.input_shape)
         return nn.functional.conv2d(images, weight, stride=self.stride, padding=self.padding)
 
