@@ -21,7 +21,15 @@ FIRST_EDITION: dict[str, Any] = {"ties": "never", "effort": None, "proof": False
 
 
 def most_seconds(time_limit: float, proof: bool) -> float:
-    """Seconds that an attack may take; a proof of it may take as long again."""
+    """Seconds that a cell may take: a proof may take as long again as the attack.
+
+    Parameters
+    ----------
+    time_limit : float
+        Seconds, of the attack.
+    proof : bool
+        Whether a proof is wanted.
+    """
     return 2 * time_limit if proof else time_limit
 
 

@@ -23,6 +23,7 @@ def export_proofs(store: Store, folder: Path) -> int:
     Parameters
     ----------
     store : Store
+        Whose cells have proofs.
     folder : path
         Made if missing: ``check.py``, ``networks/``, ``images/``, ``proofs/``, and ``proofs.csv``
         with a row a proof.

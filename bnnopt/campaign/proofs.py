@@ -34,6 +34,7 @@ def proof_of(
     Parameters
     ----------
     instance : AttackInstance
+        What was asked.
     result : AttackResult
         Of it.
     time_limit : float
@@ -49,7 +50,13 @@ def proof_of(
 
 
 def is_proof(said: str | None) -> bool:
-    """Whether what a result says of its proof names one."""
+    """Whether what a result says of its proof names one.
+
+    Parameters
+    ----------
+    said : str or None
+        `AttackResult.proof`.
+    """
     return said is not None and said.startswith(KEPT)
 
 
@@ -96,12 +103,24 @@ def complaints_about(
 
 @lru_cache(maxsize=8)
 def rows_content(network: BinarizedNetwork) -> bytes:
-    """A network's file as ``check.py`` reads it; remembered, as many proofs are of one network."""
+    """A network's file as ``check.py`` reads it; remembered, as many proofs are of one network.
+
+    Parameters
+    ----------
+    network : BinarizedNetwork
+        Of any layers.
+    """
     return network.with_rows().to_bytes()
 
 
 def npy_content(x: npt.NDArray[Any]) -> bytes:
-    """An image as ``check.py`` reads it."""
+    """An image's file as ``check.py`` reads it.
+
+    Parameters
+    ----------
+    x : array, shape (n,)
+        Whole levels if of integers, else values in [0, 1].
+    """
     stream = io.BytesIO()
     np.save(stream, x)
     return stream.getvalue()
