@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt.search.sets import CONFLICT, _add_member, find_set, sort_candidates
+from bnnopt.search.sets import (
+    CONFLICT,
+    NONE,
+    PAIR_SHARE,
+    _add_member,
+    _last_free,
+    _most_added,
+    find_set,
+    sort_candidates,
+)
 from bnnopt.search.workspace import Workspace, new_workspace
 from tests.search.cases import one_region, random_conflicts, random_terms, subsets
 
@@ -55,19 +64,20 @@ def test_the_order_and_what_candidates_add_are_as_stated(seed: int, scale: float
     sort_candidates(k, order, space)
     pairs = np.where(space.conflict[:k, :k], 0.0, np.maximum(space.by_pair[:k, :k], 0.0))
     np.fill_diagonal(pairs, 0.0)
-    key = space.by_single[:k] + 0.5 * pairs.sum(axis=1)
+    key = space.by_single[:k] + PAIR_SHARE * pairs.sum(axis=1)
     assert order.tolist() == [*np.argsort(key, kind="stable").tolist(), -9, -9]
-    total = 0.0
+    pairs = pairs[np.ix_(order[:k], order[:k])]
     for a in range(k):
         i = order[a]
         for b in range(a):
             expected = CONFLICT if space.conflict[i, order[b]] else space.by_pair[i, order[b]]
             assert space.pair[a, b] == expected
-        gains = sum(max(float(space.pair[a, b]), 0.0) for b in range(a))
-        assert space.gain[a] == gains
+        halves = 0.5 * pairs[:a].sum(axis=0)
+        assert space.gain[a, :k].tolist() == halves.tolist()
         assert space.single[0, a] == space.by_single[i]
-        total += max(space.by_single[i] + gains, 0.0)
-        assert space.reach[0, a] == total
+        gains = 0.5 * pairs[: a + 1, : a + 1].sum(axis=1)
+        most = np.maximum(space.by_single[order[: a + 1]] + gains, 0.0)
+        assert space.reach[a] == most.sum()
 
 
 @settings(max_examples=80)
@@ -85,7 +95,7 @@ def test_a_set_is_found_exactly_where_one_reaches_what_is_sought(
             if not any(space.conflict[i, j] for i, j in combinations(members, 2)):
                 values.append(scale * start + value(space, members))
         best = max(values)
-        assert best <= scale * start + space.reach[0, last]
+        assert best <= scale * start + space.reach[last]
         for above in (-3, -1, 0, 1, 3):
             worth = best + scale * above
             count = find_set(scale * start, last, worth, 10**6, space)
@@ -105,12 +115,14 @@ def test_what_is_left_beside_a_new_member_is_as_stated(seed: int) -> None:
     rng = np.random.default_rng(seed)
     new = int(rng.integers(0, 7))
     single, pair, gain = (rng.integers(low, 5, 8).astype(float) for low in (-4, -4, 0))
-    after, reach = np.full(8, 77.0), np.full(8, 77.0)
-    _add_member(single, pair, gain, new, after, reach)
+    after = np.full(8, 77.0)
+    _add_member(single, pair, new, after)
     assert after[:new].tolist() == (single + pair)[:new].tolist()
-    most = np.maximum(single + pair + gain, 0.0)
-    assert reach[:new].tolist() == np.cumsum(most)[:new].tolist()
-    assert set(after[new:]) | set(reach[new:]) <= {77.0}
+    assert set(after[new:]) <= {77.0}
+    assert _most_added(single, gain, new) == np.maximum(single + gain, 0.0)[:new].sum()
+    pair[:] = np.where(rng.random(8) < 0.5, CONFLICT, pair)
+    free = np.flatnonzero(pair[:new] > CONFLICT)
+    assert _last_free(pair, new - 1) == (free[-1] if len(free) else NONE)
 
 
 @pytest.mark.parametrize("k", [2, 5, 7])
