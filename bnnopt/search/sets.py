@@ -15,7 +15,6 @@ import numpy as np
 from bnnopt.search.bound import margin_of
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms
-from bnnopt.search.rows import add_row, copy_row
 from bnnopt.search.workspace import Workspace
 
 __all__ = ["find_set", "sort_candidates", "walk_sets"]
