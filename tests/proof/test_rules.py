@@ -40,6 +40,13 @@ def case(seed: int, **changes: Any) -> tuple[BinarizedNetwork, np.ndarray, Any, 
     return network, image, known, check.Box(known, npy(image), about(**changes))
 
 
+def aimed(known: Any, box: Any, target: int) -> Any:
+    """The margin of a target over class 0."""
+    margin = check.Margin(known, box)
+    margin.aim(known, 0, target)
+    return margin
+
+
 def images_of(network: BinarizedNetwork, image: np.ndarray, box: Any) -> np.ndarray:
     instance = AttackInstance(network, image, f"2/{network.levels}", domain="pixels")
     points = admissible(instance)
@@ -56,13 +63,13 @@ def flips_of(network: BinarizedNetwork, box: Any, z: np.ndarray) -> frozenset[in
 @pytest.mark.parametrize("seed", range(40))
 def test_every_image_of_the_box_has_flips_of_neurons_that_may_and_their_margin(seed: int) -> None:
     network, image, known, box = case(seed, l1=None if seed % 3 else f"3/{4 + seed % 4}")
-    margins = {c: check.Margin(known, box, 0, c) for c in (1, 2)}
+    margins = {c: aimed(known, box, c) for c in (1, 2)}
     for z in images_of(network, image, box):
         flips = flips_of(network, box, z)
         assert flips <= set(box.row)
         logits = exact_logits(network, [Fraction(x) for x in z])
         for c, margin in margins.items():
-            packed = margin.steps[0][1] + sum(margin.moved[j] for j in flips)
+            packed = margin.packed + sum(margin.moved[j] for j in flips)
             assert margin.of(packed) * known.unit == logits[c] - logits[0]
 
 
@@ -86,15 +93,15 @@ def test_a_cut_that_is_accepted_forbids_no_image(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(60))
 def test_a_function_of_any_numbers_lies_above_the_margin_and_stays_there(seed: int) -> None:
     _, _, known, box = case(seed)
-    margin, rng = check.Margin(known, box, 0, 1), np.random.default_rng(seed)
+    margin, rng = aimed(known, box, 1), np.random.default_rng(seed)
     node = check.Node(margin, 0, [])
     for a, b in itertools.combinations(box.row, 2):
         if rng.random() < 0.2:
             node.cuts.append((frozenset({a, b}), frozenset()))
-    node.apply_cuts()
+    node.apply()
     largest = max([1, *map(abs, margin.gain)])
     bits = int(rng.integers(-4, 5)) + 6 - largest.bit_length()
-    count = 2 * len(margin.surplus) + sum(len(rows) for rows, _ in margin.deeper)
+    count = 2 * len(margin.surplus) + sum(len(rows) for rows, *_ in margin.layers[1:])
     node.take_function(bits, rng.integers(-30, 31, count).tolist())
     for _ in range(3):
         for size in range(len(node.open) + 1):
@@ -114,13 +121,11 @@ def test_a_function_of_any_numbers_lies_above_the_margin_and_stays_there(seed: i
 @pytest.mark.parametrize("seed", range(40))
 def test_a_leaf_is_closed_only_if_cuts_forbid_every_set_that_is_wanted(seed: int) -> None:
     _, _, known, box = case(seed)
-    margin, rng = check.Margin(known, box, 0, 1), np.random.default_rng(seed)
+    margin, rng = aimed(known, box, 1), np.random.default_rng(seed)
     values = {}
     for size in range(len(box.row) + 1):
         for some in itertools.combinations(box.row, size):
-            values[frozenset(some)] = margin.of(
-                margin.steps[0][1] + sum(margin.moved[j] for j in some)
-            )
+            values[frozenset(some)] = margin.of(margin.packed + sum(margin.moved[j] for j in some))
     wanted = sorted(set(values.values()))[-1 - int(rng.integers(min(3, len(set(values.values())))))]
     cuts = []
     for flips, value in values.items():
@@ -128,7 +133,7 @@ def test_a_leaf_is_closed_only_if_cuts_forbid_every_set_that_is_wanted(seed: int
             cuts.append((flips, frozenset(box.row) - flips))
     node = check.Node(margin, wanted, list(cuts))
     if rng.random() < 0.5:
-        count = 2 * len(margin.surplus) + sum(len(rows) for rows, _ in margin.deeper)
+        count = 2 * len(margin.surplus) + sum(len(rows) for rows, *_ in margin.layers[1:])
         node.take_function(8 - max([1, *map(abs, margin.gain)]).bit_length(), [0] * count)
     left = [flips for flips, value in values.items() if value >= wanted]
     left = [f for f in left if not any(a <= f and not b & f for a, b in cuts)]
