@@ -114,7 +114,7 @@ class Box:
     def __init__(self, network: Network, image: bytes, about: Any) -> None:
         (kind, pixels), top = read_npy(image), network.levels * GRID
         exact = [Fraction(x) * (top if kind[0] == "f" else GRID) for x in pixels]
-        if kind == "f4" and network.levels <= 2**21:  # levels: the nearest numbers, and neighbours
+        if kind == "f4":  # a level's nearest number, and those beside it, are the level
             bits: Any = lambda x: struct.unpack("<i", struct.pack("<f", x))[0]
             off = [abs(bits(x) - bits(round(x * network.levels) / network.levels)) for x in pixels]
             exact = [Fraction(round(x / GRID) * GRID) if d < 2 else x for x, d in zip(exact, off)]
