@@ -181,7 +181,7 @@ class Margin:
     def __init__(self, network: Network, box: Box) -> None:
         self.on, self.kept, self.layers = box.on, list(box.row), list[Any]()
         turns = [1 - 2 * self.on[j] for j in self.kept]
-        pack: Any = lambda numbers, field: sum(x << field * i for i, x in enumerate(numbers))
+        pack: Any = lambda numbers, size: sum(x << 8 * size * i for i, x in enumerate(numbers))
         for layer in network.layers[1:]:
             start = [sum([w for i, w in r.items() if self.on[i]]) - t for r, t in zip(*layer)]
             moves = [[r.get(i, 0) * turn for i, turn in zip(self.kept, turns)] for r in layer[0]]
@@ -190,12 +190,11 @@ class Margin:
             live = [j for j, y in enumerate(least) if y < 0 <= most[j]]
             rows, start = [moves[j] for j in live], [start[j] for j in live]
             self.on, self.kept, turns = [int(y >= 0) for y in least], live, [1] * len(live)
-            field = max([1, *(max(-least[j], most[j]) for j in live)]).bit_length() + 1
-            signs = [1 << field * j + field - 1 for j in range(len(live))]
-            # Packed: a field a neuron, its highest bit 1 where the surplus in it is at least 0.
-            packed, columns = pack(start, field) + sum(signs), [pack(c, field) for c in zip(*rows)]
-            self.layers.append((rows, start, signs, packed, columns))
-        rows, self.surplus, _, self.packed, columns = self.layers[0]
+            size = max([1, *(max(-least[j], most[j]) for j in live)]).bit_length() // 8 + 1
+            signs = [1 << 8 * size * j - 1 for j in range(1, len(live) + 1)]
+            packed, columns = pack(start, size) + sum(signs), [pack(c, size) for c in zip(*rows)]
+            self.layers.append((rows, start, signs, sum(signs), size, packed, columns))
+        rows, self.surplus, *_, self.packed, columns = self.layers[0]
         self.change = {j: [row[at] for row in rows] for at, j in enumerate(box.row)}
         self.moved = dict(zip(box.row, columns or [0] * len(box.row)))
 
@@ -209,9 +208,10 @@ class Margin:
         self.worth = [(g, at(g)) for g in {*self.gain} if g]
 
     def of(self, fields: int) -> Any:
-        """The margin at a packed surplus of the second layer."""
-        for (_, _, signs, *_), (_, _, _, packed, columns) in pairwise(self.layers):
-            fields = packed + sum([c for bit, c in zip(signs, columns) if bit & fields])
+        """The margin at a second layer's surplus, in fields whose highest bits say: at least 0."""
+        for (_, _, signs, mask, size, *_), (*_, packed, columns) in pairwise(self.layers):
+            on = (fields & mask).to_bytes(size * len(signs), "little")[size - 1 :: size]
+            fields = packed + sum(compress(columns, on))
         return self.constant + sum([g * (fields & b).bit_count() for g, b in self.worth])
 
 
