@@ -29,7 +29,7 @@ IntArray = npt.NDArray[np.int64]
 BITS = 14
 """The largest gain counts about 2^BITS in a function."""
 
-OWN, INHERITED = 10_000, 1_000
+OWN, INHERITED = 20_000, 1_000
 """Sets that a leaf may have: with a function of its own, which costs the checker about as much as
 1,000 sets, and with one from above."""
 
