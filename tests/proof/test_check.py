@@ -124,3 +124,20 @@ def test_equal_proofs_are_equal_files(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gzip.decompress(content).decode().splitlines() == list(
         writing.proof_lines(instance, result)
     )
+
+
+def test_what_is_about_something_else_is_rejected() -> None:
+    network = network_of(3)
+    image = np.array([3, 1, 2, 0])[: network.num_inputs] / network.levels
+    lines = cases.proof_of(network, image, epsilon="1/7")
+    assert lines is not None and cases.checked(network, image, lines)
+    for changes, why in (
+        ({"format": "bnnopt proof 2"}, "another version"),
+        ({"network": "0" * 64}, "another network"),
+        ({"image": "0" * 64}, "another image"),
+    ):
+        with pytest.raises(check.Rejected, match=why):
+            cases.checked(network, image, cases.with_header(lines, **changes))
+    for left in (lines[:-1], [*lines, "end"], [*lines[:-1], "", "end"], [*lines, ""]):
+        with pytest.raises(check.Rejected):
+            cases.checked(network, image, left)
