@@ -101,10 +101,10 @@ class Network:
             signs = [1 if bit == "1" else -1 for byte in bytes(bits) for bit in f"{byte:08b}"]
             return [dict(enumerate(signs[a : a + width])) for a in range(0, height * width, width)]
         need(kind == "sparse", f"layers of kind {kind!r} are not read here")
-        weights, columns, ends = sparse
-        rows = [dict(zip(columns[a:b], weights[a:b])) for a, b in pairwise(ends)]
-        need(ends == sorted(ends) and sum(map(len, rows)) == len(columns) == len(weights), "ends")
-        need({*map(type, weights + columns)} <= {int} and {*columns} <= {*range(width)}, "rows")
+        data, columns, ends = sparse
+        rows = [dict(zip(columns[a:b], data[a:b])) for a, b in pairwise(ends)]
+        need(ends == sorted(ends) and sum(map(len, rows)) == len(columns) == len(data), "ends")
+        need({*map(type, data + columns)} <= {int} and all(0 <= i < width for i in columns), "rows")
         return rows
 
 
