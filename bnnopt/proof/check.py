@@ -1,4 +1,3 @@
-# ruff: noqa: B905, E731 - the lengths of what is zipped are checked where it is read
 """Check a proof of bnnopt: ``python check.py network.npz image.npy proof``; see docs/proofs.md.
 
 Images are in *steps*: 2^20 a level, or 1 where only whole levels are admitted. First neurons *flip*
@@ -18,12 +17,12 @@ import struct
 import sys
 import zipfile
 from fractions import Fraction
-from itertools import pairwise
+from itertools import compress, pairwise
 from operator import add, mul
 from typing import Any
 
 VERSION, GRID, LARGEST = "bnnopt proof 1", 2**20, 2**29
-CODES = {"u1": "B", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "f8": "d"}
+CODES = {"u1": "B", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "f4": "f", "f8": "d"}
 
 
 class Rejected(Exception):  # noqa: N818
@@ -67,25 +66,24 @@ class Network:
         for number, layer in enumerate(about["layers"], 1):
             parts = [arrays.get(f"{n}_{number}") for n in ("weight", "data", "indices", "indptr")]
             rows, needs = self.rows(layer, *parts), arrays[f"threshold_{number}"]
-            need(layer["shape"] == [len(rows), width] and len(needs) == len(rows), "no chain")
-            need(all(type(x) is int for x in needs), "a threshold that is not whole")
+            need(layer["shape"] + [int] * len(rows) == [len(rows), width, *map(type, needs)], "row")
             if number > 1:  # with activations of 0 and 1
                 needs = [-((-sum(row.values()) - t) // 2) for row, t in zip(rows, needs)]
             self.layers.append((rows, needs))
             width = len(rows)
         if len(self.layers) == 1:  # one more that copies it
             self.layers.append(([{j: 1} for j in range(width)], [1] * width))
-        weights, factors, biases = (arrays[f"output_{n}"] for n in ("weight", "scale", "bias"))
-        # The head is put on the grid of `bnnopt.OutputLayer.on_grid`, and counted in its steps.
-        head: Any = [weights[a : a + width] for a in range(0, len(factors) * width, width)]
+        weights, scales, biases = (arrays[f"output_{n}"] for n in ("weight", "scale", "bias"))
+        head: Any = [weights[a : a + width] for a in range(0, len(scales) * width, width)]
         if about["output"]["kind"] == "dense":
             head = [list(row.values()) for row in self.rows(about["output"], weights)]
-        need(len(biases) == len(head) == len(factors) > 1 and {*map(len, head)} == {width}, "head")
-        for row, s, b in zip(head, factors, biases):
-            row[:] = [x.as_integer_ratio() for x in (*(float(s) * w for w in row), float(b))]
-        whole, unit = max(bottom for row in head for _, bottom in row), -LARGEST
-        places, numbers = whole.bit_length(), [[n * (whole // d) for n, d in row] for row in head]
-        for _ in range(3):  # rounding may reach the next power of two, once
+        need(len(biases) == len(head) == len(scales) > 1 and {*map(len, head)} == {width}, "head")
+        head = [[*(float(s) * w for w in row), float(b)] for row, s, b in zip(head, scales, biases)]
+        exact = {x: Fraction(x) for x in set().union(*head)}
+        whole, unit = max(x.denominator for x in exact.values()), -LARGEST
+        units, places = {x: int(exact[x] * whole) for x in exact}, whole.bit_length()
+        numbers = [list(map(units.__getitem__, row)) for row in head]
+        for _ in range(3):  # to OutputLayer.on_grid; rounding may reach the next power of two, once
             unit = max(unit, max(sum(map(abs, row)) for row in numbers).bit_length() - places - 49)
             if (cell := 1 << max(unit + places - 1, 0)) > 1:
                 numbers = [[round(Fraction(n, cell)) * cell for n in row] for row in numbers]
@@ -103,11 +101,10 @@ class Network:
             signs = [1 if bit == "1" else -1 for byte in bytes(bits) for bit in f"{byte:08b}"]
             return [dict(enumerate(signs[a : a + width])) for a in range(0, height * width, width)]
         need(kind == "sparse", f"layers of kind {kind!r} are not read here")
-        weights, columns, ends = sparse
-        need(all(type(x) is int for part in sparse for x in part), "rows that are not whole")
-        rows = [dict(zip(columns[a:b], weights[a:b])) for a, b in pairwise(ends)]
-        need(sum(map(len, rows)) == len(columns) == len(weights), "a column twice, or none")
-        need(ends == sorted(ends) and all(0 <= i < width for i in columns), "rows")
+        data, columns, ends = sparse
+        rows = [dict(zip(columns[a:b], data[a:b])) for a, b in pairwise(ends)]
+        need(ends == sorted(ends) and sum(map(len, rows)) == len(columns) == len(data), "ends")
+        need({*map(type, data + columns)} <= {int} and all(0 <= i < width for i in columns), "rows")
         return rows
 
 
@@ -116,7 +113,11 @@ class Box:
 
     def __init__(self, network: Network, image: bytes, about: Any) -> None:
         (kind, pixels), top = read_npy(image), network.levels * GRID
-        exact = [Fraction(x) * (top if kind == "f8" else GRID) for x in pixels]
+        exact = [Fraction(x) * (top if kind[0] == "f" else GRID) for x in pixels]
+        if kind == "f4":  # a level's nearest number, and those beside it, are the level
+            bits: Any = lambda x: struct.unpack("<i", struct.pack("<f", x))[0]
+            off = [abs(bits(x) - bits(round(x * network.levels) / network.levels)) for x in pixels]
+            exact = [Fraction(round(x / GRID) * GRID) if d < 2 else x for x, d in zip(exact, off)]
         need(all(0 <= x <= top for x in exact), "a pixel outside the levels")
         need(about["direction"] in ("both", "lighten", "darken"), "the direction")
         self.level = {"continuous": GRID, "pixels": 1}[about["domain"]]
@@ -153,7 +154,7 @@ class Box:
                 # To be on takes the threshold, to be off a step less than that.
                 self.demand[j], self.keep[j] = (needed - centre, centre - needed + 2)[::sign]
 
-    def cut(self, words: list[str]) -> tuple[frozenset[int], frozenset[int]]:
+    def cut(self, words: list[str]) -> tuple[set[int], set[int]]:
         """Flips, and neurons that stay, which no image has together: as words j*times, -j*times."""
         pairs: Any = [(word[0] == "-", *word.strip("-").split("*"), "1")[:3] for word in words]
         times = {int(j): int(y) * (-1 if stays else 1) for stays, j, y in pairs}
@@ -171,62 +172,64 @@ class Box:
             for gain, room in sorted(zip(gains, rooms), reverse=True):
                 most, left = most + 2 * gain * min(room, left), left - min(room, left)
         need(most < needed, "multipliers that refute nothing")
-        made = frozenset(j for j, y in times.items() if y > 0)
-        return made, frozenset(times) - made
+        return {j for j in times if times[j] > 0}, {j for j in times if times[j] < 0}
 
 
 class Margin:
     """The margin of a target over the source by flips, over the neurons that they may turn."""
 
-    def __init__(self, network: Network, box: Box, source: int, target: int) -> None:
-        layers: Any = []
-        on, kept, self.steps = box.on, list(box.row), list[Any]()
-        turns = [1 - 2 * on[j] for j in kept]
-        pack: Any = lambda numbers, field: sum(x << field * i for i, x in enumerate(numbers))
-        for rows, needs in network.layers[1:]:
-            start = [sum(w for i, w in r.items() if on[i]) - t for r, t in zip(rows, needs)]
-            moves = [[r.get(i, 0) * turn for i, turn in zip(kept, turns)] for r in rows]
-            least = [y + sum(min(w, 0) for w in row) for y, row in zip(start, moves)]
-            most = [y + sum(max(w, 0) for w in row) for y, row in zip(start, moves)]
+    def __init__(self, network: Network, box: Box) -> None:
+        self.on, self.kept, self.layers = box.on, list(box.row), list[Any]()
+        turns = [1 - 2 * self.on[j] for j in self.kept]
+        pack: Any = lambda numbers, size: sum(x << 8 * size * i for i, x in enumerate(numbers))
+        for layer in network.layers[1:]:
+            start = [sum([w for i, w in r.items() if self.on[i]]) - t for r, t in zip(*layer)]
+            moves = [[r.get(i, 0) * turn for i, turn in zip(self.kept, turns)] for r in layer[0]]
+            least = [y + sum([w for w in row if w < 0]) for y, row in zip(start, moves)]
+            most = [y + sum([w for w in row if w > 0]) for y, row in zip(start, moves)]
             live = [j for j, y in enumerate(least) if y < 0 <= most[j]]
-            layers.append(([moves[j] for j in live], [start[j] for j in live]))
-            on, turns, kept = [int(y >= 0) for y in least], [1] * len(live), live
-            field = max([1, *(max(-least[j], most[j]) for j in live)]).bit_length() + 1
-            signs = [1 << field * j + field - 1 for j in range(len(live))]
-            columns = [pack(column, field) for column in zip(*layers[-1][0])]
-            # Packed: a field a neuron, its highest bit 1 where the surplus in it is at least 0.
-            self.steps.append((signs, pack(layers[-1][1], field) + sum(signs), columns))
-        (first, self.surplus), *self.deeper = layers
-        self.change = {j: [row[at] for row in first] for at, j in enumerate(box.row)}
-        self.moved = dict(zip(box.row, self.steps[0][2] or [0] * len(box.row)))
+            rows, start = [moves[j] for j in live], [start[j] for j in live]
+            self.on, self.kept, turns = [int(y >= 0) for y in least], live, [1] * len(live)
+            size = max([1, *(max(-least[j], most[j]) for j in live)]).bit_length() // 8 + 1
+            signs = [1 << 8 * size * j - 1 for j in range(1, len(live) + 1)]
+            packed, columns = pack(start, size) + sum(signs), [pack(c, size) for c in zip(*rows)]
+            self.layers.append((rows, start, signs, sum(signs), size, packed, columns))
+        rows, self.surplus, *_, self.packed, columns = self.layers[0]
+        self.change = {j: [row[at] for row in rows] for at, j in enumerate(box.row)}
+        self.moved = dict(zip(box.row, columns or [0] * len(box.row)))
+
+    def aim(self, network: Network, source: int, target: int) -> None:
+        """Make it that of a target: what all targets have in common is known."""
         gain = [t - s for t, s in zip(network.head[target], network.head[source])]
-        self.gain = [2 * gain[j] for j in kept]
+        self.gain, signs = [2 * gain[j] for j in self.kept], self.layers[-1][2]
         self.constant = network.bias[target] - network.bias[source] - sum(gain)
-        self.constant += 2 * sum(g for g, x in zip(gain, on) if x)
-        self.worth = {g: sum(b for b, h in zip(signs, self.gain) if h == g) for g in self.gain}
+        self.constant += 2 * sum(map(mul, gain, self.on))
+        at: Any = lambda gain: sum([bit for bit, g in zip(signs, self.gain) if g == gain])
+        self.worth = [(g, at(g)) for g in {*self.gain} if g]
 
     def of(self, fields: int) -> Any:
-        """The margin at a packed surplus of the second layer."""
-        for (signs, _, _), (_, start, columns) in pairwise(self.steps):
-            fields = start + sum([c for bit, c in zip(signs, columns) if bit & fields])
-        return self.constant + sum([g * (fields & b).bit_count() for g, b in self.worth.items()])
+        """The margin at a second layer's surplus, in fields whose highest bits say: at least 0."""
+        for (_, _, signs, mask, size, *_), (*_, packed, columns) in pairwise(self.layers):
+            on = (fields & mask).to_bytes(size * len(signs), "little")[size - 1 :: size]
+            fields = packed + sum(compress(columns, on))
+        return self.constant + sum([g * (fields & b).bit_count() for g, b in self.worth])
 
 
 class Node:
     """All sets of flips with those in `members`, some of `open`, and no others."""
 
     def __init__(self, margin: Margin, wanted: int, cuts: list[Any]) -> None:
-        self.margin, self.surplus, self.cuts = margin, margin.surplus, cuts
+        self.margin, self.surplus, self.cuts = margin, margin.surplus, list[Any]()
         self.members, self.open = frozenset[int](), list(margin.change)
         self.apart: dict[int, set[int]] = {j: set() for j in self.open}
         self.value = self.goal = self.wanted = wanted
         self.single = dict.fromkeys(self.open, 0)
-        self.pair, self.packed = dict.fromkeys(self.open, self.single), margin.steps[0][1]
-        self.apply_cuts()
+        self.pair, self.packed = dict.fromkeys(self.open, self.single), margin.packed
+        self.apply(*cuts)
 
-    def apply_cuts(self) -> None:
+    def apply(self, *more: Any) -> None:
         """Close flips, and part pairs, that have no image here; keep the cuts that matter."""
-        cuts, self.cuts = self.cuts, []
+        cuts, self.cuts = [*self.cuts, *more], []
         for flipped, kept in cuts:
             left, inside = flipped - self.members, self.members.union(self.open)
             if flipped <= inside and not kept & self.members:
@@ -248,7 +251,7 @@ class Node:
         beside.single = {j: self.single[j] + self.pair[new][j] for j in beside.open}
         beside.surplus = list(map(add, self.surplus, self.margin.change[new]))
         beside.packed = self.packed + self.margin.moved[new]
-        beside.apply_cuts()
+        beside.apply()
         return beside
 
     def take_function(self, bits: int, numbers: list[int]) -> None:
@@ -257,13 +260,12 @@ class Node:
         for j in self.open:  # of a class at most one flips
             home = next((c for c in classes if self.apart[j].issuperset(c)), None)
             classes.append([j]) if home is None else home.append(j)
-        low = high = self.surplus
+        low, high, zeros = self.surplus, self.surplus, [0] * len(self.surplus)
         for members in classes:
-            moves = list(zip(*(margin.change[j] for j in members)))
-            low = [y + min(0, *move) for y, move in zip(low, moves)]
-            high = [y + max(0, *move) for y, move in zip(high, moves)]
+            low = list(map(add, low, map(min, zeros, *(margin.change[j] for j in members))))
+            high = list(map(add, high, map(max, zeros, *(margin.change[j] for j in members))))
         ranges = [(low, high)]
-        for rows, start in margin.deeper:
+        for rows, start, *_ in margin.layers[1:]:
             ends = [(a >= 0, b >= 0) for a, b in zip(*ranges[-1])]
             low = [y + sum(w * e[w < 0] for w, e in zip(row, ends)) for y, row in zip(start, rows)]
             high = [y + sum(w * e[w > 0] for w, e in zip(row, ends)) for y, row in zip(start, rows)]
@@ -271,32 +273,29 @@ class Node:
         exact = [self.wanted, -margin.constant, *(-g for g in margin.gain)]
         self.goal, *rest = (x << bits if bits >= 0 else x >> -bits for x in exact)
         self.value, *gain = (-x for x in rest)  # rounded up, as the goal is down
-        for at, (rows, start) in list(enumerate(margin.deeper, 1))[::-1]:
+        for at, (rows, start, *_) in [*enumerate(margin.layers)][:0:-1]:
             slopes, numbers = numbers[: len(rows)], numbers[len(rows) :]
             for g, s, y, a, b in zip(gain, slopes, start, *ranges[at], strict=True):
-                most = max((x >= 0) * g - s * x for x in (a, -1, 0, b) if a <= x <= b)
-                self.value += s * y + most
+                self.value += max((x >= 0) * g + s * (y - x) for x in (a, -1, 0, b) if a <= x <= b)
             columns = zip(*rows) if rows else [()] * len(ranges[at - 1][0])
             gain = [sum(map(mul, slopes, column)) for column in columns]
         slopes, curves = numbers[: len(gain)], numbers[len(gain) :]
         terms = list(zip(gain, slopes, curves, self.surplus, *ranges[0], strict=True))
-        for g, s, c, y, low, high in terms:
-            self.value += max((x >= 0) * g - (s + c * x) * x for x in range(low, high + 1))
+        for g, s, c, y, a, b in terms:
+            self.value += max((x >= 0) * g - (s + c * x) * x for x in range(a, b + 1))
             self.value += (s + c * y) * y
-        self.single, self.pair = {}, {}
-        for j in self.open:
-            move = margin.change[j]
-            tilt = [s + c * (2 * y + v) for (_, s, c, y, _, _), v in zip(terms, move)]
-            bent = [2 * c * v for c, v in zip(curves, move)]
-            self.single[j] = sum(map(mul, move, tilt))
-            self.pair[j] = {i: sum(map(mul, bent, margin.change[i])) for i in self.open}
+        moves = {j: list(compress(margin.change[j], curves)) for j in self.open}
+        bent = {j: [2 * c * v for c, v in zip(filter(None, curves), moves[j])] for j in moves}
+        self.pair = {j: {i: sum(map(mul, bent[j], moves[i])) for i in moves} for j in moves}
+        tilt = [s + 2 * c * y for _, s, c, y, *_ in terms]
+        alone = {j: sum(map(mul, tilt, margin.change[j])) for j in moves}
+        self.single = {j: alone[j] + self.pair[j][j] // 2 for j in moves}
 
     def close(self, box: Box, lines: list[str]) -> None:
         """Check what is said about its sets; the next line is the last of the list."""
         while (words := lines.pop().split()) != ["search"]:
             if words[0] == "cut":
-                self.cuts.append(box.cut(words[1:]))
-                self.apply_cuts()
+                self.apply(box.cut(words[1:]))
             elif words[0] == "function":
                 need(abs(int(words[1])) < 99, "a function's bits")
                 self.take_function(int(words[1]), list(map(int, words[2:])))
@@ -307,28 +306,29 @@ class Node:
 
     def search(self) -> None:
         """See all sets that the function lets be wanted; those that are must be cut."""
-        pair, moved, worth = self.pair, self.margin.moved, self.margin.of
+        worth, goal, never = self.margin.of, self.goal, -(2**256)
         free = {j: set(self.open).difference({j}, self.apart[j]) for j in self.open}
-        use = {j: 2 * self.single[j] + sum(max(pair[j][i], 0) for i in free[j]) for j in free}
-        order = sorted(self.open, key=use.__getitem__)
-        before = {j: free[j].intersection(order[:at]) for at, j in enumerate(order)}
-        gains = {j: sum(max(pair[j][i], 0) for i in before[j]) for j in order}
+        use = {j: 2 * self.single[j] + sum(max(self.pair[j][i], 0) for i in free[j]) for j in free}
+        order = sorted(free, key=use.__getitem__)
+        moved = [self.margin.moved[j] for j in order]
+        # What each adds to those before it, and they at most to it; none are with those apart.
+        rows = [[self.pair[j][i] if i in free[j] else never for i in order] for j in order]
+        gains = [sum(max(x, 0) for x in row[:at]) for at, row in enumerate(rows)]
 
-        def visit(made: frozenset[int], value: int, adds: list[Any], surplus: int) -> None:
-            if value >= self.goal and worth(surplus) >= self.wanted:
+        def visit(made: frozenset[int], value: int, adds: list[int], fields: int) -> None:
+            if value >= goal and worth(fields) >= self.wanted:
                 is_cut = any(flipped <= made and not kept & made for flipped, kept in self.cuts)
                 need(is_cut, f"a set of flips that is wanted and not cut: {sorted(made)}")
-            reach = sum([most for _, most in adds if most > 0])
-            while adds and value + reach >= self.goal:
-                j, most = adds.pop()
+            reach = sum([most for most in adds if most > 0])
+            while adds and value + reach >= goal:
+                most, at = adds.pop(), len(adds)
                 reach -= most if most > 0 else 0
-                if value + most + reach >= self.goal:
-                    free, own = before[j], pair[j]
-                    left = [(i, x + own[i]) for i, x in adds if i in free]
-                    visit(made | {j}, value + most - gains[j], left, surplus + moved[j])
+                if value + most + reach >= goal:
+                    left = list(map(add, adds, rows[at]))
+                    visit(made | {order[at]}, value + most - gains[at], left, fields + moved[at])
 
-        adds = [(j, self.single[j] + gains[j]) for j in order]
-        visit(self.members, self.value, adds, self.packed)
+        alone = [self.single[j] + gain for j, gain in zip(order, gains)]
+        visit(self.members, self.value, alone, self.packed)
 
 
 def claim_of(network: Network, box: Box, about: Any) -> tuple[str, dict[int, int]]:
@@ -381,11 +381,12 @@ def check(network_file: Any, image: bytes, proof: Any) -> str:
         said, least = claim_of(network, box, about)
         while lines[-1].startswith("cut "):
             cuts.append(box.cut(lines.pop().split()[1:]))
+        margin = Margin(network, box)
         for target, wanted in least.items():
             need(lines.pop() == f"target {target}", f"target {target} should be here")
-            margin = Margin(network, box, about["source"], target)
+            margin.aim(network, about["source"], target)
             wanted += (margin.constant - wanted) % (math.gcd(*margin.gain) or 1)  # noqa: PLW2901
-            Node(margin, wanted, list(cuts)).close(box, lines)
+            Node(margin, wanted, cuts).close(box, lines)
         need(lines == ["", "end"], "the end should be here")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with files of strangers
         raise Rejected(f"line {count - len(lines)}: {type(error).__name__}: {error}") from None
@@ -394,7 +395,6 @@ def check(network_file: Any, image: bytes, proof: Any) -> str:
 
 if __name__ == "__main__":
     try:
-        with open(sys.argv[2], "rb") as image_file:
-            print("proved:", check(sys.argv[1], image_file.read(), sys.argv[3]))
+        print("proved:", check(sys.argv[1], open(sys.argv[2], "rb").read(), sys.argv[3]))
     except (Rejected, IndexError, OSError) as fault:
         sys.exit(f"rejected: {fault}")

@@ -29,10 +29,9 @@ IntArray = npt.NDArray[np.int64]
 BITS = 14
 """The largest gain counts about 2^BITS in a function."""
 
-OWN, INHERITED = 20_000, 2_000
+OWN, INHERITED = 20_000, 1_000
 """Sets that a leaf may have: with a function of its own, which costs the checker about as much as
-2,000 sets, and with one from above."""
-
+1,000 sets, and with one from above."""
 
 MOST_SETS = 10**9
 """That the checker may have to see for one target: some quarters of an hour."""

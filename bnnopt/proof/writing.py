@@ -61,7 +61,7 @@ def write_proof(
 def proof_content(
     instance: AttackInstance, result: AttackResult, time_limit: float | None = None
 ) -> bytes:
-    """The content of the file of a proof.
+    """The content of the file of a proof, compressed as its lines come.
 
     Parameters
     ----------
@@ -77,15 +77,17 @@ def proof_content(
         If there is none, or not in time: it says why.
     """
     warm_up()
-    began, text = time.monotonic(), io.StringIO()
+    began, content = time.monotonic(), io.BytesIO()
     try:
-        for line in proof_lines(instance, result):
-            print(line, file=text)
-            if time_limit is not None and time.monotonic() - began > time_limit:
-                raise NoProofError(f"its proof took more than {time_limit:g} s")
+        # Without a time in it, equal proofs are equal files.
+        with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as file:
+            for line in proof_lines(instance, result):
+                file.write(f"{line}\n".encode())
+                if time_limit is not None and time.monotonic() - began > time_limit:
+                    raise NoProofError(f"its proof took more than {time_limit:g} s")
     except NoCutError as error:
         raise NoProofError(str(error)) from None
-    return gzip.compress(text.getvalue().encode(), mtime=0)
+    return content.getvalue()
 
 
 def proof_lines(instance: AttackInstance, result: AttackResult) -> Iterator[str]:

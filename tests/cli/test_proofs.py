@@ -27,9 +27,12 @@ def test_proofs_that_are_written_hold_for_their_image_only(
     assert code == 1 and "rejected: line 1: " in err and "another image" in err
 
 
-def test_an_image_of_a_file_is_checked(bnnopt_cli: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["uint8", "float32", "float64"])
+def test_an_image_of_a_file_is_checked(bnnopt_cli: Any, tmp_path: Path, kind: str) -> None:
     image, proof = tmp_path / "image.npy", tmp_path / "proof.gz"
     pixels = np.round(255 * bnnopt.datasets.embedded().x(1)).astype(np.uint8)
+    if kind != "uint8":  # as torchvision's ToTensor divides
+        pixels = pixels.astype(kind) / np.array(255, kind)
     np.save(image, pixels)
     result = bnnopt.certify(NETWORK, pixels, "0.002", proof=proof)
     assert result.proof == str(proof)
