@@ -232,11 +232,18 @@ def read_box(path: Any, levels: int, about: dict[str, Any]) -> Box:
 
 
 def in_steps(budget: Fraction, levels: int, grid: int) -> int:
-    """A budget in steps: the nearest number where it is as good as whole, else the next one up."""
+    """A budget in steps: a whole number where it is as good as one, else rounded outward.
+
+    Between whole levels there is nothing: there, what is left of a level is no room.
+    """
     require(budget >= 0, "a budget below 0")
     steps = budget * levels * grid
     nearest = round(steps)
-    return nearest if abs(steps - nearest) <= Fraction(grid, 10**9) else ceil(steps)
+    return (
+        nearest
+        if abs(steps - nearest) <= Fraction(grid, 10**9)
+        else (ceil if grid > 1 else floor)(steps)
+    )
 
 
 # --- what a proof is about ------------------------------------------------------------------------
@@ -547,29 +554,33 @@ def wanted_sets(node: Node) -> Any:
     if function is None:
         zero = np.zeros(size, dtype=np.int64)
         function = Quadratic(0, zero, np.zeros((size, size), np.int64), 0, node.members)
-    # The set of the members alone, relative to those where the function was given.
-    beside = node.members & ~function.members
-    kind = function.pair.dtype
-    here = beside.astype(kind)
-    value = function.value + int(function.single @ here) + int(here @ function.pair @ here) // 2
-    single = function.single + function.pair @ here
+    # From where the function was given to the set of the members alone.
+    beside = (node.members & ~function.members).astype(function.pair.dtype)
+    value = function.value + int(function.single @ beside)
+    value += int(beside @ function.pair @ beside) // 2
+    single = function.single + function.pair @ beside
+    # What is missing, as far as it matters: nothing below is larger than `bound`.
+    bound = int(abs(single).sum()) + int(abs(function.pair).sum())
+    missing = max(min(function.wanted - value, bound + 1), -bound)
+    kind = fits(4 * bound + 4)
+    single, pair = single.astype(kind), function.pair.astype(kind)
     classes.sort(key=lambda one: -int(max(single[i] for i in one)))
     # What flips of later classes can add to each flip's own gain, at most.
     later = [np.zeros(size, dtype=kind)]
     for one in reversed(classes[1:]):
-        gains = np.where(node.apart[:, one], 0, np.maximum(function.pair[:, one], 0))
+        gains = np.where(node.apart[:, one], 0, np.maximum(pair[:, one], 0))
         later.append(later[-1] + gains.max(axis=1))
     later.reverse()
-    work = [(0, node.members[None], np.array([value], dtype=kind), single[None], node.open[None])]
+    work = [(0, node.members[None], np.zeros(1, dtype=kind), single[None], node.open[None])]
     while work:
         depth, sets, values, gains, allowed = work.pop()
         # The most that is reached, if each class gives its best flip.
         top = values.copy()
         for k in range(depth, len(classes)):
             one = classes[k]
-            best = np.where(allowed[:, one], gains[:, one] + _beyond(later, k, one), 0)
+            best = np.where(allowed[:, one], gains[:, one] + later[k][one], 0)
             top = top + np.maximum(best, 0).max(axis=1)
-        keep = (top >= function.wanted).astype(bool)
+        keep = (top >= missing).astype(bool)
         sets, values, gains, allowed = sets[keep], values[keep], gains[keep], allowed[keep]
         if not len(sets):
             continue
@@ -587,15 +598,11 @@ def wanted_sets(node: Node) -> Any:
                     (
                         more,
                         values[taking] + gains[taking, flip],
-                        gains[taking] + function.pair[flip],
+                        gains[taking] + pair[flip],
                         allowed[taking] & ~node.apart[flip],
                     )
                 )
             work.append((depth + 1, *(np.concatenate(part) for part in zip(*block, strict=True))))
-
-
-def _beyond(later: list[Array], depth: int, one: list[int]) -> Array:
-    return later[depth][one]
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -621,8 +628,8 @@ class Lines:
 
     def words(self) -> list[str]:
         """The next line's words."""
-        words = self.next().split(" ")
-        require(words[0], "a line without words")
+        words = self.next().split()
+        require(words, "a line without words")
         return words
 
 
