@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import re
+import zlib
 from dataclasses import astuple, dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -29,10 +30,8 @@ HEAD_BITS = 50
 SAFE = 2**62  # what sums of int64 are bounded by here
 EXACT_FLOAT = 2**53
 ROWS = 4096  # partial sets that a leaf extends at a time
-KEYS = {
-    *("format", "network", "image", "epsilon", "l1", "domain", "direction", "ties"),
-    *("fixed", "source", "targets", "claim", "bound", "witness"),
-}
+# Of bnnopt's networks: rows' sums of absolute weights, the first times the levels; see networks.md.
+FIRST_ROWS, DEEPER_ROWS, THRESHOLDS = 2**33, 2**24, 2**40
 
 
 class Rejected(Exception):  # noqa: N818
@@ -78,6 +77,8 @@ def read_network(path: Any) -> Network:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     about = json.loads(arrays["metadata"].tobytes())
+    levels = about["levels"]
+    require(type(levels) is int and levels > 0, "levels")
     if about["format"] == 1:
         shapes = list(zip(about["widths"], [about["num_inputs"], *about["widths"]], strict=False))
         kinds = [("dense", shape) for shape in shapes]
@@ -94,6 +95,12 @@ def read_network(path: Any) -> Network:
         width = kinds[0][1][0]
         copy = csr_array(np.eye(width, dtype=np.int64))
         layers.append(Layer(copy, np.ones(width, dtype=np.int64)))
+    rows = [abs(layer.weight).sum(axis=1).max(initial=0) for layer in layers]
+    require(
+        int(rows[0]) * levels < FIRST_ROWS and max(rows[1:]) < DEEPER_ROWS,
+        "weights that are too large",
+    )
+    require(all(abs(x.threshold).max(initial=0) < THRESHOLDS for x in layers), "large thresholds")
     for below, layer in pairwise(layers):
         require(layer.weight.shape[1] == below.weight.shape[0], "layers that do not fit")
     if head_kind == "dense":
@@ -105,11 +112,12 @@ def read_network(path: Any) -> Network:
     numbers = np.column_stack([arrays["output_scale"][:, None] * weight, arrays["output_bias"]])
     whole, unit = on_grid(numbers)
     head, bias = whole[:, :-1], whole[:, -1]
-    levels = int(about["levels"])
     first, *deeper = layers
     needs = [first.threshold, *(layer.need for layer in deeper)]
-    rows = [[dict(_entries(row)) for row in _split(layer.weight)] for layer in layers]
-    said = [(row, need.tolist()) for row, need in zip(rows, needs, strict=True)]
+    said = [
+        ([dict(zip(*row, strict=True)) for row in _split(layer.weight)], need.tolist())
+        for layer, need in zip(layers, needs, strict=True)
+    ]
     text = repr((levels, said, head.tolist(), bias.tolist(), unit))
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Network(levels, layers, head, bias, unit, digest)
@@ -133,17 +141,16 @@ def _rows(arrays: dict[str, Array], number: int, kind: str, shape: tuple[int, ..
     good = len(indptr) == shape[0] + 1 and indptr[0] == 0 and indptr[-1] == len(data)
     require(good and len(indices) == len(data) and np.all(np.diff(indptr) >= 0), "sparse rows")
     require(np.all((indices >= 0) & (indices < shape[1])), "a sparse row's inputs")
-    return csr_array((data, indices, indptr), shape=shape)
+    require(np.all((data >= -(2**15)) & (data < 2**15)), "a sparse row's weights")
+    rows = csr_array((data, indices, indptr), shape=(shape[0], shape[1]))
+    require(all(len(set(inputs)) == len(inputs) for inputs, _ in _split(rows)), "an input twice")
+    return rows
 
 
-def _split(rows: csr_array) -> list[tuple[Array, Array]]:
+def _split(rows: csr_array) -> list[tuple[list[int], list[int]]]:
     """Inputs and weights of each row."""
-    ends = rows.indptr[1:-1]
-    return list(zip(np.split(rows.indices, ends), np.split(rows.data, ends), strict=True))
-
-
-def _entries(row: tuple[Array, Array]) -> list[tuple[int, int]]:
-    return list(zip(row[0].tolist(), row[1].tolist(), strict=True))
+    inputs, weights = rows.indices.tolist(), rows.data.tolist()
+    return [(inputs[a:b], weights[a:b]) for a, b in pairwise(rows.indptr.tolist())]
 
 
 def on_grid(numbers: Array) -> tuple[Array, Fraction]:
@@ -205,22 +212,24 @@ class Box:
 def read_box(path: Any, levels: int, about: dict[str, Any]) -> Box:
     """The box of a header around the image of an ``.npy`` file."""
     values = np.load(path, allow_pickle=False).ravel()
-    grid = GRID if about["domain"] == "continuous" else 1
     if values.dtype.kind in "iu":
-        exact = [Fraction(int(v)) * grid for v in values]
+        exact = [Fraction(int(v)) * GRID for v in values]
     else:
         require(values.dtype == np.float64, "an image that is neither whole nor float64")
-        exact = [Fraction(v) * levels * grid for v in values.tolist()]
-        # The nearest step, and the even one of two: what the network sees.
+        exact = [Fraction(v) * levels * GRID for v in values.tolist()]
+    require(all(0 <= v <= levels * GRID for v in exact), "an image that is out of range")
+    # The nearest step, and the even one of two: what the network sees.
     image = [round(v) for v in exact]
-    require(all(0 <= v <= levels * grid for v in image), "an image that is out of range")
-    if grid == 1:
+    grid = GRID
+    if about["domain"] == "pixels":
+        require(all(v % GRID == 0 for v in image), "an image that is not of whole levels")
+        image, grid = [v // GRID for v in image], 1
         exact = [Fraction(v) for v in image]
     reach = in_steps(Fraction(about["epsilon"]), levels, grid)
     fixed = set(about["fixed"])
     low, high = list(image), list(image)
     for i, value in enumerate(exact):
-        if i in fixed:
+        if i in fixed or reach == 0:
             continue
         if about["direction"] != "lighten":
             low[i] = ceil(max(value - reach, Fraction(0)) - Fraction(1, 2))
@@ -234,7 +243,7 @@ def read_box(path: Any, levels: int, about: dict[str, Any]) -> Box:
 def in_steps(budget: Fraction, levels: int, grid: int) -> int:
     """A budget in steps: a whole number where it is as good as one, else rounded outward.
 
-    Between whole levels there is nothing: there, what is left of a level is no room.
+    Between whole levels there is nothing: there, a part of a level is no room.
     """
     require(budget >= 0, "a budget below 0")
     steps = budget * levels * grid
@@ -414,26 +423,28 @@ class Node:
     cuts: Cuts
     function: Quadratic | None = None
 
-    def with_cuts(self, cuts: list[Cuts]) -> Node:
-        """The node where further cuts hold."""
-        return replace(self, cuts=Cuts.joined([self.cuts, *cuts])).settled() if cuts else self
+    def with_cuts(self, cuts: Cuts) -> Node:
+        """The node where further cuts hold, after a look at all of them."""
+        return replace(self, cuts=Cuts.joined([self.cuts, cuts])).looked()
 
-    def settled(self) -> Node:
-        """The node after its cuts have closed flips, and set pairs apart, until nothing changes."""
+    def looked(self) -> Node:
+        """The node after its cuts have closed flips, and set pairs apart: each once, in order."""
         is_open, apart = self.open.copy(), self.apart.copy()
-        while True:
-            left = self.cuts.flips & ~self.members
-            holds = ~(self.cuts.stays & (self.members | is_open)).any(axis=1)
-            holds &= ~(left & ~is_open).any(axis=1)
-            left = left[holds]
-            size = left.sum(axis=1)
-            for pair in left[size == 2]:
-                i, j = np.flatnonzero(pair)
-                apart[i, j] = apart[j, i] = True
-            closed = left[size == 1].any(axis=0)
-            if not closed.any():
-                return replace(self, open=is_open, apart=apart)
-            is_open &= ~closed
+        left = self.cuts.flips & ~self.members
+        few = left.sum(axis=1) <= 2
+        may_act = few & left.any(axis=1) & ~(self.cuts.stays & self.members).any(axis=1)
+        used = np.zeros(len(left), dtype=bool)
+        for at in np.flatnonzero(may_act):
+            beside = np.flatnonzero(left[at])
+            if is_open[beside].all() and not (self.cuts.stays[at] & is_open).any():
+                used[at] = True
+                if len(beside) == 1:
+                    is_open[beside] = False
+                else:
+                    apart[beside, beside[::-1]] = True
+        # No set that is left has what a used one forbids.
+        cuts = Cuts(self.cuts.flips[~used], self.cuts.stays[~used])
+        return replace(self, open=is_open, apart=apart, cuts=cuts)
 
     def branch(self, flip: int) -> tuple[Node, Node]:
         """The nodes of the sets that have a flip, and of those that have not."""
@@ -441,7 +452,7 @@ class Node:
         here = np.arange(len(self.open)) == flip
         beside = self.open & ~here
         chosen = replace(self, members=self.members | here, open=beside & ~self.apart[flip])
-        return chosen.settled(), replace(self, open=beside).settled()
+        return chosen.looked(), replace(self, open=beside)
 
     def classes(self) -> list[list[int]]:
         """Classes of open flips that are apart, each flip in the first that takes it."""
@@ -571,7 +582,9 @@ def wanted_sets(node: Node) -> Any:
         gains = np.where(node.apart[:, one], 0, np.maximum(pair[:, one], 0))
         later.append(later[-1] + gains.max(axis=1))
     later.reverse()
-    work = [(0, node.members[None], np.zeros(1, dtype=kind), single[None], node.open[None])]
+    work: list[Any] = [
+        (0, node.members[None], np.zeros(1, dtype=kind), single[None], node.open[None])
+    ]
     while work:
         depth, sets, values, gains, allowed = work.pop()
         # The most that is reached, if each class gives its best flip.
@@ -602,7 +615,8 @@ def wanted_sets(node: Node) -> Any:
                         allowed[taking] & ~node.apart[flip],
                     )
                 )
-            work.append((depth + 1, *(np.concatenate(part) for part in zip(*block, strict=True))))
+            joined = (np.concatenate(part) for part in zip(*block, strict=True))
+            work.append((depth + 1, *joined))
 
 
 # --- the file -------------------------------------------------------------------------------------
@@ -615,9 +629,10 @@ class Lines:
         try:
             with gzip.open(path) as file:
                 text = file.read().decode("ascii")
-        except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+        except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
             raise Rejected("no gzip file of ASCII") from error
-        self.lines = text.splitlines()
+        self.lines = [line.removesuffix(" ") for line in text.split("\n")]
+        require(self.lines.pop() == "", "a last line that does not end")
         self.number = -1
 
     def next(self) -> str:
@@ -628,11 +643,12 @@ class Lines:
 
     def words(self) -> list[str]:
         """The next line's words."""
-        words = self.next().split()
-        require(words, "a line without words")
-        return words
+        line = self.next()
+        require(LINE.fullmatch(line), f"a line that is none: {line}")
+        return line.split()
 
 
+LINE = re.compile(r"[a-z]+( -?[0-9]+(\*[1-9][0-9]*)?)*")
 NUMBER = re.compile(r"-?[0-9]+")
 TERM = re.compile(r"(-?)([0-9]+)(?:\*([0-9]+))?")
 
@@ -641,16 +657,6 @@ def number(word: str) -> int:
     """A whole number."""
     require(NUMBER.fullmatch(word), f"no whole number: {word}")
     return int(word)
-
-
-def read_cuts(problem: Problem, lines: Lines) -> tuple[list[Cuts], list[str]]:
-    """All cuts up to another line, and that line's words."""
-    cuts = []
-    words = lines.words()
-    while words[0] == "cut":
-        cuts.append(read_cut(problem, words[1:]))
-        words = lines.words()
-    return cuts, words
 
 
 def read_cut(problem: Problem, words: list[str]) -> Cuts:
@@ -697,28 +703,28 @@ def check(network_path: Any, image_path: Any, proof_path: Any) -> str:
     digest = hashlib.sha256(repr(box.image.tolist()).encode()).hexdigest()
     require(about["image"] == digest, "another image")
     reached = witnessed(network, box, grid, about)
-    if about["claim"] != "flip":
-        problem = Problem(network, box, grid)
-        root = Node(
-            np.zeros(len(problem.neurons), dtype=bool),
-            np.ones(len(problem.neurons), dtype=bool),
-            np.zeros((len(problem.neurons),) * 2, dtype=bool),
-            Cuts(*np.zeros((2, 0, len(problem.neurons)), dtype=bool)),
-        )
-        follow(problem, root, lines, about)
-    else:
-        require(lines.words() == ["end"], "a flip's proof has nothing but an image")
+    problem = Problem(network, box, grid)
+    size = len(problem.neurons)
+    root = Node(
+        members=np.zeros(size, dtype=bool),
+        open=np.ones(size, dtype=bool),
+        apart=np.zeros((size, size), dtype=bool),
+        cuts=Cuts(np.zeros((0, size), dtype=bool), np.zeros((0, size), dtype=bool)),
+    )
+    follow(problem, root, lines, about)
     require(lines.number + 1 == len(lines.lines), "lines behind the end")
     return sentence(about, reached, network.unit)
 
 
 def read_header(line: str, network: Network) -> dict[str, Any]:
-    """The first line, every value of its type and in its range."""
+    """The first line, after all was seen that its claim needs."""
     try:
         about = json.loads(line)
     except ValueError as error:
         raise Rejected("a header that is no JSON") from error
-    require(isinstance(about, dict) and set(about) == KEYS, "a header's keys")
+    needed = {"format", "network", "image", "claim", "source", "targets", "ties"}
+    needed |= {"epsilon", "l1", "domain", "direction", "fixed"}
+    require(isinstance(about, dict) and needed <= set(about), "a header's keys")
     require(about["format"] == FORMAT, "another format")
     choices = {
         "domain": ("continuous", "pixels"),
@@ -728,36 +734,36 @@ def read_header(line: str, network: Network) -> dict[str, Any]:
     }
     for key, values in choices.items():
         require(about[key] in values, f"{key}: {about[key]}")
-    for key in ("epsilon", "l1", "bound"):
-        needed = key == "epsilon" or (key == "bound" and about["claim"] == "margin")
-        optional = key == "l1" and about[key] is None
-        if needed or (key == "l1" and not optional):
-            fraction(about[key], key)
-    inputs = network.layers[0].weight.shape[1]
-    whole_numbers(about["fixed"], inputs, "fixed")
-    whole_numbers([about["source"]], len(network.bias), "source")
-    whole_numbers(about["targets"], len(network.bias), "targets")
-    require(about["targets"] and about["source"] not in about["targets"], "targets")
+    require(is_fraction(about["epsilon"]), "epsilon")
+    require(about["l1"] is None or is_fraction(about["l1"]), "l1")
+    require(about["claim"] != "margin" or is_fraction(about.get("bound")), "bound")
+    inputs, classes = network.layers[0].weight.shape[1], len(network.bias)
+    require(are_places(about["fixed"], inputs), "fixed")
+    source, targets = about["source"], about["targets"]
+    require(isinstance(targets, list) and targets, "targets")
+    require(are_places([source, *targets], classes), "classes")
     if about["claim"] != "robust":
-        pairs = about["witness"]
+        pairs = about.get("witness")
         require(isinstance(pairs, list), "the witness")
         require(all(isinstance(pair, list) and len(pair) == 2 for pair in pairs), "the witness")
-        whole_numbers([pair[0] for pair in pairs], inputs, "the witness")
-        whole_numbers([pair[1] for pair in pairs], 2**40, "the witness")
-    return about
+        require(are_places([pixel for pixel, _ in pairs], inputs), "the witness's pixels")
+        top = network.levels * GRID
+        require(all(type(x) is int and 0 <= x <= top for _, x in pairs), "the witness's steps")
+    return dict(about)
 
 
-def whole_numbers(values: Any, end: int, what: str) -> None:
-    """Require a list of whole numbers from 0 to below an end."""
-    require(isinstance(values, list), what)
-    require(all(type(v) is int and 0 <= v < end for v in values), what)
+def are_places(values: Any, end: int) -> bool:
+    """Whether this is a list of different whole numbers from 0 to below an end."""
+    if not isinstance(values, list) or not all(type(v) is int and 0 <= v < end for v in values):
+        return False
+    return len(set(values)) == len(values)
 
 
-def fraction(value: Any, what: str) -> Fraction:
-    """A fraction that is written as one."""
-    good = isinstance(value, str) and re.fullmatch(r"-?[0-9]+(/[0-9]*[1-9][0-9]*)?", value)
-    require(good, f"{what}: no fraction")
-    return Fraction(value)
+def is_fraction(value: Any) -> bool:
+    """Whether this is a fraction in lowest terms, as text."""
+    if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]+(/[1-9][0-9]*)?", value):
+        return False
+    return str(Fraction(value)) == value
 
 
 def witnessed(network: Network, box: Box, grid: int, about: dict[str, Any]) -> int:
@@ -785,9 +791,13 @@ def witnessed(network: Network, box: Box, grid: int, about: dict[str, Any]) -> i
 
 def follow(problem: Problem, root: Node, lines: Lines, about: dict[str, Any]) -> None:
     """Follow the cuts and trees of a proof."""
-    targets = list(about["targets"])
-    cuts, words = read_cuts(problem, lines)
-    root = root.with_cuts(cuts)
+    targets = [] if about["claim"] == "flip" else about["targets"]
+    words = lines.words()
+    cuts = [root.cuts]
+    while words[0] == "cut":
+        cuts.append(read_cut(problem, words[1:]))
+        words = lines.words()
+    root = replace(root, cuts=Cuts.joined(cuts)).looked()
     for target in targets:
         require(words == ["target", str(target)], f"target {target} should follow")
         goal = problem.goal(about["source"], target, about)
@@ -801,9 +811,10 @@ def follow(problem: Problem, root: Node, lines: Lines, about: dict[str, Any]) ->
 def read_node(problem: Problem, goal: Goal, node: Node, lines: Lines) -> list[Node]:
     """Read a node to its last line; its children, the first at the end."""
     while True:
-        cuts, (kind, *words) = read_cuts(problem, lines)
-        node = node.with_cuts(cuts)
-        if kind == "function":
+        kind, *words = lines.words()
+        if kind == "cut":
+            node = node.with_cuts(read_cut(problem, words))
+        elif kind == "function":
             bits, *numbers = map(number, words) if words else [99]
             require(-98 <= bits <= 98, "BITS out of range")
             node = replace(node, function=quadratic(problem, goal, node, bits, numbers))
@@ -822,14 +833,14 @@ def read_node(problem: Problem, goal: Goal, node: Node, lines: Lines) -> list[No
 def sentence(about: dict[str, Any], reached: int, unit: Fraction) -> str:
     """What is proved, in words."""
     limit = "free" if about["l1"] is None else about["l1"]
-    fixed = len(set(about["fixed"]))
+    fixed = len(about["fixed"])
     within = (
         f"{about['domain']} image within {about['epsilon']} of this one "
         f"({about['direction']}, {fixed} pixels fixed, L1 {limit})"
     )
     source, targets, ties = about["source"], about["targets"], about["ties"]
     if about["claim"] == "flip":
-        return f"a {within} flips from class {source} to one of {targets}, ties {ties}"
+        return f"one {within} flips from class {source} to one of {targets}, ties {ties}"
     if about["claim"] == "robust":
         return f"no {within} flips from class {source} to one of {targets}, ties {ties}"
     return (
