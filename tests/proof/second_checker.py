@@ -212,7 +212,7 @@ class Box:
 def read_box(path: Any, levels: int, about: dict[str, Any]) -> Box:
     """The box of a header around the image of an ``.npy`` file."""
     values = np.load(path, allow_pickle=False).ravel()
-    if values.dtype.kind in "iu":
+    if values.dtype.kind == "i" or values.dtype == np.uint8:
         exact = [Fraction(int(v)) * GRID for v in values]
     else:
         require(values.dtype == np.float64, "an image that is neither whole nor float64")
