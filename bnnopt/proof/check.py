@@ -377,7 +377,7 @@ def check(network_file: Any, image: bytes, proof: Any) -> str:
         need(all(re.fullmatch(r"[a-z]+( -?\d+(\*[1-9]\d*)?)*", x) for x in lines[1:]), "a line")
         need(about["network"] == network.digest, "the proof is about another network")
         box, cuts = Box(network, image, about), []
-        need(about["image"] == sha256(repr(box.image).encode()).hexdigest(), "another image")
+        need(about["image"] == sha256(repr(box.image).encode()).hexdigest(), "about another image")
         said, least = claim_of(network, box, about)
         while lines[-1].startswith("cut "):
             cuts.append(box.cut(lines.pop().split()[1:]))

@@ -229,7 +229,7 @@ def read_box(path: Any, levels: int, about: dict[str, Any]) -> Box:
     fixed = set(about["fixed"])
     low, high = list(image), list(image)
     for i, value in enumerate(exact):
-        if i in fixed or reach == 0:
+        if i in fixed or about["epsilon"] == "0":
             continue
         if about["direction"] != "lighten":
             low[i] = ceil(max(value - reach, Fraction(0)) - Fraction(1, 2))

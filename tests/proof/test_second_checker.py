@@ -111,11 +111,65 @@ def test_changed_proofs_have_one_verdict(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 50 < accepted < CHANGES / 2
 
 
+def test_both_read_the_network_that_bnnopt_has() -> None:
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        weight = rng.random((2, 4))
+        if seed % 2:  # sums next to a power of two
+            weight *= (1 - rng.integers(0, 5) * 2.0**-53) / weight.sum(axis=1, keepdims=True)
+        head = OutputLayer(weight, [1, 1 if seed % 2 else -0.3], [0, 0 if seed % 2 else 0.1])
+        first = HiddenLayer(rng.integers(-3, 4, (4, 3)), rng.integers(-9, 9, 4))
+        network = BinarizedNetwork((first,), head)
+        known = check.Network(io.BytesIO(network.to_bytes()))
+        again = second_checker.read_network(io.BytesIO(network.to_bytes()))
+        assert known.digest == again.digest
+        exact = network.output.weight * network.output.scale[:, None]
+        assert [[w * known.unit for w in row] for row in known.head] == exact.tolist()
+
+
+def test_both_have_the_same_box() -> None:
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        levels = [255, 7, 1][seed % 3]
+        network = bnnopt.BinarizedNetwork(
+            (HiddenLayer([[1, -1, 1]], [5]),),
+            OutputLayer([[1], [-1]], [1, 1], [0, 0]),
+            levels=levels,
+        )
+        image = [
+            rng.random(3),
+            rng.integers(0, levels + 1, 3) / levels,
+            rng.integers(0, levels + 1, 3),
+            rng.integers(0, 2**22, 3) * 2.0**-22,  # half a step
+        ][rng.integers(4)]
+        about = {
+            "epsilon": ["0", "1/255", "1/7", "1/10000000000", "1", "2"][rng.integers(6)],
+            "l1": [None, "1/100", "0", "1/3"][rng.integers(4)],
+            "direction": ["both", "lighten", "darken"][rng.integers(3)],
+            "domain": ["continuous", "pixels"][rng.integers(2)],
+            "fixed": rng.permutation(3)[: rng.integers(3)].tolist(),
+        }
+        npy = cases.npy(image)
+        boxes: list[Any] = []
+        try:
+            box = check.Box(check.Network(io.BytesIO(network.to_bytes())), npy, about)
+            boxes.append((box.image, box.low, box.high, box.budget))
+        except check.Rejected:
+            boxes.append(None)
+        try:
+            again = second_checker.read_box(io.BytesIO(npy), levels, about)
+            sides = [side.tolist() for side in (again.image, again.low, again.high)]
+            boxes.append((*sides, again.budget))
+        except second_checker.Rejected:
+            boxes.append(None)
+        assert boxes[0] == boxes[1], about
+
+
 def small() -> tuple[BinarizedNetwork, Any, list[str]]:
     """A proof that takes a cut, a function and a branch."""
     first = HiddenLayer([[1, -1, 1], [1, 1, -1], [-1, 1, 1], [1, 1, 1]], [101, 100, 99, 300])
     head = OutputLayer([[1, -1, 1, 1], [-1, 1, -1, 1]], [1, 1], [0, 1])
-    network, image = BinarizedNetwork([first], head), np.array([100, 101, 100])
+    network, image = BinarizedNetwork((first,), head), np.array([100, 101, 100])
     about = cases.header(cases.proof_of(network, image, epsilon="2/255") or [])
     about |= {"claim": "margin", "bound": "7", "witness": [], "targets": [1 - about["source"]]}
     numbers = "0 0 0 0 0 0 0 0"
@@ -145,7 +199,8 @@ def test_both_read_the_same_of_a_header() -> None:
 
 def test_pixels_that_are_fixed_are_pixels() -> None:
     network, image, lines = small()
-    for fixed in ([-1], [3], [0, 0], [0.5], [None], ["0"], {}, "12"):
+    strange: list[Any] = [[-1], [3], [0, 0], [0.5], [None], ["0"], {}, "12"]
+    for fixed in strange:
         changed = cases.with_header(lines, fixed=fixed)
         assert verdicts(network, image, changed) == (None, None)
 
