@@ -1,8 +1,8 @@
-"""A second checker of proofs, written from docs/proofs.md alone.
+"""A second checker of proofs, written from docs/proofs.md before its author read the first.
 
-It shares no line with `bnnopt.proof.check`, which its author had not read: where both say the same
-about a proof, so does the page. It uses numpy and favours arrays over sets, one at a time; what
-decides is whole numbers, in int64 where they are bounded and Python's elsewhere.
+What the page did not say then was asked of proofs and of `bnnopt.proof.check`, and stands there:
+where both say the same about a proof, so does the page. It favours arrays where the other has sets,
+one at a time; what decides is whole numbers: int64 where they are bounded, Python's else.
 """
 
 from __future__ import annotations
