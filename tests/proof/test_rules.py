@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnnopt import AttackInstance, BinarizedNetwork
+from bnnopt import AttackInstance, BinarizedNetwork, HiddenLayer, OutputLayer
 from bnnopt.network import GRID
 from bnnopt.proof import check
 from tests.helpers import exact_logits, random_network
@@ -306,3 +306,27 @@ def test_branches_leave_both_sides_to_be_closed() -> None:
                 check.Node(margin, most, []).close(box, [f"branch {new}", f"branch {new}"])
             closed += 1
     assert closed > 20
+
+
+@pytest.mark.parametrize(("largest", "room"), [(1, 1), (100, 2), (20_000, 3)])
+def test_surpluses_of_any_size_have_room_in_their_fields(largest: int, room: int) -> None:
+    """Also of 128 to 255, and of 32,768 to 65,535, where a field needs one bit more."""
+    rng, sizes = np.random.default_rng(largest), set()
+    for _ in range(20):
+        first = rng.choice([-1, 1], (4, 3))
+        deeper = [rng.integers(-largest, largest + 1, shape) for shape in ((3, 4), (3, 3))]
+        layers = [HiddenLayer(first, np.ceil(first @ [3.5, 3.5, 3.5]))]
+        layers += [HiddenLayer(weight, rng.integers(-2, 3, 3)) for weight in deeper]
+        head = OutputLayer(rng.choice([-1, 1], (3, 3)), np.ones(3), np.zeros(3))
+        network, image = BinarizedNetwork(tuple(layers), head, levels=7), np.array([3, 4, 3]) / 7
+        known = read(network.with_rows())
+        box = check.Box(known, npy(image), about(epsilon="3/7"))
+        margin = aimed(known, box, 1)
+        sizes |= {size for _, _, _, _, size, _, _ in margin.layers}
+        for z in itertools.product(range(8), repeat=3):
+            if all(a <= x <= b for a, x, b in zip(box.low, z, box.high, strict=True)):
+                flips = flips_of(network, box, np.array(z, dtype=float))
+                logits = exact_logits(network, [Fraction(x) for x in z])
+                packed = margin.packed + sum(margin.moved[j] for j in flips)
+                assert margin.of(packed) * known.unit == logits[1] - logits[0]
+    assert max(sizes) == room
