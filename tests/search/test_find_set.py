@@ -18,6 +18,7 @@ from bnnopt.search.sets import (
     _most_added,
     find_set,
     sort_candidates,
+    walk_sets,
 )
 from bnnopt.search.workspace import Workspace, new_workspace
 from tests.search.cases import one_region, random_conflicts, random_terms, subsets
@@ -135,3 +136,31 @@ def test_a_search_ends_without_an_answer_after_as_many_sets_as_allowed(k: int) -
     assert find_set(0.0, k - 1, worth, k - 2, space) == (-1 if k > 2 else k)
     assert find_set(0.0, k - 1, worth, k - 1, space) == k
     assert find_set(0.0, k - 1, worth + 0.5, 1, space) == 0
+
+
+@settings(max_examples=150)
+@given(seed=seeds, start=st.integers(-4, 6))
+def test_a_walk_looks_at_every_set_that_the_function_allows(seed: int, start: int) -> None:
+    k, space = whole_numbers(seed)
+    terms = random_terms(np.random.default_rng(seed), k + 2, 1 + seed % 3)
+    room = new_workspace(one_region(demand=np.ones(k + 2)), terms)
+    space = space._replace(least=room.least + 77.0, kept=np.roll(np.arange(k + 2), 1))
+    order = np.zeros(k + 2, dtype=np.int64)
+    sort_candidates(k, order, space)
+    worth: dict[int, float] = {}  # the largest value that both reach, by the last member
+    for places in subsets(range(k)):
+        members = tuple(int(order[a]) for a in places)
+        if not any(space.conflict[i, j] for i, j in combinations(members, 2)):
+            surplus = terms.surplus + terms.change[space.kept[list(members)]].sum(axis=0)
+            margin = float(terms.constant + terms.gain @ (surplus >= 0.0))
+            last = max(places, default=-1)
+            both = min(margin, start + value(space, members)) if places else margin
+            worth[last] = max(worth.get(last, -np.inf), both)
+    for wanted in (*range(-4, 9, 2), max(worth.values()), max(worth.values()) + 1.0):
+        lasts = [last for last, most in worth.items() if most >= wanted]
+        left = 1 + max(lasts) if lasts else NONE
+        left = k if -1 in lasts else left
+        args = (terms, terms.surplus, order[:k], float(start), float(wanted))
+        assert walk_sets(*args, 10**6, space) == left
+        early = walk_sets(*args, 1, space)
+        assert early in {left, *range(max(left, 0), k + 1)}
