@@ -164,3 +164,26 @@ def test_a_walk_looks_at_every_set_that_the_function_allows(seed: int, start: in
         assert walk_sets(*args, 10**6, space) == left
         early = walk_sets(*args, 1, space)
         assert early in {left, *range(max(left, 0), k + 1)}
+
+
+@pytest.mark.parametrize("k", [3, 4, 6])
+def test_a_walk_reaches_a_set_that_its_bound_hardly_allows(k: int) -> None:
+    # Each flip loses 1 and each pair gains 2, so that halves of pairs bound every set exactly, and
+    # all k flips together are worth most; the neuron is on where all are made, and no sooner.
+    terms = random_terms(np.random.default_rng(0), k, 1)._replace(
+        surplus=np.full(1, -k, dtype=np.float32),
+        change=np.ones((k, 1), dtype=np.float32),
+        constant=0.0,
+        gain=np.full(1, 1000.0),
+    )
+    space = new_workspace(one_region(demand=np.ones(k)), terms)
+    space.kept[:] = np.arange(k)
+    space.by_single[:], space.by_pair[:] = -1.0, 2.0
+    order = np.zeros(k, dtype=np.int64)
+    sort_candidates(k, order, space)
+    worth = float(k * (k - 1) - k)
+    assert walk_sets(terms, terms.surplus, order, 0.0, worth, 10**6, space) == k
+    assert walk_sets(terms, terms.surplus, order, 0.0, worth + 1.0, 10**6, space) == NONE
+    never = terms._replace(gain=np.zeros(1), constant=-1000.0)
+    assert walk_sets(never, terms.surplus, order, 0.0, worth, k, space) == NONE
+    assert walk_sets(never, terms.surplus, order, 0.0, worth, k - 1, space) == k
