@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any, TypeVar
 
-__all__ = ["begin_worker", "run_on_workers", "single_threaded"]
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["begin_worker", "products_on_one_thread", "run_on_workers", "single_threaded"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,6 +43,23 @@ def single_threaded() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def products_on_one_thread() -> Iterator[None]:
+    """Have numpy's and the kernel's matrix products take one thread.
+
+    They are small, so that more threads wait for each other: twice the CPU time on two cores, and
+    no less time.
+    """
+    with _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Made once: to find the libraries takes 12 ms."""
+    return ThreadpoolController()
 
 
 def begin_worker() -> None:

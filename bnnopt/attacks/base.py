@@ -16,6 +16,7 @@ from bnnopt.attacks import attack_class
 from bnnopt.attacks.findings import Findings, judge, keep_going
 from bnnopt.attacks.limits import Limits
 from bnnopt.instance import AttackInstance
+from bnnopt.processes import products_on_one_thread
 from bnnopt.result import AttackResult, Status
 
 __all__ = ["Attack", "Findings", "Limits", "best_point"]
@@ -98,7 +99,8 @@ class Attack(ABC):
         given = np.zeros((0, instance.network.num_inputs)) if starts is None else starts
         begin = np.array([instance.snap(z) for z in given]).reshape(given.shape)
         findings = Findings(begin)
-        keep_going(findings, partial(self._fill, findings, instance, limits, begin))
+        with products_on_one_thread():
+            keep_going(findings, partial(self._fill, findings, instance, limits, begin))
         return self.conclude(instance, limits, findings, began, image, label)
 
     def _fill(

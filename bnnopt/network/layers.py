@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,20 @@ def _check_fit(rows: csr_array, shape: tuple[int, int]) -> None:
         raise NetworkFormatError(
             f"a layer of {shape[1]} inputs does not fit behind {rows.shape[0]} outputs"
         )
+
+
+def _exponent_of_largest(weight: Array, scale: FloatArray, bias: FloatArray) -> int:
+    """The exponent of the power of two above the largest logit, whose sum is not rounded here."""
+    sums = np.abs(scale) * np.abs(weight).sum(axis=1, dtype=np.float64) + np.abs(bias)
+    largest = float(sums.max())
+    exponent = math.frexp(largest)[1]
+    power = math.ldexp(1.0, exponent - 1 if largest < 0.75 * 2.0**exponent else exponent)
+    if abs(largest - power) > 1e-9 * power:  # far more than rounding can be
+        return exponent
+    rows = np.column_stack([np.abs(scale)[:, None] * np.abs(weight), np.abs(bias)]).tolist()
+    # The sign of an exact sum is that of the rounded one.
+    reaches = any(math.fsum([*row, -power]) >= 0.0 for row in rows)
+    return math.frexp(power)[1] - (not reaches)
 
 
 def _numbered(chosen: npt.ArrayLike) -> IntArray:
@@ -318,9 +333,7 @@ class OutputLayer:
             weight, scale = scale[:, None] * weight, np.ones(len(scale))
         step = 0.0
         while True:  # rounding may reach the next power of two, once
-            sums = np.abs(scale) * np.abs(weight).sum(axis=1, dtype=np.float64)
-            largest = float((sums + np.abs(bias)).max())
-            wanted = 2.0 ** (np.frexp(largest)[1] - EXACT_BITS)
+            wanted = 2.0 ** (_exponent_of_largest(weight, scale, bias) - EXACT_BITS)
             if wanted <= step:
                 return OutputLayer(weight, scale, bias)
             step = wanted

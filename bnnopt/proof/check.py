@@ -10,15 +10,16 @@ from __future__ import annotations
 import ast
 import copy
 import gzip
-import hashlib
 import json
 import math
+import re
 import struct
 import sys
 import zipfile
 from fractions import Fraction
+from hashlib import sha256
 from itertools import compress, pairwise
-from operator import add, mul
+from operator import add, mul, sub
 from typing import Any
 
 VERSION, GRID, LARGEST = "bnnopt proof 1", 2**20, 2**29
@@ -91,7 +92,7 @@ class Network:
         numbers = [[n >> shift if shift > 0 else n << -shift for n in row] for row in numbers]
         self.head, self.bias = [row[:-1] for row in numbers], [row[-1] for row in numbers]
         said = repr((self.levels, self.layers, self.head, self.bias, self.unit))
-        self.digest = hashlib.sha256(said.encode()).hexdigest()
+        self.digest = sha256(said.encode()).hexdigest()
 
     def rows(self, about: Any, bits: Any, *sparse: Any) -> list[dict[int, Any]]:
         """Of a matrix of bits, 1 for 1 and 0 for -1, or of weights, columns and ends of rows."""
@@ -139,8 +140,7 @@ class Box:
             part[:] = [x // step for x in part]
         self.budget = None if about["l1"] is None else total // step
         need(len(exact) == network.inputs and total >= 0 <= radius, "the image's size, a budget")
-        self.middle = list(map(add, self.low, self.high))
-        self.width = [b - a for a, b in zip(self.low, self.high)]
+        self.middle, self.width = (list(map(f, self.high, self.low)) for f in (add, sub))
         origin = self.middle if self.budget is None else [2 * x for x in self.image]
         self.on, self.row, self.demand, self.keep = [], {}, {}, {}
         for j, (row, threshold) in enumerate(zip(*network.layers[0])):
@@ -235,8 +235,7 @@ class Node:
             if flipped <= inside and not kept & self.members:
                 if len(left) in (1, 2) and not kept & inside:
                     self.open = [j for j in self.open if {j} != left]
-                    for j in left:
-                        self.apart[j] |= left - {j}
+                    self.apart |= {j: self.apart[j] | left - {j} for j in left}
                 else:
                     self.cuts.append((flipped, kept))
 
@@ -256,14 +255,14 @@ class Node:
 
     def take_function(self, bits: int, numbers: list[int]) -> None:
         """Replace what each neuron gains where on by a function of its surplus that is no less."""
-        margin, classes = self.margin, list[list[int]]()
+        margin, change, classes = self.margin, self.margin.change, list[list[int]]()
         for j in self.open:  # of a class at most one flips
             home = next((c for c in classes if self.apart[j].issuperset(c)), None)
             classes.append([j]) if home is None else home.append(j)
         low, high, zeros = self.surplus, self.surplus, [0] * len(self.surplus)
         for members in classes:
-            low = list(map(add, low, map(min, zeros, *(margin.change[j] for j in members))))
-            high = list(map(add, high, map(max, zeros, *(margin.change[j] for j in members))))
+            low = list(map(add, low, map(min, zeros, *(change[j] for j in members))))
+            high = list(map(add, high, map(max, zeros, *(change[j] for j in members))))
         ranges = [(low, high)]
         for rows, start, *_ in margin.layers[1:]:
             ends = [(a >= 0, b >= 0) for a, b in zip(*ranges[-1])]
@@ -284,12 +283,11 @@ class Node:
         for g, s, c, y, a, b in terms:
             self.value += max((x >= 0) * g - (s + c * x) * x for x in range(a, b + 1))
             self.value += (s + c * y) * y
-        moves = {j: list(compress(margin.change[j], curves)) for j in self.open}
+        moves = {j: list(compress(change[j], curves)) for j in self.open}
         bent = {j: [2 * c * v for c, v in zip(filter(None, curves), moves[j])] for j in moves}
         self.pair = {j: {i: sum(map(mul, bent[j], moves[i])) for i in moves} for j in moves}
         tilt = [s + 2 * c * y for _, s, c, y, *_ in terms]
-        alone = {j: sum(map(mul, tilt, margin.change[j])) for j in moves}
-        self.single = {j: alone[j] + self.pair[j][j] // 2 for j in moves}
+        self.single = {j: sum(map(mul, tilt, change[j])) + self.pair[j][j] // 2 for j in moves}
 
     def close(self, box: Box, lines: list[str]) -> None:
         """Check what is said about its sets; the next line is the last of the list."""
@@ -301,7 +299,7 @@ class Node:
                 self.take_function(int(words[1]), list(map(int, words[2:])))
             else:
                 need(words[0] == "branch", f"a line that begins with {words[0]!r}")
-                self.branch(int(words[1])).close(box, lines)
+                self.branch(*map(int, words[1:])).close(box, lines)
         self.search()
 
     def search(self) -> None:
@@ -334,19 +332,21 @@ class Node:
 def claim_of(network: Network, box: Box, about: Any) -> tuple[str, dict[int, int]]:
     """What a proof says, and the least margin of each target that nothing in the box may have."""
     source, targets, claim = about["source"], about["targets"], about["claim"]
-    known = all(type(c) is int and 0 <= c < len(network.head) for c in (source, *targets))
-    need(known and targets and source not in targets, "the classes")
-    said = f"{about['domain']} image within {Fraction(about['epsilon'])} of this one"
-    total = "free" if about["l1"] is None else Fraction(about["l1"])
-    said += f" ({about['direction']}, {len(set(about['fixed']))} pixels fixed, L1 {total})"
+    witness = [] if claim == "robust" else about["witness"]
+    need({*map(type, (targets, witness, about["fixed"]))} == {list} and targets, "no list")
+    ends = (about["fixed"], network.inputs), ([i for i, _ in witness], network.inputs)
+    for some, end in (*ends, ([source, *targets], len(network.head))):
+        need({*map(type, some)} <= {int} and len({*some} & {*range(end)}) == len(some), "places")
+    written = (about["epsilon"], about["l1"], about["bound"] if claim == "margin" else None)
+    need(written[0] and all(x is None or str(Fraction(x)) == x for x in written), "a fraction")
+    said = f"{about['domain']} image within {about['epsilon']} of this one ({about['direction']}"
+    said += f", {len(about['fixed'])} pixels fixed, L1 {about['l1'] or 'free'})"
     flip = f"flips from class {source} to one of {targets}, ties {about['ties']}"
     winning = {"lowest": range(source), "never": (), "always": targets}[about["ties"]]
     least = {c: 0 if c in winning else 1 for c in targets}
     if claim == "robust":
         return f"no {said} {flip}", least
-    image = list(box.image)
-    for i, x in about["witness"]:
-        image[i] = x
+    image = [*(dict(enumerate(box.image)) | dict(witness)).values()]
     inside = all(type(x) is int and a <= x <= b for a, x, b in zip(box.low, image, box.high))
     moved = sum(abs(x - y) for x, y in zip(image, box.image))
     need(inside and (box.budget is None or moved <= box.budget), "an image beyond the budget")
@@ -370,14 +370,14 @@ def check(network_file: Any, image: bytes, proof: Any) -> str:
     """What a proof proves, or `Rejected`: by files of a network and the proof, and .npy bytes."""
     lines, count = [], 0
     try:
-        with gzip.open(proof, "rt", encoding="ascii") as stream:
-            lines = stream.read(LARGEST).split("\n")[::-1]
+        with gzip.open(proof, "rt", encoding="ascii", newline="\n") as stream:
+            lines = [x.removesuffix(" ") for x in stream.read(LARGEST).split("\n")[::-1]]
         count, about, network = len(lines), json.loads(lines.pop()), Network(network_file)
         need(about["format"] == VERSION, "another version of proofs")
+        need(all(re.fullmatch(r"[a-z]+( -?\d+(\*[1-9]\d*)?)*", x) for x in lines[1:]), "a line")
         need(about["network"] == network.digest, "the proof is about another network")
         box, cuts = Box(network, image, about), []
-        digest = hashlib.sha256(repr(box.image).encode()).hexdigest()
-        need(about["image"] == digest, "the proof is about another image")
+        need(about["image"] == sha256(repr(box.image).encode()).hexdigest(), "about another image")
         said, least = claim_of(network, box, about)
         while lines[-1].startswith("cut "):
             cuts.append(box.cut(lines.pop().split()[1:]))

@@ -19,6 +19,7 @@ import numpy as np
 from bnnopt.files import write_atomically
 from bnnopt.instance import AttackInstance
 from bnnopt.network import GRID, BinarizedNetwork
+from bnnopt.processes import products_on_one_thread
 from bnnopt.proof import check
 from bnnopt.proof.cuts import Cuts, NoCutError
 from bnnopt.proof.statement import geometry_of, problem_of
@@ -80,7 +81,10 @@ def proof_content(
     began, content = time.monotonic(), io.BytesIO()
     try:
         # Without a time in it, equal proofs are equal files.
-        with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as file:
+        with (
+            products_on_one_thread(),
+            gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as file,
+        ):
             for line in proof_lines(instance, result):
                 file.write(f"{line}\n".encode())
                 if time_limit is not None and time.monotonic() - began > time_limit:

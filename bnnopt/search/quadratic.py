@@ -31,12 +31,12 @@ STEPS, LINEAR_STEPS = 12, 200
 PROGRESS = 0.8
 """Steps end, after the first two, where one leaves more than this share of the children."""
 
-LIMIT, ALL = 1000, 30_000
+LIMIT, ALL = 500, 15_000
 """Sets seen before a search for one gives up, and before those of all children do together."""
 
-WIDE, WIDEST, WALKED = 64, 512, 40
-"""Neurons of the second layer from which on, and up to which, sets are looked at before a function
-is fitted; how many, times those neurons."""
+WIDEST, WALKED = 512, 15
+"""Neurons of the second layer up to which sets are looked at before a function is fitted; how many,
+times those neurons."""
 
 
 @compiled
@@ -101,13 +101,13 @@ def wanted_candidates(
     surplus, order = tree.surplus[depth], tree.order[depth, :size]
     value = _by_flips(terms, tree, size, as_bool(True), space)
     sort_candidates(size, order, space)
-    if len(terms.block) == 1 and WIDE <= len(surplus) <= WIDEST:
+    if len(terms.block) == 1 and len(surplus) <= WIDEST:
         limit = WALKED * len(surplus)
         return walk_sets(terms, surplus, order, value, wanted, limit, space)
     if value >= wanted:
         return size
     for last in range(size - 1, -1, -1):
-        if value + space.reach[0, last] < wanted:
+        if value + space.reach[last] < wanted:
             return NONE
         if find_set(value, last, wanted, min(LIMIT, ALL // size), space) != 0:
             return last + 1
@@ -207,7 +207,7 @@ def _bound_by_sets(
     space.seen_square[:] = 0.0
     alive = found = as_int(0)
     for last in range(size - 1, -1, -1):
-        most_of_all = value + space.reach[0, last]
+        most_of_all = value + space.reach[last]
         if most_of_all < wanted:
             break
         members = find_set(value, last, wanted, min(LIMIT, ALL // size), space)

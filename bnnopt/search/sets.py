@@ -3,7 +3,7 @@ r"""Search for sets of candidates at which a quadratic function is large.
 Compiled. The function is ``value + sum of single_i + sum of pair_ij`` over the members and the
 pairs of members. Depth first over sets without a conflicting pair, the last member in the order
 first; a branch ends where it is not worth it even if every candidate left adds what it adds at
-most: itself, and all pairs with those before it that it gains from.
+most: itself, and half of each pair of those left that it gains from.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 from bnnopt.search.bound import margin_of
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms
-from bnnopt.search.rows import add_row, copy_row
 from bnnopt.search.workspace import Workspace
 
 __all__ = ["find_set", "sort_candidates", "walk_sets"]
@@ -27,22 +26,26 @@ NONE = -1
 CONFLICT = -np.inf
 """What a conflicting pair counts for: no set with one is worth anything."""
 
+PAIR_SHARE = 0.125
+"""What of its pairs a candidate's place in the order depends on: sets have few members, so most of
+its partners are not in them (docs/search.md)."""
+
 
 @compiled
 def sort_candidates(size: int, order: Array, space: Workspace) -> None:
-    """Sort places by what they could add into `order`, shape (k,), and state the function by it.
+    """Sort places by what they may add into `order`, shape (k,), and state the function by it.
 
-    Half of each pair counts for either of its members. ``space.reach[0]`` gets what the
-    candidates up to each could add together.
+    ``space.gain`` gets the halves of pairs, by how many candidates are left, and ``space.reach``
+    what the candidates up to each could add together.
     """
     single, pair, conflict = space.by_single, space.by_pair, space.conflict
-    sorted_pair, gain = space.pair, space.gain
-    key = gain  # before it gets its own values
+    sorted_single, sorted_pair, gain = space.single[0], space.pair, space.gain
+    key = space.reach  # before it gets its own values
     for a in range(size):
         total = single[a]
         for b in range(size):
             if not conflict[a, b] and pair[a, b] > 0.0:
-                total += 0.5 * pair[a, b]
+                total += PAIR_SHARE * pair[a, b]
         key[a] = total
     for a in range(size):  # insertion sort: the lists are short
         b = a
@@ -50,18 +53,16 @@ def sort_candidates(size: int, order: Array, space: Workspace) -> None:
             order[b] = order[b - 1]
             b -= 1
         order[b] = a
-    total = 0.0
+    gain[0, :size] = 0.0
     for a in range(size):
-        i, gains = order[a], 0.0
-        for b in range(a):
+        i = order[a]
+        sorted_single[a] = single[i]
+        for b in range(size):
             value = CONFLICT if conflict[i, order[b]] else pair[i, order[b]]
             sorted_pair[a, b] = value
-            gains += value if value > 0.0 else 0.0
-        gain[a] = gains
-        space.single[0, a] = single[i]
-        most = single[i] + gains
-        total += most if most > 0.0 else 0.0
-        space.reach[0, a] = total
+            gain[a + 1, b] = gain[a, b] + (0.5 * value if value > 0.0 and a != b else 0.0)
+    for a in range(size):
+        space.reach[a] = _most_added(sorted_single, gain[a + 1], a + 1)
 
 
 @compiled
@@ -71,30 +72,27 @@ def find_set(value: float, last: int, wanted: float, limit: int, space: Workspac
     Returns the number of its members, whose places are in ``space.path``; 0 if there is none; -1
     if `limit` sets were seen before that is known.
     """
-    single, reach, pair, gain, path = space.single, space.reach, space.pair, space.gain, space.path
+    single, pair, gain, path = space.single, space.pair, space.gain, space.path
     values, places = np.empty(len(path)), np.empty(len(path), dtype=np.int64)
     path[0] = last
     values[1], places[1] = value + single[0, last], last - 1
     if values[1] >= wanted:
         return 1
-    _add_member(single[0], pair[last], gain, last, single[1], reach[1])
+    _add_member(single[0], pair[last], last, single[1])
     depth, seen = 1, 0
     while depth >= 1:
-        at = places[depth]
-        if at < 0 or values[depth] + reach[depth, at] < wanted:
+        at = _last_free(single[depth], places[depth])
+        if at < 0 or values[depth] + _most_added(single[depth], gain[at + 1], at + 1) < wanted:
             depth -= 1
             continue
-        places[depth] -= 1
-        if single[depth, at] == CONFLICT:
-            continue
-        path[depth] = at
+        path[depth], places[depth] = at, at - 1
         new = values[depth] + single[depth, at]
         if new >= wanted:
             return depth + 1
         seen += 1
         if seen == limit:
             return -1
-        _add_member(single[depth], pair[at], gain, at, single[depth + 1], reach[depth + 1])
+        _add_member(single[depth], pair[at], at, single[depth + 1])
         depth += 1
         values[depth], places[depth] = new, at - 1
     return 0
@@ -136,41 +134,72 @@ def walk_sets(
     """
     if margin_of(terms, surplus) >= wanted:
         return len(order)
-    single, reach, pair, gain, sums = space.single, space.reach, space.pair, space.gain, space.least
-    values, places = np.empty(len(space.path)), np.empty(len(space.path), dtype=np.int64)
+    single, pair, gain, path = space.single, space.pair, space.gain, space.path
+    values, places = np.empty(len(path)), np.empty(len(path), dtype=np.int64)
     values[0], places[0] = value, len(order) - 1
-    depth = seen = 0
+    change, kept, sums = terms.change, space.kept, space.least
+    gains, constant = terms.gain, terms.constant
+    depth = seen = known = 0
     while depth >= 0:
-        at = places[depth]
-        if at < 0 or values[depth] + reach[depth, at] < wanted:
+        at = _last_free(single[depth], places[depth])
+        if at < 0 or values[depth] + _most_added(single[depth], gain[at + 1], at + 1) < wanted:
             depth -= 1
+            known = min(known, depth)
             continue
-        places[depth] -= 1
-        if single[depth, at] == CONFLICT:
-            continue
+        path[depth], places[depth] = at, at - 1
         if seen == limit:
             return int(places[0]) + 2
         seen += 1
         new = values[depth] + single[depth, at]
-        copy_row(surplus if depth == 0 else sums[depth - 1], sums[depth])
-        add_row(sums[depth], terms.change[space.kept[order[at]]], np.float32(1.0))
-        if new >= wanted and margin_of(terms, sums[depth]) >= wanted:
-            return int(places[0]) + 2
-        _add_member(single[depth], pair[at], gain, at, single[depth + 1], reach[depth + 1])
+        if new >= wanted:
+            while known <= depth:
+                before = surplus if known == 0 else sums[known - 1]
+                _add_rows(before, change[kept[order[path[known]]]], sums[known])
+                known += 1
+            if constant + _total_on(gains, sums[depth]) >= wanted:
+                return int(places[0]) + 2
+        _add_member(single[depth], pair[at], at, single[depth + 1])
         depth += 1
         values[depth], places[depth] = new, at - 1
     return NONE
 
 
 @compiled
-def _add_member(
-    single: Array, pair: Array, gain: Array, new: int, after: Array, reach: Array
-) -> None:
-    """What the candidates before `new` add beside it: `after`, and together `reach`."""
+def _add_rows(row: Array, other: Array, total: Array) -> None:
+    """The sum of two rows. Not of named tuples: to hand those over takes longer than the sum."""
+    for j in range(len(total)):
+        total[j] = row[j] + other[j]
+
+
+@compiled
+def _total_on(gain: Array, surplus: Array) -> float:
+    """The gains of the neurons that are on."""
     total = 0.0
+    for j in range(len(gain)):
+        total += gain[j] if surplus[j] >= 0.0 else 0.0
+    return total
+
+
+@compiled
+def _last_free(single: Array, at: int) -> int:
+    """The last candidate up to `at` that no member conflicts with, or `NONE`."""
+    while at >= 0 and single[at] == CONFLICT:
+        at -= 1
+    return at
+
+
+@compiled
+def _add_member(single: Array, pair: Array, new: int, after: Array) -> None:
+    """What the candidates before `new` add alone beside it."""
     for b in range(new):
-        value = single[b] + pair[b]
-        after[b] = value
-        most = value + gain[b]
+        after[b] = single[b] + pair[b]
+
+
+@compiled
+def _most_added(single: Array, gain: Array, count: int) -> float:
+    """What the first candidates add together at most, if pairs gain them so much each."""
+    total = 0.0
+    for b in range(count):
+        most = single[b] + gain[b]
         total += most if most > 0.0 else 0.0
-        reach[b] = total
+    return total

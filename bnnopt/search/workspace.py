@@ -46,10 +46,10 @@ class Workspace(NamedTuple):
         The same by places in `kept`.
     rows, scaled : array of float64, shape (k, r)
         The changes that the candidates make, and those times the curve.
-    gain : array of float64, shape (k,)
-        What a candidate gains at most from the pairs with those before it.
-    reach : array of float64, shape (k + 1, k)
-        What the candidates up to each add at most.
+    gain : array of float64, shape (k + 1, k)
+        Half of what each candidate gains from pairs with the first so many.
+    reach : array of float64, shape (k,)
+        What the candidates up to each add together at most.
     path : array of int64, shape (k + 1,)
         The members of a set, as places in the order.
     """
@@ -107,7 +107,7 @@ def new_workspace(region: Region, terms: MarginTerms) -> Workspace:
         by_pair=np.zeros((k, k)),
         rows=np.zeros((k, r)),
         scaled=np.zeros((k, r)),
-        gain=np.zeros(k),
-        reach=np.zeros((k + 1, k)),
+        gain=np.zeros((k + 1, k)),
+        reach=np.zeros(k),
         path=np.zeros(k + 1, dtype=np.int64),
     )

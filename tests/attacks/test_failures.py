@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 import bnnopt
 import solvers
-from bnnopt import Status
+from bnnopt import AttackInstance, Status
+from bnnopt.attacks.base import Attack, Findings, Limits
 from bnnopt.attacks.flips import branch_and_bound
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.iprop.subsolver import Subsolver
 from bnnopt.attacks.milp import attack as milp
 from bnnopt.attacks.reachability import Reachability
+from tests.helpers import random_image, random_network
 
 NAME = "fashion-mnist-2x100"
 BUDGET: dict[str, Any] = {"max_pixels": 40, "time_limit": 8}
@@ -150,3 +153,27 @@ def test_a_stopped_program_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     result = bnnopt.attack(network, image, 1 / 8, domain="pixels", method="bab", time_limit=5)
     assert result.bound is not None
     assert result.bound >= max(network.margin(np.array([5, 5, 4]) / 8, 1, 0), result.objective)
+
+
+class Counting(Attack):
+    """An attack that looks at how many threads a matrix product takes."""
+
+    method = "counting"
+
+    def run(self, instance: AttackInstance, limits: Limits, starts: Any) -> Findings:
+        self.threads = product_threads()
+        return Findings(np.zeros((0, instance.network.num_inputs)))
+
+
+def product_threads() -> set[int]:
+    info = threadpoolctl.threadpool_info()
+    return {library["num_threads"] for library in info if library["user_api"] == "blas"}
+
+
+def test_matrix_products_of_an_attack_take_one_thread_and_others_as_many_as_before() -> None:
+    network = random_network(7)
+    instance, attack = AttackInstance(network, random_image(network, 7), 0.4), Counting()
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        attack(instance)
+        assert product_threads() == {2}
+    assert attack.threads == {1}

@@ -240,6 +240,23 @@ def test_a_head_may_be_real_whole_or_sparse() -> None:
     assert not OutputLayer([[1, 2.5], [0, -1]], [1, 1], [3, 0]).is_integer
 
 
+def test_the_grid_of_a_head_is_that_of_its_exact_sums() -> None:
+    lifted = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        weight = rng.random((2, 5))
+        weight *= (1 - rng.integers(0, 5) * 2.0**-53) / weight.sum(axis=1, keepdims=True)
+        head = OutputLayer(weight, [1, 1], [0, 0])
+        power = 1 if max(sum(map(Fraction, row)) for row in weight.tolist()) >= 1 else 0
+        rounded = [[round(Fraction(w) * 2 ** (50 - power)) for w in row] for row in weight.tolist()]
+        if power == 0 and max(map(sum, rounded)) >= 2**50:  # rounding reached the power of two
+            rounded, lifted = [[round(Fraction(w, 2)) for w in row] for row in rounded], lifted + 1
+            power = 1
+        step = Fraction(2) ** (power - 50)
+        assert head.on_grid().weight.tolist() == [[float(w * step) for w in r] for r in rounded]
+    assert lifted > 20
+
+
 @given(seed=seeds, exponent=st.integers(-20, 20))
 def test_a_real_head_on_its_grid_is_exact_in_any_order(seed: int, exponent: int) -> None:
     rng = np.random.default_rng(seed)

@@ -29,7 +29,6 @@ layers = st.sampled_from([0, 0, 1, 2])
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not compiled, as many steps as in a search would take long."""
     monkeypatch.setattr(quadratic, "LINEAR_STEPS", 8)
-    monkeypatch.setattr(quadratic, "WIDE", 4)
 
 
 def with_parent(seed: int, deeper: int) -> tuple[Node, np.ndarray]:

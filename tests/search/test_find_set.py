@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnnopt.search.sets import CONFLICT, _add_member, find_set, sort_candidates
+from bnnopt.search.sets import (
+    CONFLICT,
+    NONE,
+    PAIR_SHARE,
+    _add_member,
+    _last_free,
+    _most_added,
+    find_set,
+    sort_candidates,
+    walk_sets,
+)
 from bnnopt.search.workspace import Workspace, new_workspace
 from tests.search.cases import one_region, random_conflicts, random_terms, subsets
 
@@ -55,19 +65,20 @@ def test_the_order_and_what_candidates_add_are_as_stated(seed: int, scale: float
     sort_candidates(k, order, space)
     pairs = np.where(space.conflict[:k, :k], 0.0, np.maximum(space.by_pair[:k, :k], 0.0))
     np.fill_diagonal(pairs, 0.0)
-    key = space.by_single[:k] + 0.5 * pairs.sum(axis=1)
+    key = space.by_single[:k] + PAIR_SHARE * pairs.sum(axis=1)
     assert order.tolist() == [*np.argsort(key, kind="stable").tolist(), -9, -9]
-    total = 0.0
+    pairs = pairs[np.ix_(order[:k], order[:k])]
     for a in range(k):
         i = order[a]
         for b in range(a):
             expected = CONFLICT if space.conflict[i, order[b]] else space.by_pair[i, order[b]]
             assert space.pair[a, b] == expected
-        gains = sum(max(float(space.pair[a, b]), 0.0) for b in range(a))
-        assert space.gain[a] == gains
+        halves = 0.5 * pairs[:a].sum(axis=0)
+        assert space.gain[a, :k].tolist() == halves.tolist()
         assert space.single[0, a] == space.by_single[i]
-        total += max(space.by_single[i] + gains, 0.0)
-        assert space.reach[0, a] == total
+        gains = 0.5 * pairs[: a + 1, : a + 1].sum(axis=1)
+        most = np.maximum(space.by_single[order[: a + 1]] + gains, 0.0)
+        assert space.reach[a] == most.sum()
 
 
 @settings(max_examples=80)
@@ -85,7 +96,7 @@ def test_a_set_is_found_exactly_where_one_reaches_what_is_sought(
             if not any(space.conflict[i, j] for i, j in combinations(members, 2)):
                 values.append(scale * start + value(space, members))
         best = max(values)
-        assert best <= scale * start + space.reach[0, last]
+        assert best <= scale * start + space.reach[last]
         for above in (-3, -1, 0, 1, 3):
             worth = best + scale * above
             count = find_set(scale * start, last, worth, 10**6, space)
@@ -105,12 +116,14 @@ def test_what_is_left_beside_a_new_member_is_as_stated(seed: int) -> None:
     rng = np.random.default_rng(seed)
     new = int(rng.integers(0, 7))
     single, pair, gain = (rng.integers(low, 5, 8).astype(float) for low in (-4, -4, 0))
-    after, reach = np.full(8, 77.0), np.full(8, 77.0)
-    _add_member(single, pair, gain, new, after, reach)
+    after = np.full(8, 77.0)
+    _add_member(single, pair, new, after)
     assert after[:new].tolist() == (single + pair)[:new].tolist()
-    most = np.maximum(single + pair + gain, 0.0)
-    assert reach[:new].tolist() == np.cumsum(most)[:new].tolist()
-    assert set(after[new:]) | set(reach[new:]) <= {77.0}
+    assert set(after[new:]) <= {77.0}
+    assert _most_added(single, gain, new) == np.maximum(single + gain, 0.0)[:new].sum()
+    pair[:] = np.where(rng.random(8) < 0.5, CONFLICT, pair)
+    free = np.flatnonzero(pair[:new] > CONFLICT)
+    assert _last_free(pair, new - 1) == (free[-1] if len(free) else NONE)
 
 
 @pytest.mark.parametrize("k", [2, 5, 7])
@@ -123,3 +136,31 @@ def test_a_search_ends_without_an_answer_after_as_many_sets_as_allowed(k: int) -
     assert find_set(0.0, k - 1, worth, k - 2, space) == (-1 if k > 2 else k)
     assert find_set(0.0, k - 1, worth, k - 1, space) == k
     assert find_set(0.0, k - 1, worth + 0.5, 1, space) == 0
+
+
+@settings(max_examples=150)
+@given(seed=seeds, start=st.integers(-4, 6))
+def test_a_walk_looks_at_every_set_that_the_function_allows(seed: int, start: int) -> None:
+    k, space = whole_numbers(seed)
+    terms = random_terms(np.random.default_rng(seed), k + 2, 1 + seed % 3)
+    room = new_workspace(one_region(demand=np.ones(k + 2)), terms)
+    space = space._replace(least=room.least + 77.0, kept=np.roll(np.arange(k + 2), 1))
+    order = np.zeros(k + 2, dtype=np.int64)
+    sort_candidates(k, order, space)
+    worth: dict[int, float] = {}  # the largest value that both reach, by the last member
+    for places in subsets(range(k)):
+        members = tuple(int(order[a]) for a in places)
+        if not any(space.conflict[i, j] for i, j in combinations(members, 2)):
+            surplus = terms.surplus + terms.change[space.kept[list(members)]].sum(axis=0)
+            margin = float(terms.constant + terms.gain @ (surplus >= 0.0))
+            last = max(places, default=-1)
+            both = min(margin, start + value(space, members)) if places else margin
+            worth[last] = max(worth.get(last, -np.inf), both)
+    for wanted in (*range(-4, 9, 2), max(worth.values()), max(worth.values()) + 1.0):
+        lasts = [last for last, most in worth.items() if most >= wanted]
+        left = 1 + max(lasts) if lasts else NONE
+        left = k if -1 in lasts else left
+        args = (terms, terms.surplus, order[:k], float(start), float(wanted))
+        assert walk_sets(*args, 10**6, space) == left
+        early = walk_sets(*args, 1, space)
+        assert early in {left, *range(max(left, 0), k + 1)}

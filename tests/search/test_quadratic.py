@@ -100,9 +100,8 @@ def test_with_two_layers_a_node_is_worth_it_where_a_set_is(
     candidates = getattr(wanted_candidates, "py_func", wanted_candidates)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quadratic, "WALKED", walked)
-        patch.setattr(quadratic, "WIDE", 4)
         left = candidates(node.terms, node.tree, node.size, worth, node.space)
-        patch.setattr(quadratic, "WIDE", 5)  # by the function alone
+        patch.setattr(quadratic, "WIDEST", 3)  # by the function alone
         forget(node)
         unseen = candidates(node.terms, node.tree, node.size, worth, node.space)
     assert unseen >= (1 + last_of(node, wanted) if wanted else NONE)

@@ -47,7 +47,7 @@ def test_a_set_is_found_exactly_where_enumeration_finds_one(seed: int, worth: fl
             if not space.conflict[np.ix_([*chosen, order[last]], [*chosen, order[last]])].any()
         ]
         so_far = max(so_far, *values)
-        assert so_far <= 1.0 + space.reach[0, last] + 1e-9
+        assert so_far <= 1.0 + space.reach[last] + 1e-9
         count = find_set(1.0, last, worth, 10**6, space)
         assert (count > 0) == (max(values) >= worth)
         if count:

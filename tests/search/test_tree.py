@@ -37,7 +37,6 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not compiled, as many steps as in a search would take long."""
     monkeypatch.setattr(quadratic, "LINEAR_STEPS", 4)
     monkeypatch.setattr(quadratic, "STEPS", 4)
-    monkeypatch.setattr(quadratic, "WIDE", 4)
 
 
 def problem(seed: int, deeper: int, always: int = 0) -> tuple[Region, MarginTerms, Workspace]:
