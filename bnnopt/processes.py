@@ -50,7 +50,7 @@ def products_on_one_thread() -> Iterator[None]:
     """Have numpy's and the kernel's matrix products take one thread.
 
     They are small, so that more threads wait for each other: twice the CPU time on two cores, and
-    no less time.
+    no less time. Where threads of one process do this at once, it may stay at one afterwards.
     """
     with _controller().limit(limits=1, user_api="blas"):
         yield

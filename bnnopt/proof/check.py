@@ -125,7 +125,7 @@ class Box:
         self.image, step = [round(x) for x in exact], GRID // self.level
         exact = exact if step == 1 else [Fraction(x) for x in self.image]
         need(all(x % step == 0 for x in self.image), "an image that is not of whole levels")
-        # The nearest number of steps where that is meant, else the next one up; whole levels.
+        # The nearest number of steps where that is meant, else the next one up; whole levels: down.
         near, half = Fraction(GRID, 10**9), Fraction(1, 2)
         up: Any = lambda x: math.ceil(x - near) if step == 1 else (x + near) // step * step
         radius, total = (up(Fraction(about[name] or 0) * top) for name in ("epsilon", "l1"))

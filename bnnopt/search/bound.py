@@ -23,6 +23,7 @@ __all__ = [
     "margin_of",
     "second_curves",
     "surplus_ranges",
+    "total_on",
 ]
 
 Array = Any
@@ -31,12 +32,9 @@ Array = Any
 @compiled
 def margin_of(terms: MarginTerms, surplus: Array) -> float:
     """The exact margin where the second layer has this surplus, shape (r,)."""
-    gain, start, total = terms.gain, terms.start, terms.constant
+    gain, start = terms.gain, terms.start
     if len(terms.block) == 1:
-        for j in range(len(gain)):
-            if surplus[j] >= 0.0:
-                total += gain[j]
-        return total
+        return terms.constant + total_on(gain, surplus)
     needed, on = terms.needed, np.empty(len(surplus))
     for j in range(len(on)):
         on[j] = 1.0 if surplus[j] >= 0.0 else 0.0
@@ -44,7 +42,16 @@ def margin_of(terms: MarginTerms, surplus: Array) -> float:
         on = layer_weight(terms, layer) @ on
         for j in range(len(on)):
             on[j] = 1.0 if on[j] >= needed[start[layer] + j] else 0.0
-    return total + product(gain, on)
+    return terms.constant + product(gain, on)
+
+
+@compiled
+def total_on(gain: Array, surplus: Array) -> float:
+    """The gains of the neurons that are on, both of shape (r,)."""
+    total = 0.0
+    for j in range(len(gain)):
+        total += gain[j] if surplus[j] >= 0.0 else 0.0
+    return total
 
 
 @compiled

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.bound import margin_of
+from bnnopt.search.bound import margin_of, total_on
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms
+from bnnopt.search.rows import add_row, copy_row
 from bnnopt.search.workspace import Workspace
 
 __all__ = ["find_set", "sort_candidates", "walk_sets"]
@@ -153,31 +154,16 @@ def walk_sets(
         new = values[depth] + single[depth, at]
         if new >= wanted:
             while known <= depth:
-                before = surplus if known == 0 else sums[known - 1]
-                _add_rows(before, change[kept[order[path[known]]]], sums[known])
+                copy_row(surplus if known == 0 else sums[known - 1], sums[known])
+                add_row(sums[known], change[kept[order[path[known]]]], np.float32(1.0))
                 known += 1
-            if constant + _total_on(gains, sums[depth]) >= wanted:
+            # Not `margin_of`: to hand over named tuples takes longer than the sum.
+            if constant + total_on(gains, sums[depth]) >= wanted:
                 return int(places[0]) + 2
         _add_member(single[depth], pair[at], at, single[depth + 1])
         depth += 1
         values[depth], places[depth] = new, at - 1
     return NONE
-
-
-@compiled
-def _add_rows(row: Array, other: Array, total: Array) -> None:
-    """The sum of two rows. Not of named tuples: to hand those over takes longer than the sum."""
-    for j in range(len(total)):
-        total[j] = row[j] + other[j]
-
-
-@compiled
-def _total_on(gain: Array, surplus: Array) -> float:
-    """The gains of the neurons that are on."""
-    total = 0.0
-    for j in range(len(gain)):
-        total += gain[j] if surplus[j] >= 0.0 else 0.0
-    return total
 
 
 @compiled
