@@ -1,12 +1,13 @@
 """Branch and bound and pattern search beside the paper's MILP: proofs, reach, and speed.
 
     python benchmarks/search.py proof --images 0:20      # bab against the paper's model on HiGHS
-    python benchmarks/search.py reach --limit 60         # what bab proves; pattern in 1 s
+    python benchmarks/search.py reach --limit 60         # what bab proves
     python benchmarks/search.py wide --images 0:2        # the same on wider and deeper networks
+    python benchmarks/search.py pattern                  # pattern search in 1 s beside IProp in 30
     python benchmarks/search.py throughput               # one worker against two
 
-Times of ``proof`` are CPU seconds of one thread; loading the compiled kernel comes before and is
-printed apart. Results go to benchmarks/results/search-*.json after every image.
+Times are CPU seconds of one thread, and bab's limit counts those; loading the compiled kernel comes
+before and is printed apart. Results go to benchmarks/results/search-*.json after every image.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,10 @@ import bnnopt
 from benchmarks.record import FOLDER, write
 from bnnopt import AttackInstance, AttackResult, Status, datasets
 from bnnopt.api import attack as attack_image
-from bnnopt.attacks import attack_class
+from bnnopt.attacks import attack_class, deadline
 from bnnopt.attacks.base import Attack, Limits
 from bnnopt.attacks.flips import BranchAndBound, PatternAttack
+from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.cli.images import parse_indices
 from bnnopt.datasets.catalog import COUNTS
 from bnnopt.jobs import Job, run_jobs
@@ -38,17 +41,25 @@ from bnnopt.search.warm_up import warm_up
 SETTINGS = (
     "mnist-2x100:0.01,mnist-3x100:0.01,fashion-mnist-2x100:0.01,mnist-2x100:0.02,mnist-2x200:0.01"
 )
-WIDE = (
-    "mnist-4x100:0.01,mnist-5x100:0.01,mnist-2x300:0.01,mnist-2x500:0.01,mnist-2x100:0.03,"
-    "mnist-3x100:0.03,mnist-2x100:0.05"
-)
+DEFAULTS = {
+    "proof": "mnist-2x100:0.01",
+    "reach": f"{SETTINGS},mnist-2x300:0.01,mnist-3x100:0.02,mnist-2x100:0.03",
+    "wide": "mnist-4x100:0.01,mnist-5x100:0.01,mnist-2x500:0.01,mnist-3x100:0.03,mnist-2x100:0.05",
+    "pattern": SETTINGS,
+}
 PROOF = (
     "Branch and bound beside the paper's MILP: how many optima each proves, in how much CPU time."
 )
 REACH = (
-    "Branch and bound: how many optima it proves; pattern search in a second: how often it has the"
-    " best known margin, and how often less than IProp in half a minute."
+    "Branch and bound: how many optima it proves, in how much CPU time, and the part that goes"
+    " before the first node."
 )
+PATTERN = (
+    "Pattern search in a second beside IProp in half a minute: how often either has the better"
+    " margin."
+)
+
+Record = dict[str, Any]
 
 
 def run(attack: Attack, instance: AttackInstance, limit: float) -> tuple[AttackResult, float]:
@@ -58,7 +69,14 @@ def run(attack: Attack, instance: AttackInstance, limit: float) -> tuple[AttackR
     return result, time.process_time() - began
 
 
-def record(result: AttackResult, cpu: float) -> dict[str, Any]:
+def set_up(instance: AttackInstance) -> float:
+    """CPU seconds that branch and bound takes before its first node."""
+    began = time.process_time()
+    FlipSearch(instance, Limits(), np.zeros((0, instance.network.num_inputs)))
+    return round(time.process_time() - began, 4)
+
+
+def record(result: AttackResult, cpu: float) -> Record:
     return {
         "status": result.status.value,
         "objective": result.objective,
@@ -81,10 +99,10 @@ def proof(arguments: argparse.Namespace) -> None:
     """Both methods on every image, in alternating order."""
     milp = attack_class("milp")
     contestants = {"paper": milp(arguments.solver, "paper"), "bab": BranchAndBound()}
-    rows: list[dict[str, Any]] = []
+    rows: list[Record] = []
     for setting in arguments.settings.split(","):
         for turn, (index, instance) in enumerate(instances(setting, arguments.images)):
-            row: dict[str, Any] = {"setting": setting, "image": index}
+            row: Record = {"setting": setting, "image": index, "set-up": set_up(instance)}
             for name in list(contestants)[:: 1 if turn % 2 else -1]:
                 row[name] = record(*run(contestants[name], instance, arguments.limit))
             rows.append(row)
@@ -93,7 +111,7 @@ def proof(arguments: argparse.Namespace) -> None:
     print(tabulate(proofs(rows), headers="keys"))
 
 
-def proofs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def proofs(rows: list[Record]) -> list[Record]:
     """Geometric means of CPU times, and of their ratio, over the images that both prove."""
     table = []
     for setting in dict.fromkeys(r["setting"] for r in rows):
@@ -108,6 +126,7 @@ def proofs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "differing": sum(r["paper"]["objective"] != r["bab"]["objective"] for r in both),
                 "paper (CPU s)": geometric_mean([r["paper"]["cpu"] for r in both]),
                 "bab (CPU s)": geometric_mean([r["bab"]["cpu"] for r in both]),
+                "of it set-up": geometric_mean([r["set-up"] for r in both]),
                 "times": geometric_mean([r["paper"]["cpu"] / r["bab"]["cpu"] for r in both]),
             }
         )
@@ -119,42 +138,75 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def reach(arguments: argparse.Namespace) -> None:
-    """Branch and bound, pattern search for a second, and IProp, on every image."""
-    attacks = {
-        "bab": (BranchAndBound(), arguments.limit),
-        "pattern": (PatternAttack(), 1.0),
-        "iprop": (attack_class("iprop")(), 30.0),
-    }
-    rows: list[dict[str, Any]] = []
+    """Branch and bound on every image."""
+    compare({"bab": (BranchAndBound(), arguments.limit)}, reached, REACH, arguments)
+
+
+def pattern(arguments: argparse.Namespace) -> None:
+    """Pattern search for a second, and IProp, on every image."""
+    attacks = {"pattern": (PatternAttack(), 1.0), "iprop": (attack_class("iprop")(), 30.0)}
+    compare(attacks, found, PATTERN, arguments)
+
+
+def compare(
+    attacks: dict[str, tuple[Attack, float]],
+    summary: Callable[[list[Record]], list[Record]],
+    title: str,
+    arguments: argparse.Namespace,
+) -> None:
+    """Attacks on every image, and a table of them."""
+    rows: list[Record] = []
     for setting in arguments.settings.split(","):
         for index, instance in instances(setting, arguments.images):
-            row: dict[str, Any] = {"setting": setting, "image": index}
+            row: Record = {"setting": setting, "image": index, "set-up": set_up(instance)}
             for name, (attack, limit) in attacks.items():
                 row[name] = record(*run(attack, instance, limit))
             rows.append(row)
-            write(FOLDER / f"search-{arguments.mode}.json", REACH, arguments, reached(rows), rows)
+            path = FOLDER / f"search-{arguments.mode}.json"
+            write(path, title, arguments, summary(rows), rows)
             print(json.dumps(row), file=sys.stderr, flush=True)
-    print(tabulate(reached(rows), headers="keys"))
+    print(tabulate(summary(rows), headers="keys"))
 
 
-def reached(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How many images bab proves, and how often pattern search is at the best known margin."""
+def by_setting(rows: list[Record]) -> dict[str, list[Record]]:
+    return {
+        setting: [r for r in rows if r["setting"] == setting]
+        for setting in dict.fromkeys(r["setting"] for r in rows)
+    }
+
+
+def reached(rows: list[Record]) -> list[Record]:
+    """How many images bab proves, and how quickly."""
     table = []
-    for setting in dict.fromkeys(r["setting"] for r in rows):
-        here = [r for r in rows if r["setting"] == setting]
-        found = {name: [r[name]["objective"] for r in here] for name in ("bab", "pattern", "iprop")}
-        best = np.max(list(found.values()), axis=0)
-        below = np.less(found["pattern"], found["iprop"]).sum()
+    for setting, here in by_setting(rows).items():
         proved = [r for r in here if r["bab"]["status"] == Status.OPTIMAL]
+        times = [r["bab"]["cpu"] for r in here]
         table.append(
             {
                 "setting": setting,
                 "proved": f"{len(proved)}/{len(here)}",
-                "median (CPU s)": float(np.median([r["bab"]["cpu"] for r in here])),
+                "median (CPU s)": float(np.median(times)),
+                "mean (CPU s)": round(float(np.mean(times)), 4),
+                "of it set-up (median)": float(np.median([r["set-up"] for r in here])),
+                "median nodes": int(np.median([r["bab"]["nodes"] for r in here])),
                 "most nodes": max(r["bab"]["nodes"] for r in here),
-                "pattern at best known": f"{(best == found['pattern']).sum()}/{len(here)}",
-                "IProp at best known": f"{(best == found['iprop']).sum()}/{len(here)}",
-                "pattern below IProp": f"{below}/{len(here)}",
+            }
+        )
+    return table
+
+
+def found(rows: list[Record]) -> list[Record]:
+    """How often pattern search and IProp have the better of their margins."""
+    table = []
+    for setting, here in by_setting(rows).items():
+        lead = np.array([r["pattern"]["objective"] - r["iprop"]["objective"] for r in here])
+        table.append(
+            {
+                "setting": setting,
+                "images": len(here),
+                "pattern above": int((lead > 0).sum()),
+                "the same": int((lead == 0).sum()),
+                "IProp above": int((lead < 0).sum()),
             }
         )
     return table
@@ -178,7 +230,7 @@ def throughput(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("mode", choices=("proof", "reach", "wide", "throughput"))
+    parser.add_argument("mode", choices=("proof", "reach", "wide", "pattern", "throughput"))
     parser.add_argument("--settings", help="network:epsilon,network:epsilon")
     parser.add_argument("--images", default="0:20")
     parser.add_argument("--solver", default="highs")
@@ -188,9 +240,16 @@ def main() -> None:
     warm_up()
     print(f"kernel loaded in {time.process_time() - began:.1f} CPU s", file=sys.stderr)
     if arguments.settings is None:
-        settings = {"proof": "mnist-2x100:0.01", "wide": WIDE}
-        arguments.settings = settings.get(arguments.mode, SETTINGS)
-    modes = {"proof": proof, "reach": reach, "wide": reach, "throughput": throughput}
+        arguments.settings = DEFAULTS.get(arguments.mode)
+    if arguments.mode in ("reach", "wide"):
+        deadline.clock = time.process_time
+    modes = {
+        "proof": proof,
+        "reach": reach,
+        "wide": reach,
+        "pattern": pattern,
+        "throughput": throughput,
+    }
     modes[arguments.mode](arguments)
 
 

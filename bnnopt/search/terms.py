@@ -20,6 +20,7 @@ __all__ = ["LARGEST_TERMS", "margin_terms", "without_idle"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
+Rows = FloatArray | csr_array
 
 LARGEST_TERMS = 2**26
 """Most numbers of the terms of a margin, half a gigabyte: larger problems are not searched."""
@@ -51,19 +52,19 @@ def margin_terms(
     if sum(part.rows.shape[0] * part.rows.shape[1] for part in parts) > LARGEST_TERMS:
         return None
     start = np.concatenate([[0], np.cumsum(sizes)])
-    matrices = [part.rows.toarray() for part in parts[1:]]
+    matrices = [_plain(part.rows) for part in parts[1:]]
     block = np.concatenate([[0], np.cumsum([m.size for m in matrices])]).astype(np.int64)
     needed = np.concatenate([np.zeros(sizes[0]), *(-part.surplus for part in parts[1:])])
     shared = MarginTerms(
         surplus=_small(parts[0].surplus),
-        change=_small(parts[0].rows.toarray().T),
+        change=_small(_plain(parts[0].rows).T),
         weight=np.concatenate([np.zeros(0), *(m.ravel() for m in matrices)]),
         needed=needed,
         gain=np.zeros(0),
         constant=0.0,
         start=start,
         block=block,
-        step=float(abs(parts[0].rows).max()) if parts[0].rows.nnz else 0.0,
+        step=float(abs(parts[0].rows).max()) if parts[0].rows.shape[1] else 0.0,
     )
     return {c: _of_target(instance, shared, parts[-1], c) for c in instance.targets}
 
@@ -77,7 +78,7 @@ class _Part:
     live : array of int64, shape (r,)
     on : array of float, shape (width,)
         Activations of 0 or 1; 0 where live.
-    rows : csr_array
+    rows : array of float, or csr_array
         What changes the surplus of the live ones: flips, shape (r, k), or the live neurons of the
         layer before.
     surplus : array of float, shape (r,)
@@ -86,7 +87,7 @@ class _Part:
 
     live: Array
     on: FloatArray
-    rows: csr_array
+    rows: Rows
     surplus: FloatArray
 
 
@@ -97,13 +98,24 @@ def _parts(instance: AttackInstance, origin: FloatArray, shift: csr_array) -> li
     if not layers:
         return [_part(np.where(origin > 0.0, 0.0, -1.0), csr_array(half.T))]
     turning = np.unique(half.indices)
-    rows = layers[0].columns(turning) @ half[:, turning].T
+    rows: Any = _columns(layers[0], turning) @ half[:, turning].T
     parts = [_part(_surplus(layers[0], origin), rows)]
     for layer in layers[1:]:
         before = parts[-1]
         surplus = _surplus(layer, 2.0 * before.on - 1.0)
-        parts.append(_part(surplus, layer.columns(before.live)))
+        parts.append(_part(surplus, _columns(layer, before.live)))
     return parts
+
+
+def _columns(layer: HiddenLayer, inputs: Array) -> Rows:
+    """Weights of some inputs, shape (out, count): not sparse where none is 0."""
+    if isinstance(layer.weight, np.ndarray):
+        return layer.weight[:, inputs].astype(np.float64)
+    return layer.columns(inputs)
+
+
+def _plain(rows: Rows) -> FloatArray:
+    return rows if isinstance(rows, np.ndarray) else rows.toarray()
 
 
 def _surplus(layer: HiddenLayer, activations: FloatArray) -> FloatArray:
@@ -112,14 +124,15 @@ def _surplus(layer: HiddenLayer, activations: FloatArray) -> FloatArray:
     return np.asarray(np.floor((sums - layer.threshold) / 2.0))
 
 
-def _part(surplus: FloatArray, rows: csr_array) -> _Part:
+def _part(surplus: FloatArray, rows: Rows) -> _Part:
     """Sort the neurons of a layer by whether their surplus can change its sign.
 
     Arrays without entries are hard on compiled code, so that at least one neuron stays; of many,
     so many more that all targets can share what is padded (`bnnopt.search.position.LANES`).
     """
-    least = surplus + rows.minimum(0).sum(axis=1)
-    most = surplus + rows.maximum(0).sum(axis=1)
+    sizes: Any = abs(rows)
+    total, size = rows.sum(axis=1), sizes.sum(axis=1)
+    least, most = surplus + (total - size) / 2.0, surplus + (total + size) / 2.0
     is_live = (least < 0.0) & (most >= 0.0)
     if not is_live.any():
         is_live[0] = True
@@ -128,7 +141,7 @@ def _part(surplus: FloatArray, rows: csr_array) -> _Part:
         is_live[np.flatnonzero(~is_live)[: -len(live) % LANES]] = True
         live = np.flatnonzero(is_live)
     on = np.where((least >= 0.0) & ~is_live, 1.0, 0.0)
-    return _Part(live, on, csr_array(rows[live]), surplus[live])
+    return _Part(live, on, rows[live], surplus[live])
 
 
 def _of_target(

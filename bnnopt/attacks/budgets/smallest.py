@@ -20,12 +20,16 @@ __all__ = ["distance_sought", "smallest_budget", "within"]
 
 FloatArray = npt.NDArray[np.float64]
 Seek = Callable[[AttackInstance, Limits, FloatArray], Findings]
+Approach = Callable[[AttackInstance, str, FloatArray, Limits], FloatArray]
 
 PRECISION = 4e-5
 """Relative; a distance is proved where its bound is within 1e-4 of it."""
 
 CLOSE = 0.01
 """Relative; what is this near is not bisected while other budgets are open wider."""
+
+NEAR = 0.1
+"""Relative; flips this near to what is ruled out are moved as near as their pattern allows."""
 
 SHARE = 0.3
 """Of the limits left, what a budget may take until those around it are close."""
@@ -38,9 +42,14 @@ def distance_sought(instance: AttackInstance) -> str | None:
 
 
 def smallest_budget(
-    instance: AttackInstance, name: str, limits: Limits, starts: FloatArray, seek: Seek
+    instance: AttackInstance,
+    name: str,
+    limits: Limits,
+    starts: FloatArray,
+    seek: Seek,
+    approach: Approach,
 ) -> Findings:
-    """Bisect for the smallest box, or budget, with a flip.
+    """Look for the smallest box, or budget, with a flip.
 
     Parameters
     ----------
@@ -51,6 +60,9 @@ def smallest_budget(
     starts : array of float, shape (count, n)
     seek : callable
         Looks for any flip within a budget; it may prove that there is none.
+    approach : callable
+        Takes the instance, the distance, a flip and limits; returns a flip, nearer where it knows
+        one.
 
     Returns
     -------
@@ -58,11 +70,16 @@ def smallest_budget(
         With a proved lower bound on the distance where each smaller budget was ruled out.
     """
     result = Findings(starts, goal_bounds=[_beyond(instance, name, 0.0)], iterations=0)
-    return keep_going(result, partial(_bisect, result, instance, name, limits, seek))
+    return keep_going(result, partial(_narrow, result, instance, name, limits, seek, approach))
 
 
-def _bisect(
-    result: Findings, instance: AttackInstance, name: str, limits: Limits, seek: Seek
+def _narrow(
+    result: Findings,
+    instance: AttackInstance,
+    name: str,
+    limits: Limits,
+    seek: Seek,
+    approach: Approach,
 ) -> None:
     """Fill the findings, budget after budget; what one of them has found is kept at once."""
     deadline, largest = Deadline(limits), instance.largest_distance(name)
@@ -71,6 +88,7 @@ def _bisect(
         result.goal_bounds = [0.0]
         return
     result.no_flip = largest == 0.0
+    nearest = None  # the nearest flip, as long as it has not been moved nearer
     while known.empty < budget:
         if deadline.passed:
             result.cut_off = True
@@ -82,8 +100,9 @@ def _bisect(
         result.iterations = (result.iterations or 0) + (found.iterations or 0)
         flips = found.points[instance.are_flips(found.points)]
         if len(flips):
-            known.break_at(min(budget, *(instance.distances(z)[name] for z in flips)))
-            result.points = np.vstack([result.points, flips])
+            nearest = min(flips, key=lambda z: instance.distances(z)[name])
+            result.points = np.vstack([result.points, nearest[None]])
+            known.break_at(min(budget, instance.distances(nearest)[name]))
         elif found.no_flip:
             known.rule_out(budget)
             result.goal_bounds = [_beyond(instance, name, budget)]  # smaller ones lie within
@@ -92,6 +111,10 @@ def _bisect(
         else:  # sets stay open: there is no more to learn here
             known.rule_out(budget)
             result.notes = found.notes
+        if nearest is not None and known.is_near:
+            moved, nearest = approach(instance, name, nearest, deadline.share(1.0)), None
+            result.points = np.vstack([result.points, moved[None]])
+            known.break_at(min(known.broken, instance.distances(moved)[name]))
         if budget == largest and not len(flips):
             result.bound, result.no_flip = found.bound, found.no_flip
         result.interrupted, result.message = found.interrupted, found.message
@@ -107,6 +130,8 @@ class _Known:
         self._steps, self._largest = steps, largest
         self.empty, self.broken = 0.0, np.inf
         self.undecided: list[float] = []
+        self._tried = 0.0
+        """The last budget just below a flip; 0 after another one."""
 
     def rule_out(self, budget: float) -> None:
         self.empty = budget
@@ -121,13 +146,19 @@ class _Known:
         top = min(self.broken, self._largest)
         return top - self.empty <= PRECISION * top
 
+    @property
+    def is_near(self) -> bool:
+        """Whether a flip is near to what is ruled out, or as near as is soon decided."""
+        return self.broken - self.empty <= NEAR * self.broken or bool(self.undecided)
+
     def next(self) -> tuple[float, bool]:
         """The next budget, and whether it may take all the time that is left."""
         step = 1.0 / self._steps if self._steps else 0.0
         top = min(self.broken, self._largest)
         close = max(CLOSE * top, 1.5 * step)
         if not self.undecided:
-            return _between(self._steps, self.empty, top), top - self.empty <= close
+            between = _between(self._steps, self.empty, top)
+            return max(between, self._below_flip()), top - self.empty <= close
         least, most = min(self.undecided), max(self.undecided)
         below, above = least - self.empty, top - most
         if max(below, above) <= close:
@@ -135,6 +166,16 @@ class _Known:
         if below >= above:
             return _between(self._steps, self.empty, least), False
         return _between(self._steps, most, top), False
+
+    def _below_flip(self) -> float:
+        """A little less than a flip that is near, every other time; otherwise 0."""
+        if self._tried or not self.is_near:
+            self._tried = 0.0
+        elif self._steps:
+            self._tried = (round(self.broken * self._steps) - 1) / self._steps
+        else:
+            self._tried = (1.0 - 0.9 * PRECISION) * self.broken
+        return self._tried
 
 
 def within(instance: AttackInstance, name: str, budget: float) -> AttackInstance:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cached_property
 from itertools import count
 from typing import ClassVar
 
@@ -112,6 +113,11 @@ class _Run:
         self._steps = BoundSteps(search, terms)
         self._map: Mapping = map
 
+    @cached_property
+    def _climber(self) -> Climber:
+        """Which easy instances never need."""
+        return Climber(self._search)
+
     @property
     def nodes(self) -> int:
         """Visited by all trees."""
@@ -130,9 +136,8 @@ class _Run:
         search = self._search
         for target in search.terms:
             self._check_root(target)
-        climber = Climber(search)
         if search.num_flips > TREE_FIRST:
-            climber.climb()
+            self._climber.climb()
         for target in self._trees:  # easy ones end here, and all get a bound
             self._visit(target)
         turns = count()
@@ -140,7 +145,7 @@ class _Run:
             while self._is_open(target) and not search.is_over:
                 turn = next(turns)
                 if turn < CLIMBS or turn % LATER == 0:
-                    climber.climb()
+                    self._climber.climb()
                 self._visit(target)
                 if turn % BOUND_STEPS == BOUND_STEPS - 1 and not search.instance.sought.needs_flip:
                     self._lower_bound()

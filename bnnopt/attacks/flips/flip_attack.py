@@ -11,6 +11,7 @@ from bnnopt.attacks.base import Attack
 from bnnopt.attacks.budgets.smallest import distance_sought, smallest_budget
 from bnnopt.attacks.findings import Findings
 from bnnopt.attacks.flips.flip_search import check_searchable
+from bnnopt.attacks.flips.nearest import nearest_of_pattern
 from bnnopt.attacks.limits import Limits
 from bnnopt.instance import AttackInstance
 from bnnopt.search.warm_up import warm_up_near
@@ -40,7 +41,7 @@ class FlipAttack(Attack):
         """Search the box; for the goals linf and l1, box after box or budget after budget."""
         name = distance_sought(instance)
         if name is not None:
-            return smallest_budget(instance, name, limits, starts, self.seek)
+            return smallest_budget(instance, name, limits, starts, self.seek, nearest_of_pattern)
         return self.seek(instance, limits, starts)
 
     @abstractmethod
