@@ -92,9 +92,9 @@ def _least_change(instance: AttackInstance, weight: csr_array, lack: FloatArray)
     # Levels that are stopped short of what is allowed, though not at once.
     falls, rises = (np.flatnonzero((way > 0) & (way < most - 2 / GRID)) for way in (fall, rise))
     unit = csr_array(eye_array(n))
-    needs = hstack([weight, -lack[:, None]])
-    stops_low = hstack([unit[falls], fall[falls, None]])
-    stops_high = hstack([-unit[rises], rise[rises, None]])
+    needs = hstack([weight, csr_array(-lack[:, None])])
+    stops_low = hstack([unit[falls], csr_array(fall[falls, None])])
+    stops_high = hstack([-unit[rises], csr_array(rise[rises, None])])
     matrix = vstack([needs, stops_low, stops_high])
     return _program(
         matrix=csr_array(matrix),

@@ -64,7 +64,7 @@ def margin_terms(
         constant=0.0,
         start=start,
         block=block,
-        step=float(abs(parts[0].rows).max()) if parts[0].rows.shape[1] else 0.0,
+        step=float(_size(parts[0].rows).max()) if parts[0].rows.shape[1] else 0.0,
     )
     return {c: _of_target(instance, shared, parts[-1], c) for c in instance.targets}
 
@@ -114,6 +114,10 @@ def _columns(layer: HiddenLayer, inputs: Array) -> Rows:
     return layer.columns(inputs)
 
 
+def _size(rows: Any) -> Any:
+    return abs(rows)
+
+
 def _plain(rows: Rows) -> FloatArray:
     return rows if isinstance(rows, np.ndarray) else rows.toarray()
 
@@ -130,8 +134,7 @@ def _part(surplus: FloatArray, rows: Rows) -> _Part:
     Arrays without entries are hard on compiled code, so that at least one neuron stays; of many,
     so many more that all targets can share what is padded (`bnnopt.search.position.LANES`).
     """
-    sizes: Any = abs(rows)
-    total, size = rows.sum(axis=1), sizes.sum(axis=1)
+    total, size = rows.sum(axis=1), _size(rows).sum(axis=1)
     least, most = surplus + (total - size) / 2.0, surplus + (total + size) / 2.0
     is_live = (least < 0.0) & (most >= 0.0)
     if not is_live.any():
