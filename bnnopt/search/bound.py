@@ -214,9 +214,9 @@ def _lowest_curve(
 ) -> tuple[float, float, float]:
     """Of the curves ``1 + line x + bend x^2`` the lowest mean, its line and its bend."""
     height, line, bend = 1.0 + x / -least, -1.0 / least, 0.0
-    if bends and least <= -2.0:
-        root = np.sqrt(max(x_square * x_square - x * x, 0.0))
-        t = min(max(np.floor((x_square + root) / (-2.0 * x) + 1.0), 2.0), -least)
+    if bends and x < 0.0 and least <= -2.0:
+        # A parabola's mean falls from t to t + 1 as long as t < x_square / -x.
+        t = min(max(np.ceil(x_square / -x), 2.0), -least)
         parabola = 1.0 / (t * (t - 1.0))
         lifted = 1.0 + parabola * ((2.0 * t - 1.0) * x + x_square)
         if lifted < height:

@@ -225,9 +225,7 @@ def test_the_curve_is_the_lowest_of_those_allowed_at_the_moments(
     if bends:
         for t in range(2, -least + 1):
             heights.append(1.0 + ((2 * t - 1) * x + square) / (t * (t - 1)))
-    assert height >= min(heights) - 1e-9
-    # The whole number nearest to the best real one is the best but for little.
-    assert height <= min(heights) + 0.02
+    assert height == pytest.approx(min(heights))
     for y in range(least, 20):
         assert 1.0 + line * y + bend * y * y >= (1.0 if y >= 0 else 0.0) - 1e-9
 
