@@ -16,6 +16,7 @@ from bnnopt.attacks.flips.all_sets import AllSets
 from bnnopt.attacks.flips.bound_steps import BoundSteps
 from bnnopt.attacks.flips.cheap_problem import CheapProblem, is_cheap
 from bnnopt.attacks.flips.cheapest import cheapest_sets
+from bnnopt.attacks.flips.climber_beside import ClimberBeside
 from bnnopt.attacks.flips.flip_attack import FlipAttack
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.flips.pattern import Climber
@@ -111,12 +112,20 @@ class _Run:
         terms = {target: without_idle(terms) for target, terms in search.terms.items()}
         self._trees = {c: TargetTrees(search, c, terms[c]) for c in terms}
         self._steps = BoundSteps(search, terms)
-        self._map: Mapping = map
+        self._pool: ThreadPoolExecutor | None = None
 
     @cached_property
     def _climber(self) -> Climber:
         """Which easy instances never need."""
         return Climber(self._search)
+
+    @cached_property
+    def _climber_beside(self) -> ClimberBeside:
+        return ClimberBeside(self._search)
+
+    @property
+    def _map(self) -> Mapping:
+        return map if self._pool is None else self._pool.map
 
     @property
     def nodes(self) -> int:
@@ -128,8 +137,8 @@ class _Run:
         with ExitStack() as stack:
             if self._search.limits.threads > 1:
                 # Its end leaves no visit running, so that bounds can be read.
-                pool = stack.enter_context(ThreadPoolExecutor(self._search.limits.threads))
-                self._map = pool.map
+                pool = ThreadPoolExecutor(self._search.limits.threads)
+                self._pool = stack.enter_context(pool)
             self._prove()
 
     def _prove(self) -> None:
@@ -145,8 +154,9 @@ class _Run:
             while self._is_open(target) and not search.is_over:
                 turn = next(turns)
                 if turn < CLIMBS or turn % LATER == 0:
-                    self._climber.climb()
-                self._visit(target)
+                    self._climb_and_visit(target, waits=turn < CLIMBS)
+                else:
+                    self._visit(target)
                 if turn % BOUND_STEPS == BOUND_STEPS - 1 and not search.instance.sought.needs_flip:
                     self._lower_bound()
 
@@ -155,6 +165,18 @@ class _Run:
         search = self._search
         if search.is_wanted(target, search.margin(target, ())):
             search.decide(target, ())
+
+    def _climb_and_visit(self, target: int, *, waits: bool) -> None:
+        """Climb before a visit, or with threads beside it.
+
+        Where any flip will do, early climbs are what finds it, and `waits` for them.
+        """
+        if self._pool is None or (waits and self._search.instance.sought.needs_flip):
+            self._climber.climb()
+            self._visit(target)
+        else:
+            with self._climber_beside.climbing(self._pool):
+                self._visit(target)
 
     def _visit(self, target: int) -> None:
         """Advance the trees of one target by some nodes."""

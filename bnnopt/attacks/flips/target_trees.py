@@ -1,4 +1,4 @@
-"""The trees of one target: one, or with several threads up to one a thread."""
+"""The trees of one target: one, or with several threads some for each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.search.open_sets import open_bound
 from bnnopt.search.problem import MarginTerms
 from bnnopt.search.split import hand_over, split
-from bnnopt.search.tree import DONE, FOUND, FULL, UNCLEAR, advance
+from bnnopt.search.tree import DONE, FOUND, FULL, PAUSED, UNCLEAR, advance
 from bnnopt.search.tree_state import Tree, deepened, new_tree
 from bnnopt.search.workspace import new_workspace
 
@@ -21,6 +21,12 @@ Mapping = Callable[[Callable[[Tree], int], Iterable[Tree]], Iterable[int]]
 
 PAIRS = 200_000
 """Visits times squared unstable neurons between two looks at the clock; a visit costs as much."""
+
+PARTS = 3
+"""Trees a thread, where there are several threads: so they end a round at about the same time."""
+
+LONGEST_ROUND = 4
+"""By how much rounds of several trees grow as long as these find nothing."""
 
 
 class TargetTrees:
@@ -49,6 +55,7 @@ class TargetTrees:
         self._search, self._target, self._terms, self._floor = search, target, terms, floor
         self.trees: list[Tree] = [new_tree(search.region, terms)]
         self._past_nodes = 0
+        self._round = 1
 
     @property
     def nodes(self) -> int:
@@ -74,6 +81,8 @@ class TargetTrees:
                     point = search.space.found(tree.found, tree.u) if code == FOUND else None
                     search.take(self._target, np.flatnonzero(tree.found), point)
                     tree.pending[0] = False
+            is_quiet = all(code == PAUSED for code in codes) and len(codes) > 1
+            self._round = min(2 * self._round, LONGEST_ROUND) if is_quiet else 1
             self._past_nodes += int(sum(tree.nodes[0] for tree, code in visited if code == DONE))
             trees[:] = [
                 deepened(tree) if code == FULL else tree for tree, code in visited if code != DONE
@@ -83,7 +92,7 @@ class TargetTrees:
     def _advance(self, tree: Tree) -> int:
         search, terms = self._search, self._terms
         work = max(search.num_flips**2, terms.change.size // 16, 1)
-        visits = max(PAIRS // work, 1)
+        visits = max(PAIRS // work, 1) * self._round
         effort = search.deadline.effort_left
         if effort is not None:  # of all the trees that advance at once
             visits = min(visits, -(-effort // len(self.trees)))
@@ -95,9 +104,10 @@ class TargetTrees:
         return self._search.units(self._target, self.wanted)
 
     def _share(self) -> None:
-        """Split trees until there is one a thread."""
+        """Split trees until each thread has its share."""
+        most = PARTS * self._search.limits.threads if self._search.limits.threads > 1 else 1
         for tree in list(self.trees):
-            while len(self.trees) < self._search.limits.threads:
+            while len(self.trees) < most:
                 other = split(tree, self._worth)
                 if other is None:
                     break
