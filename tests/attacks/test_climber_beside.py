@@ -54,9 +54,12 @@ def test_what_a_climb_found_outlives_what_stopped_the_work_beside_it(
     search, alone = search_of(seed), search_of(seed)
     Climber(alone).climb()
     assert alone.best > search.best
-    with ThreadPoolExecutor(1) as pool, pytest.raises(error):
-        with ClimberBeside(search).climbing(pool):
-            raise error
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(error),
+        ClimberBeside(search).climbing(pool),
+    ):
+        raise error
     assert search.best == alone.best
 
 
@@ -65,9 +68,12 @@ def test_what_fails_in_a_climb_is_raised(monkeypatch: pytest.MonkeyPatch) -> Non
         raise ValueError("of the climb")
 
     monkeypatch.setattr(Climber, "climb", fail)
-    with ThreadPoolExecutor(1) as pool, pytest.raises(ValueError, match="of the climb"):  # noqa: SIM117
-        with ClimberBeside(search_of(0)).climbing(pool):
-            pass
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(ValueError, match="of the climb"),
+        ClimberBeside(search_of(0)).climbing(pool),
+    ):
+        pass
 
 
 @settings(max_examples=20)
