@@ -101,13 +101,23 @@ def _visit(region: Region, terms: MarginTerms, tree: Tree, wanted: float, space:
         if not may_have_wanted_set(terms, tree, wanted, space):
             _step_up(tree)
             return REFUTED
-    if count <= tree.enumerated[1]:
+    if count <= (tree.enumerated[2] if _kept_all(tree, wanted) else tree.enumerated[1]):
         begin_sets(region, tree)
         return REFUTED
     tree.entering[0] = True
     if margin_of(terms, tree.surplus[tree.depth[0]]) < wanted:
         return REFUTED
     return _decide_node(region, tree)
+
+
+@compiled
+def _kept_all(tree: Tree, wanted: float) -> bool:
+    """Whether no child of the present node's parent was ruled out."""
+    parent = tree.depth[0] - 1
+    for a in range(tree.count[parent]):
+        if tree.most[parent, a] < wanted:
+            return False
+    return True
 
 
 @compiled

@@ -14,9 +14,9 @@ __all__ = ["Tree", "deepened", "new_tree"]
 
 Array = Any
 
-ENUMERATED, ENUMERATED_DEEP = 3, 11
-"""Candidates whose sets are enumerated, in networks of two hidden layers and of more, where bounds
-are weak."""
+ENUMERATED, ENUMERATED_DEEP, ENUMERATED_IN_VAIN = 3, 11, 15
+"""Candidates whose sets are enumerated, in networks of two hidden layers; of more, where bounds are
+weak; and there where the parent's function has ruled out none of its children."""
 
 LEVELS, LARGEST_LEVELS = 48, 2**22
 """Depths that keep conflicts of their own, and bytes of those, at most."""
@@ -66,9 +66,9 @@ class Tree(NamedTuple):
         Which two candidates cannot both join the present set; deeper nodes use the last level.
     spent : array of float64, shape (k + 1, budgets)
         What the flips cost (`bnnopt.search.problem.Region`).
-    enumerated : array of int64, shape (2,)
-        Candidates whose sets are enumerated at once; and unless what the parent knew rules them
-        out.
+    enumerated : array of int64, shape (3,)
+        Candidates whose sets are enumerated at once; unless what the parent knew rules them out;
+        and then if the parent's function has ruled out no child.
     terms : TargetTerms
     at : Descent
         Through the sets of the present node, unless it is over (`bnnopt.search.enumeration`).
@@ -111,7 +111,8 @@ class Tree(NamedTuple):
 def new_tree(region: Region, terms: MarginTerms) -> Tree:
     """A tree at its root, the set without flips."""
     (k, m), r, layers = region.weight.shape, len(terms.surplus), len(terms.block) - 1
-    root, few = region.always, [ENUMERATED, ENUMERATED_DEEP if layers else ENUMERATED]
+    deep = (ENUMERATED_DEEP, ENUMERATED_IN_VAIN) if layers else (ENUMERATED, ENUMERATED)
+    root, few = region.always, [ENUMERATED, *deep]
     of_target, levels = (
         target_terms([terms]),
         min(k + 1, LEVELS, max(LARGEST_LEVELS // k**2, 1) if k else 1),
@@ -140,7 +141,7 @@ def new_tree(region: Region, terms: MarginTerms) -> Tree:
         spent=np.zeros((rows, len(region.most))),
         enumerated=np.array(few),
         terms=of_target,
-        at=new_descent(region, of_target, few[1]),
+        at=new_descent(region, of_target, max(few)),
         found=np.zeros(k, dtype=np.bool_),
         pending=np.zeros(1, dtype=np.bool_),
         u=np.zeros(m),
