@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.search.bound import margin_of, total_on
+from bnnopt.search.bound import margin_of
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms
-from bnnopt.search.rows import add_row, copy_row
+from bnnopt.search.rows import copy_row
 from bnnopt.search.workspace import Workspace
 
 __all__ = ["find_set", "sort_candidates", "walk_sets"]
@@ -26,6 +26,9 @@ NONE = -1
 
 CONFLICT = -np.inf
 """What a conflicting pair counts for: no set with one is worth anything."""
+
+LARGEST_SMALL = 2.0**24
+"""Whole numbers up to which single precision is exact."""
 
 PAIR_SHARE = 0.125
 """What of its pairs a candidate's place in the order depends on: sets have few members, so most of
@@ -63,7 +66,7 @@ def sort_candidates(size: int, order: Array, space: Workspace) -> None:
             sorted_pair[a, b] = value
             gain[a + 1, b] = gain[a, b] + (0.5 * value if value > 0.0 and a != b else 0.0)
     for a in range(size):
-        space.reach[a] = _most_added(sorted_single, gain[a + 1], a + 1)
+        space.reach[a] = _most_added(space.single, 0, gain, a + 1)
 
 
 @compiled
@@ -79,12 +82,18 @@ def find_set(value: float, last: int, wanted: float, limit: int, space: Workspac
     values[1], places[1] = value + single[0, last], last - 1
     if values[1] >= wanted:
         return 1
-    _add_member(single[0], pair[last], last, single[1])
-    depth, seen = 1, 0
+    if values[1] + _add_member(single, 0, pair, gain, last) < wanted:
+        return 0
+    depth, seen, is_new = 1, 0, True
     while depth >= 1:
-        at = _last_free(single[depth], places[depth])
-        if at < 0 or values[depth] + _most_added(single[depth], gain[at + 1], at + 1) < wanted:
+        at = _last_free(single, depth, places[depth])
+        # Of a new depth it is known already.
+        if at < 0 or (
+            not is_new
+            and values[depth] + _most_added(single, depth, gain, at + 1) < wanted
+        ):
             depth -= 1
+            is_new = False
             continue
         path[depth], places[depth] = at, at - 1
         new = values[depth] + single[depth, at]
@@ -93,9 +102,11 @@ def find_set(value: float, last: int, wanted: float, limit: int, space: Workspac
         seen += 1
         if seen == limit:
             return -1
-        _add_member(single[depth], pair[at], at, single[depth + 1])
-        depth += 1
-        values[depth], places[depth] = new, at - 1
+        added = _add_member(single, depth, pair, gain, at)
+        is_new = new + added >= wanted
+        if is_new:
+            depth += 1
+            values[depth], places[depth] = new, at - 1
     return 0
 
 
@@ -139,53 +150,99 @@ def walk_sets(
     values, places = np.empty(len(path)), np.empty(len(path), dtype=np.int64)
     values[0], places[0] = value, len(order) - 1
     change, kept, sums = terms.change, space.kept, space.least
-    gains, constant = terms.gain, terms.constant
+    gains, constant, small = terms.gain, terms.constant, space.small_gain
+    is_small, zero = _make_small(gains, small), np.float32(0.0)
+    copy_row(surplus, sums[0])
     depth = seen = known = 0
+    is_new = False
     while depth >= 0:
-        at = _last_free(single[depth], places[depth])
-        if at < 0 or values[depth] + _most_added(single[depth], gain[at + 1], at + 1) < wanted:
+        at = _last_free(single, depth, places[depth])
+        # Of a new depth it is known already.
+        if at < 0 or (
+            not is_new
+            and values[depth] + _most_added(single, depth, gain, at + 1) < wanted
+        ):
             depth -= 1
-            known = min(known, depth)
+            is_new = False
             continue
         path[depth], places[depth] = at, at - 1
         if seen == limit:
             return int(places[0]) + 2
         seen += 1
         new = values[depth] + single[depth, at]
+        known = min(known, depth)
         if new >= wanted:
-            while known <= depth:
-                copy_row(surplus if known == 0 else sums[known - 1], sums[known])
-                add_row(sums[known], change[kept[order[path[known]]]], np.float32(1.0))
-                known += 1
-            # Not `margin_of`: to hand over named tuples takes longer than the sum.
-            if constant + total_on(gains, sums[depth]) >= wanted:
+            margin = constant  # not by `margin_of`: to hand over named tuples takes longer
+            for d in range(known, depth + 1):
+                flip = kept[order[path[d]]]
+                if is_small:
+                    margin = constant + _add_and_total(sums, d, change, flip, small, zero)
+                else:
+                    margin = constant + _add_and_total(sums, d, change, flip, gains, 0.0)
+            known = depth + 1
+            if margin >= wanted:
                 return int(places[0]) + 2
-        _add_member(single[depth], pair[at], at, single[depth + 1])
-        depth += 1
-        values[depth], places[depth] = new, at - 1
+        added = _add_member(single, depth, pair, gain, at)
+        is_new = new + added >= wanted
+        if is_new:
+            depth += 1
+            values[depth], places[depth] = new, at - 1
     return NONE
 
 
 @compiled
-def _last_free(single: Array, at: int) -> int:
+def _make_small(gains: Array, small: Array) -> bool:
+    """Write gains in single precision; whether all sums of them are exact there."""
+    total, is_whole = 0.0, True
+    for j in range(len(gains)):
+        small[j] = gains[j]
+        is_whole &= np.floor(gains[j]) == gains[j]
+        total += abs(gains[j])
+    return is_whole and total <= LARGEST_SMALL
+
+
+@compiled
+def _add_and_total(
+    sums: Array, depth: int, change: Array, flip: int, gains: Array, zero: Any
+) -> float:
+    """Add a flip to the sums of a depth, into the next row; the gains of those that are on then."""
+    total = zero  # in the precision of the gains
+    for j in range(len(gains)):
+        changed = sums[depth, j] + change[flip, j]
+        sums[depth + 1, j] = changed
+        total += gains[j] if changed >= 0.0 else zero
+    return float(total)
+
+
+@compiled
+def _last_free(single: Array, depth: int, at: int) -> int:
     """The last candidate up to `at` that no member conflicts with, or `NONE`."""
-    while at >= 0 and single[at] == CONFLICT:
+    while at >= 0 and single[depth, at] == CONFLICT:
         at -= 1
     return at
 
 
 @compiled
-def _add_member(single: Array, pair: Array, new: int, after: Array) -> None:
-    """What the candidates before `new` add alone beside it."""
+def _add_member(single: Array, depth: int, pair: Array, gain: Array, new: int) -> float:
+    """Write what the candidates before `new` add alone beside it; what together at most.
+
+    Like the others below it takes tables and the number of a row: to take a row of a table that
+    is counted costs more than the sums over the few candidates.
+    """
+    total = 0.0
     for b in range(new):
-        after[b] = single[b] + pair[b]
+        alone = single[depth, b] + pair[new, b]
+        single[depth + 1, b] = alone
+        most = alone + gain[new, b]
+        total += most if most > 0.0 else 0.0
+    return total
 
 
 @compiled
-def _most_added(single: Array, gain: Array, count: int) -> float:
+def _most_added(single: Array, depth: int, gain: Array, count: int) -> float:
     """What the first candidates add together at most, if pairs gain them so much each."""
     total = 0.0
     for b in range(count):
-        most = single[b] + gain[b]
+        most = single[depth, b] + gain[count, b]
         total += most if most > 0.0 else 0.0
     return total

@@ -114,10 +114,10 @@ def _visit(region: Region, terms: MarginTerms, tree: Tree, wanted: float, space:
 def _kept_all(tree: Tree, wanted: float) -> bool:
     """Whether no child of the present node's parent was ruled out."""
     parent = tree.depth[0] - 1
+    kept_all = True
     for a in range(tree.count[parent]):
-        if tree.most[parent, a] < wanted:
-            return False
-    return True
+        kept_all &= tree.most[parent, a] >= wanted
+    return kept_all
 
 
 @compiled

@@ -22,7 +22,8 @@ class Workspace(NamedTuple):
     ----------
     low, high : array of float32, shape (neurons,)
         Ranges of their surplus.
-    least, most : array of float32, shape (k, r)
+    least : array of float32, shape (k + 1, r)
+    most : array of float32, shape (k, r)
         What each class adds to the second layer's, at least and at most.
     kept, group : array of int64, shape (k,)
         The candidates and their classes; of each class at most one flips.
@@ -50,6 +51,8 @@ class Workspace(NamedTuple):
         Half of what each candidate gains from pairs with the first so many.
     reach : array of float64, shape (k,)
         What the candidates up to each add together at most.
+    small_gain : array of float32, shape (r,)
+        What a neuron of the second layer that is on counts for, with two hidden layers.
     path : array of int64, shape (k + 1,)
         The members of a set, as places in the order.
     """
@@ -78,6 +81,7 @@ class Workspace(NamedTuple):
     scaled: Array
     gain: Array
     reach: Array
+    small_gain: Array
     path: Array
 
 
@@ -87,7 +91,7 @@ def new_workspace(region: Region, terms: MarginTerms) -> Workspace:
     return Workspace(
         low=np.zeros(neurons, dtype=np.float32),
         high=np.zeros(neurons, dtype=np.float32),
-        least=np.zeros((k, r), dtype=np.float32),
+        least=np.zeros((k + 1, r), dtype=np.float32),
         most=np.zeros((k, r), dtype=np.float32),
         kept=np.zeros(k, dtype=np.int64),
         group=np.zeros(k, dtype=np.int64),
@@ -109,5 +113,6 @@ def new_workspace(region: Region, terms: MarginTerms) -> Workspace:
         scaled=np.zeros((k, r)),
         gain=np.zeros((k + 1, k)),
         reach=np.zeros(k),
+        small_gain=np.zeros(r, dtype=np.float32),
         path=np.zeros(k + 1, dtype=np.int64),
     )
