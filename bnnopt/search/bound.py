@@ -14,7 +14,7 @@ import numpy as np
 
 from bnnopt.search.compiled import compiled
 from bnnopt.search.problem import MarginTerms, layer_weight
-from bnnopt.search.rows import add_row, copy_row, product
+from bnnopt.search.rows import copy_row, product
 from bnnopt.search.workspace import Workspace
 
 __all__ = [
@@ -64,21 +64,21 @@ def surplus_ranges(
     within ``space.least`` and ``space.most``. Those, ``space.low`` and ``space.high`` are written.
     """
     r, least, most, low, high = len(surplus), space.least, space.most, space.low, space.high
+    change, kept, group = terms.change, space.kept, space.group
     copy_row(surplus, low)
     copy_row(surplus, high)
-    one = np.float32(1.0)
     least[:classes] = 0.0
     most[:classes] = 0.0
-    for a in range(count):
-        c = space.group[a]
-        row, under, over = terms.change[space.kept[a]], least[c], most[c]
+    for a in range(count):  # rows are not taken out of tables: that costs more than a short sum
+        c, i = group[a], kept[a]
         for j in range(r):
-            value, lower, upper = row[j], under[j], over[j]
-            under[j] = value if value < lower else lower
-            over[j] = value if value > upper else upper
+            value, lower, upper = change[i, j], least[c, j], most[c, j]
+            least[c, j] = value if value < lower else lower
+            most[c, j] = value if value > upper else upper
     for c in range(classes):
-        add_row(low[:r], least[c], one)
-        add_row(high[:r], most[c], one)
+        for j in range(r):
+            low[j] += least[c, j]
+            high[j] += most[c, j]
     for layer in range(1, len(terms.block)):
         _deeper_ranges(terms, layer, low, high)
 
@@ -92,13 +92,9 @@ def _deeper_ranges(terms: MarginTerms, layer: int, low: Array, high: Array) -> N
         under = over = -terms.needed[first + j]
         for i in range(weight.shape[1]):
             w = weight[j, i]
-            sure, possible = low[before + i] >= 0.0, high[before + i] >= 0.0
-            if sure:
-                under += w
-                over += w
-            elif possible:
-                under += min(w, 0.0)
-                over += max(w, 0.0)
+            is_sure, is_off = low[before + i] >= 0.0, high[before + i] < 0.0
+            under += w if is_sure else 0.0 if is_off else min(w, 0.0)
+            over += w if is_sure else 0.0 if is_off else max(w, 0.0)
         low[first + j], high[first + j] = under, over
 
 

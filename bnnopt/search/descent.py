@@ -17,7 +17,7 @@ import numpy as np
 from bnnopt.search.compiled import compiled, inlined
 from bnnopt.search.position import TargetTerms
 from bnnopt.search.problem import Region
-from bnnopt.search.rows import add_row, copy_row, exceeds
+from bnnopt.search.rows import add_row, copy_row
 
 __all__ = ["Descent", "begin_descent", "copied", "descend", "is_over", "new_descent"]
 
@@ -182,16 +182,17 @@ def descend(
     """
     flipped, choice, order, count = descent.flipped, descent.choice, descent.order, descent.count[0]
     spent, cost, most, alive = descent.spent, region.cost, region.most, descent.alive
-    low, high, decided = descent.low, descent.high, descent.decided
-    eights, found, change = descent.eights, descent.found, terms.change
-    weight, start, block, constant = terms.weight, terms.start, terms.block, terms.constant
-    unit = terms.gain_unit
-    gain, last = terms.gain_above, start[-2]
+    neurons, targets = descent.low.shape[1], len(wanted)
+    low, high = descent.low.reshape(-1), descent.high.reshape(-1)
+    room, layers = (descent.decided, descent.eights, descent.found), (terms.start, terms.block)
+    change, weight = terms.change.reshape(-1), terms.weight
+    gain, last, width = terms.gain_above, terms.start[-2], terms.start[1]
+    unit, constant = terms.gain_unit, terms.constant
     depth, nodes, is_found = descent.depth[0], 0, False
     if count == 0 and depth == 0:  # one set only
         is_new = choice[0] == 0
         choice[0] = 2
-        if is_new and _keep_alive(gain, unit, constant, low[0], high[0], last, wanted, alive[0]):
+        if is_new and _keep_alive(gain, unit, constant, low, high, last, wanted, alive, 0):
             return True
         descent.depth[0] = -1
         return False
@@ -203,19 +204,20 @@ def descend(
             continue
         choice[depth] += 1
         after = depth + 1
-        copy_row(spent[depth], spent[after])
-        if made:
-            add_row(spent[after], cost[i], 1.0)
-            if exceeds(spent[after], most) or _conflicts(conflict[i], order, depth, flipped):
-                continue
-            flipped[i] = True
+        if made and _conflicts(conflict, i, order, depth, flipped):
+            continue
+        if _exceeds(spent, depth, cost, i, made, most):
+            continue
+        flipped[i] = made
         nodes += 1
-        before, then = (low[depth], high[depth]), (low[after], high[after])
-        _decide(before, then, change[i], made, (start, block, weight), (decided, eights, found))
-        copy_row(alive[depth], alive[after])
-        if not _keep_alive(
-            gain, unit, constant, low[after], high[after], last, wanted, alive[after]
-        ):
+        for t in range(targets):
+            alive[after, t] = alive[depth, t]
+        before, then = depth * neurons, after * neurons
+        _copy_part(low, before, neurons)
+        _copy_part(high, before, neurons)
+        _tell(low, high, then, change, i * width, width, made)
+        _decide(low, high, before, then, weight, layers, room)
+        if not _keep_alive(gain, unit, constant, low, high, then + last, wanted, alive, after):
             flipped[i] = False
         elif after == count:
             is_found = True
@@ -227,60 +229,67 @@ def descend(
     return is_found
 
 
+@compiled
+def _exceeds(spent: Array, depth: int, cost: Array, i: int, made: bool, most: Array) -> bool:
+    """Write what is spent after a decision about one flip; whether it is too much."""
+    is_more = False
+    for b in range(len(most)):
+        spent[depth + 1, b] = spent[depth, b] + (cost[i, b] if made else 0.0)
+        is_more |= spent[depth + 1, b] > most[b]
+    return is_more
+
+
 @inlined
 def _decide(
-    before: tuple[Array, Array],
-    then: tuple[Array, Array],
-    change: Array,
-    made: bool,
-    layers: tuple[Array, Array, Array],
+    low: Array,
+    high: Array,
+    before: int,
+    then: int,
+    weight: Array,
+    layers: tuple[Array, Array],
     room: tuple[Array, Array, Array],
 ) -> None:
-    """Ranges of all layers, low and high, after a decision about one flip."""
-    (low, high), (after_low, after_high) = before, then
-    (start, block, weight), (decided, eights, found) = layers, room
-    copy_row(low, after_low)
-    copy_row(high, after_high)
-    if made:
-        _tell_on(after_low, after_high, change)
-    else:
-        _tell_off(after_low, after_high, change)
+    """Ranges of the layers behind the second one, by what those before it have become."""
+    (start, block), (decided, eights, found) = layers, room
     for layer in range(len(block) - 1):
         first, end, last = start[layer], start[layer + 1], start[layer + 2]
-        _mark(low, high, after_low, after_high, first, end, decided)
+        _mark(low, high, before, then, first, end, decided)
         for a in range(_places(decided, eights, found, first, end)):
             at = block[layer] + (found[a] - first) * (last - end)
-            row = weight[at : at + last - end]
-            if after_low[found[a]] >= 0.0:
-                _tell_on(after_low[end:last], after_high[end:last], row)
-            else:
-                _tell_off(after_low[end:last], after_high[end:last], row)
+            is_on = low[then + found[a]] >= np.float32(0.0)
+            _tell(low, high, then + end, weight, at, last - end, is_on)
 
 
 @compiled
-def _conflicts(conflict: Array, order: Array, count: int, flipped: Array) -> bool:
+def _conflicts(conflict: Array, i: int, order: Array, count: int, flipped: Array) -> bool:
     """Whether a flip of the first ones in the order is made that one conflicts with."""
     conflicts = False
     for a in range(count):
-        conflicts |= flipped[order[a]] & conflict[order[a]]
+        conflicts |= flipped[order[a]] & conflict[i, order[a]]
     return conflicts
+
+
+@inlined
+def _copy_part(table: Array, at: int, width: int) -> None:
+    """Copy a part of a flat table to the next one.
+
+    This and what follows work on parts without views, which cost more than the sums. Indices
+    without a sign need no test for those from the end, so that they become vector instructions.
+    """
+    of, to = np.uint64(at), np.uint64(at + width)
+    for j in range(np.uint64(width)):
+        table[to + j] = table[of + j]
 
 
 @compiled
 def _mark(
-    low: Array,
-    high: Array,
-    after_low: Array,
-    after_high: Array,
-    first: int,
-    end: int,
-    decided: Array,
+    low: Array, high: Array, before: int, then: int, first: int, end: int, decided: Array
 ) -> None:
     """Which neurons of a layer are decided after and were open before."""
-    zero = np.float32(0.0)
+    zero, of, to = np.float32(0.0), np.uint64(before), np.uint64(then)
     for j in range(np.uint64(first), np.uint64(end)):
-        was_open = (low[j] < zero) & (high[j] >= zero)
-        decided[j] = np.uint8(was_open & ((after_low[j] >= zero) | (after_high[j] < zero)))
+        was_open = (low[of + j] < zero) & (high[of + j] >= zero)
+        decided[j] = np.uint8(was_open & ((low[to + j] >= zero) | (high[to + j] < zero)))
 
 
 @compiled
@@ -295,22 +304,20 @@ def _places(decided: Array, eights: Array, found: Array, first: int, end: int) -
     return count
 
 
-@compiled
-def _tell_on(low: Array, high: Array, row: Array) -> None:
-    """Ranges of a layer where a neuron before it has become on for sure."""
-    zero = np.float32(0.0)
-    for i in range(len(row)):
-        low[i] += max(row[i], zero)
-        high[i] += min(row[i], zero)
-
-
-@compiled
-def _tell_off(low: Array, high: Array, row: Array) -> None:
-    """Likewise where it has become off."""
-    zero = np.float32(0.0)
-    for i in range(len(row)):
-        low[i] -= min(row[i], zero)
-        high[i] -= max(row[i], zero)
+@inlined
+def _tell(
+    low: Array, high: Array, first: int, rows: Array, at: int, width: int, is_on: bool
+) -> None:
+    """Ranges of a layer where a neuron before it, or a flip, has become on for sure, or off."""
+    zero, to, of = np.float32(0.0), np.uint64(first), np.uint64(at)
+    if is_on:
+        for i in range(np.uint64(width)):
+            low[to + i] += max(rows[of + i], zero)
+            high[to + i] += min(rows[of + i], zero)
+    else:
+        for i in range(np.uint64(width)):
+            low[to + i] -= min(rows[of + i], zero)
+            high[to + i] -= max(rows[of + i], zero)
 
 
 @compiled
@@ -323,23 +330,24 @@ def _keep_alive(
     last: int,
     wanted: Array,
     alive: Array,
+    depth: int,
 ) -> bool:
     """Drop the targets whose margin cannot be as large as wanted; whether any is left."""
     left = False
-    for target in range(len(alive)):
-        if alive[target]:
-            most = _most(gain[target], low[last:], high[last:])
-            alive[target] = constant[target] + most * unit >= wanted[target]
-            left |= alive[target]
+    for target in range(len(wanted)):
+        if alive[depth, target]:
+            most = _most(gain, target, low, high, last)
+            alive[depth, target] = constant[target] + most * unit >= wanted[target]
+            left |= alive[depth, target]
     return left
 
 
 @compiled
-def _most(gain: Array, low: Array, high: Array) -> int:
+def _most(gain: Array, target: int, low: Array, high: Array, last: int) -> int:
     """At least what the last layer adds to the margin, by its ranges, in steps of the gain."""
-    zero = np.int32(0)
+    zero, at = np.int32(0), np.uint64(last)
     total = zero
-    for j in range(len(gain)):
-        total += max(gain[j], zero) if high[j] >= np.float32(0.0) else zero
-        total += min(gain[j], zero) if low[j] >= np.float32(0.0) else zero
+    for j in range(np.uint64(gain.shape[1])):
+        total += max(gain[target, j], zero) if high[at + j] >= np.float32(0.0) else zero
+        total += min(gain[target, j], zero) if low[at + j] >= np.float32(0.0) else zero
     return int(total)

@@ -250,7 +250,7 @@ def walk(
     """
     flipped, key, margin = position.flipped, position.key, position.margin
     surplus, on, switched = position.surplus, position.on, position.switched
-    eights, turned, change = position.eights, position.turned, terms.change
+    eights, turned, change = position.eights, position.turned, terms.change.reshape(-1)
     weight, gain, start, block = terms.weight, terms.gain, terms.start, terms.block
     layers, targets = len(terms.block), len(wanted)
     for step in range(steps[0], steps[1]):
@@ -258,7 +258,7 @@ def walk(
         sign = np.float32(-1.0 if flipped[i] else 1.0)
         flipped[i] = not flipped[i]
         key[0] ^= key[1 + i]
-        add_row(surplus[: start[1]], change[i], sign)
+        _add_part(surplus, 0, change, i * start[1], start[1], sign)
         count = 0
         for layer in range(layers):
             first, end = start[layer], start[layer + 1]

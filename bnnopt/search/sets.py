@@ -89,8 +89,7 @@ def find_set(value: float, last: int, wanted: float, limit: int, space: Workspac
         at = _last_free(single, depth, places[depth])
         # Of a new depth it is known already.
         if at < 0 or (
-            not is_new
-            and values[depth] + _most_added(single, depth, gain, at + 1) < wanted
+            not is_new and values[depth] + _most_added(single, depth, gain, at + 1) < wanted
         ):
             depth -= 1
             is_new = False
@@ -159,8 +158,7 @@ def walk_sets(
         at = _last_free(single, depth, places[depth])
         # Of a new depth it is known already.
         if at < 0 or (
-            not is_new
-            and values[depth] + _most_added(single, depth, gain, at + 1) < wanted
+            not is_new and values[depth] + _most_added(single, depth, gain, at + 1) < wanted
         ):
             depth -= 1
             is_new = False

@@ -181,10 +181,10 @@ def random_conflicts(rng: np.random.Generator, k: int, share: float = 0.25) -> n
 
 
 def tree_of(region: Region, terms: MarginTerms, few: tuple[int, int]) -> Tree:
-    """A tree that enumerates the sets of so few candidates."""
+    """A tree that enumerates the sets of so few candidates, or of two more in vain."""
     tree = new_tree(region, terms)
-    tree.enumerated[:] = few
-    return tree._replace(at=new_descent(region, tree.terms, max(few[1], 0)))
+    tree.enumerated[:] = (*few, few[1] + 2 if few[1] > 0 else few[1])
+    return tree._replace(at=new_descent(region, tree.terms, max(few[1] + 2, 0)))
 
 
 class Node:

@@ -210,7 +210,7 @@ def stops_at_all_sets(region: Region, terms: MarginTerms, floor: float) -> None:
         if verdict == REACHED and margin(terms, members) >= floor:
             reachable.add(members)
     work = new_workspace(region, terms)
-    for few in ((-1, -1, -1), (0, 2, 4), (3, 3, 3), (3, 11, 16)):  # enumerated: nothing, some, all
+    for few in ((-1, -1), (0, 2), (3, 3), (3, 11)):  # enumerated: nothing, some, all
         tree, found = tree_of(region, terms, few), list[tuple[int, ...]]()
         while advance(region, terms, tree, work, floor, 10**6) != 0:
             found.append(tuple(np.flatnonzero(tree.found).tolist()))
