@@ -16,7 +16,7 @@ from bnnopt.proof.statement import Problem
 from bnnopt.search.bound import cardinality_colours
 from bnnopt.search.compiled import compiled
 
-__all__ = ["conflict_classes", "fit", "join", "matrix_of", "ordered", "ranges_of", "stated"]
+__all__ = ["conflict_classes", "fit", "matrix_of", "ordered", "ranges_of", "stated"]
 
 Array = Any
 
@@ -282,19 +282,16 @@ def find_set(
         seen += 1
         if seen == limit:
             return -1
-        join(at, adds[depth], pairs[at], adds[depth + 1])
-        _reach(at, adds[depth + 1], gains, reach[depth + 1])
+        total = 0
+        for b in range(at):  # rows are not taken out of tables: that costs more than these sums
+            excluded = adds[depth, b] == -LARGE or pairs[at, b] == -LARGE
+            added = -LARGE if excluded else adds[depth, b] + pairs[at, b]
+            adds[depth + 1, b] = added
+            total += 0 if excluded else max(added + gains[b], 0)
+            reach[depth + 1, b] = total
         depth += 1
         values[depth], places[depth] = new, at - 1
     return 0
-
-
-@compiled
-def join(at: int, adds: Array, pair: Array, after: Array) -> None:
-    """What the flips before one add beside it."""
-    for b in range(at):
-        excluded = adds[b] == -LARGE or pair[b] == -LARGE
-        after[b] = -LARGE if excluded else adds[b] + pair[b]
 
 
 @compiled

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.proof.functions import LARGE, join, matrix_of
+from bnnopt.proof.functions import LARGE, matrix_of
 from bnnopt.proof.statement import Problem
 from bnnopt.search.compiled import compiled
 
@@ -124,6 +124,29 @@ def search(
 
 
 @compiled
+def _join_surplus(at_set: Array, depth: int, change: Array, flip: int, gain: Array) -> int:
+    """Add a flip to the surplus of a depth, into the next row; the gains of those that are on."""
+    total = 0
+    for j in range(at_set.shape[1]):
+        at_set[depth + 1, j] = at_set[depth, j] + change[flip, j]
+    for j in range(len(gain)):
+        total += gain[j] if at_set[depth + 1, j] >= 0 else 0
+    return total
+
+
+@compiled
+def _join(adds: Array, depth: int, pairs: Array, gains: Array, at: int) -> int:
+    """Write what the flips before one add beside it; what together at most."""
+    reach = 0
+    for b in range(at):
+        excluded = adds[depth, b] == -LARGE or pairs[at, b] == -LARGE
+        added = -LARGE if excluded else adds[depth, b] + pairs[at, b]
+        adds[depth + 1, b] = added
+        reach += 0 if excluded else max(added + gains[b], 0)
+    return reach
+
+
+@compiled
 def _search_below(
     problem: Problem,
     flipped: Array,
@@ -142,26 +165,27 @@ def _search_below(
     at_set: Array,
 ) -> tuple[int, int]:
     """The sets with a last member; the function is `value` where it is the only one."""
-    rows = len(adds)
+    # Fields of named tuples are counted references, and so are rows of tables: none in the loop.
+    is_shallow, rows = len(problem.block) == 1, len(adds)
+    change, constant = problem.change, problem.constant
+    gain = problem.gain if is_shallow else problem.gain[:0]
     reach, values = np.zeros(rows, dtype=np.int64), np.empty(rows, dtype=np.int64)
     places, path = np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int64)
     at, new, depth = last, value, 0
     while True:
         seen += 1
-        change = problem.change[kept[order[at]]]
-        for j in range(len(change)):
-            at_set[depth + 1, j] = at_set[depth, j] + change[j]
+        flip = kept[order[at]]
         path[depth] = at
-        flipped[kept[order[at]]] = True
-        is_wanted = new >= goal and margin_at(problem, at_set[depth + 1]) >= wanted
+        flipped[flip] = True
+        margin = constant + _join_surplus(at_set, depth, change, flip, gain)
+        is_wanted = new >= goal and (
+            margin >= wanted if is_shallow else margin_at(problem, at_set[depth + 1]) >= wanted
+        )
         if is_wanted and not _is_cut(cuts, flipped):
             return FOUND, seen
-        join(at, adds[depth], pairs[at], adds[depth + 1])
+        reach[depth + 1] = _join(adds, depth, pairs, gains, at)
         depth += 1
-        values[depth], places[depth], reach[depth] = new, at - 1, 0
-        for b in range(at):
-            if adds[depth, b] != -LARGE:
-                reach[depth] += max(adds[depth, b] + gains[b], 0)
+        values[depth], places[depth] = new, at - 1
         at = -1
         while at < 0 and depth > 0:  # the next set
             at = places[depth]
