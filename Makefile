@@ -29,9 +29,12 @@ smoke:
 mutants: $(VENV)/.installed-test
 	$(BIN)/python -m tests.mutants
 
-# Prove the first 20 images of the reach settings anew, and check the proofs with Python alone.
+# Prove the first 20 images of the reach settings anew, and check the proofs with Python alone; an
+# hour, most of it for the wide ones.
 check-proofs: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/proofs.py
+	$(BIN)/python benchmarks/proofs.py --settings mnist-3x100:0.01,mnist-2x200:0.01 \
+	    --out benchmarks/results/proofs-wide.json
 	$(BIN)/python benchmarks/proofs.py --flips --settings mnist-robust-0.1:0.1 \
 	    --images 0:10000:20 --out benchmarks/results/proofs-robust.json
 

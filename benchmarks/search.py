@@ -112,22 +112,26 @@ def proof(arguments: argparse.Namespace) -> None:
 
 
 def proofs(rows: list[Record]) -> list[Record]:
-    """Geometric means of CPU times, and of their ratio, over the images that both prove."""
+    """Geometric means of CPU times, and of their ratio, over all images that bab proves.
+
+    A MILP that does not end counts what it took to its limit.
+    """
     table = []
     for setting in dict.fromkeys(r["setting"] for r in rows):
         here = [r for r in rows if r["setting"] == setting]
-        both = [r for r in here if r["paper"]["status"] == r["bab"]["status"] == Status.OPTIMAL]
+        proved = [r for r in here if r["bab"]["status"] == Status.OPTIMAL]
+        both = [r for r in proved if r["paper"]["status"] == Status.OPTIMAL]
         table.append(
             {
                 "setting": setting,
                 "images": len(here),
                 "paper proved": sum(r["paper"]["status"] == Status.OPTIMAL for r in here),
-                "bab proved": sum(r["bab"]["status"] == Status.OPTIMAL for r in here),
+                "bab proved": len(proved),
                 "differing": sum(r["paper"]["objective"] != r["bab"]["objective"] for r in both),
-                "paper (CPU s)": geometric_mean([r["paper"]["cpu"] for r in both]),
-                "bab (CPU s)": geometric_mean([r["bab"]["cpu"] for r in both]),
-                "of it set-up": geometric_mean([r["set-up"] for r in both]),
-                "times": geometric_mean([r["paper"]["cpu"] / r["bab"]["cpu"] for r in both]),
+                "paper (CPU s)": geometric_mean([r["paper"]["cpu"] for r in proved]),
+                "bab (CPU s)": geometric_mean([r["bab"]["cpu"] for r in proved]),
+                "of it set-up": geometric_mean([r["set-up"] for r in proved]),
+                "times": geometric_mean([r["paper"]["cpu"] / r["bab"]["cpu"] for r in proved]),
             }
         )
     return table
