@@ -143,7 +143,8 @@ class FlipSearch:
     def offer(self, points: FloatArray) -> bool:
         """Replay points, shape (count, n); keep the best if it is better than what there is."""
         snapped = np.array([self.instance.snap(z) for z in points])
-        margins, flips = self.instance.margins(snapped), self.instance.are_flips(snapped)
+        logits = self.instance.network.logits_of_levels(snapped)
+        margins, flips = self.margins.best(logits), self.margins.is_flip(logits)
         at = max(range(len(snapped)), key=lambda i: (flips[i], margins[i]))
         if (flips[at], margins[at]) <= (self.has_flip, self.best):
             return False
