@@ -164,8 +164,7 @@ def second_curves(gain: Array, bends: bool, space: Workspace) -> float:
 
     It helps where x >= 0: x is its surplus y where its gain is positive, else -1 - y. At whole x
     from the least on, the line ``1 + x / -least`` and, for whole t from 2 to -least, the parabola
-    ``(x + t) (x + t - 1) / (t (t - 1))`` are at least 0, and from x = 0 on at least 1. For real t
-    the parabola's mean is lowest at a root of a quadratic equation (docs/search.md).
+    ``(x + t) (x + t - 1) / (t (t - 1))`` are at least 0, and from x = 0 on at least 1.
 
     Parameters
     ----------

@@ -19,9 +19,20 @@ from bnnopt.search.position import TargetTerms
 from bnnopt.search.problem import Region
 from bnnopt.search.rows import add_row, copy_row
 
-__all__ = ["Descent", "begin_descent", "copied", "descend", "is_over", "new_descent"]
+__all__ = [
+    "NODES_A_VISIT",
+    "Descent",
+    "begin_descent",
+    "copied",
+    "descend",
+    "is_over",
+    "new_descent",
+]
 
 Array = Any
+
+NODES_A_VISIT = 2**8
+"""How many nodes take as long as one of a tree, which effort and reports count."""
 
 
 class Descent(NamedTuple):

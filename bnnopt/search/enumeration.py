@@ -19,8 +19,6 @@ __all__ = ["begin_sets", "next_set"]
 
 Array = Any
 
-ALL = 1 << 62
-
 
 @compiled
 def begin_sets(region: Region, tree: Tree) -> None:
@@ -34,12 +32,16 @@ def begin_sets(region: Region, tree: Tree) -> None:
 
 
 @compiled
-def next_set(region: Region, tree: Tree, wanted: float) -> bool:
-    """Go to the next of those sets that is worth it and passes the sum test: ``tree.at``."""
+def next_set(region: Region, tree: Tree, wanted: float, end: int) -> bool:
+    """Go to the next of those sets that is worth it and passes the sum test: ``tree.at``.
+
+    Stops without one when all are visited, or `end` nodes of the descent so far.
+    """
     conflict = tree.conflict[min(tree.depth[0] - 1, len(tree.conflict) - 1)]
     least = np.empty(1)
     least[0] = wanted
-    while descend(region, tree.terms, tree.at, conflict, least, ALL):
+    nodes = tree.at.nodes
+    while descend(region, tree.terms, tree.at, conflict, least, end - nodes[0]):
         if passes_sum_test(region, tree.at.flipped):
             return True
     return False

@@ -87,7 +87,7 @@ def find_set(value: float, last: int, wanted: float, limit: int, space: Workspac
     depth, seen, is_new = 1, 0, True
     while depth >= 1:
         at = _last_free(single, depth, places[depth])
-        # Of a new depth it is known already.
+        # Of a new depth a bound is known already.
         if at < 0 or (
             not is_new and values[depth] + _most_added(single, depth, gain, at + 1) < wanted
         ):
@@ -156,7 +156,7 @@ def walk_sets(
     is_new = False
     while depth >= 0:
         at = _last_free(single, depth, places[depth])
-        # Of a new depth it is known already.
+        # Of a new depth a bound is known already.
         if at < 0 or (
             not is_new and values[depth] + _most_added(single, depth, gain, at + 1) < wanted
         ):

@@ -25,7 +25,7 @@ import numpy as np
 from bnnopt.search.bound import margin_of
 from bnnopt.search.children import bound_children, may_have_wanted_set
 from bnnopt.search.compiled import compiled
-from bnnopt.search.descent import is_over
+from bnnopt.search.descent import NODES_A_VISIT, is_over
 from bnnopt.search.enumeration import begin_sets, next_set
 from bnnopt.search.problem import MarginTerms, Region
 from bnnopt.search.reach import REACHED, REFUTED, decide_pattern
@@ -54,24 +54,27 @@ def advance(
 ) -> int:
     """Go on until a set of margin `wanted` is found, `budget` nodes are visited, or none is left.
 
+    Or so many nodes of descents that these take about as long.
+
     Returns
     -------
     DONE, PAUSED, FOUND (``tree.u`` has the set ``tree.found``), UNCLEAR (neither a point of that
     set nor a certificate) or FULL (the tree has no row for the next depth: `deepened`)
     """
-    end = tree.nodes[0] + budget
+    nodes, sets = tree.nodes, tree.at.nodes
+    end, end_of_sets = nodes[0] + budget, sets[0] + NODES_A_VISIT * budget
     while tree.depth[0] >= tree.root[0]:
-        if tree.nodes[0] >= end:
+        if nodes[0] >= end or sets[0] >= end_of_sets:
             return PAUSED
         if tree.depth[0] + 1 == len(tree.count) and len(tree.count) <= len(tree.found):
             return FULL
         if not is_over(tree.at):
-            if next_set(region, tree, wanted):
+            if next_set(region, tree, wanted, end_of_sets):
                 verdict = _decide(region, tree, tree.at.flipped, zeros(len(tree.found)))
                 if verdict != REFUTED:
                     tree.pending[0] = True
                     return FOUND if verdict == REACHED else UNCLEAR
-            else:
+            elif is_over(tree.at):
                 _step_up(tree)
             continue
         depth = tree.depth[0]

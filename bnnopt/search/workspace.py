@@ -24,7 +24,8 @@ class Workspace(NamedTuple):
         Ranges of their surplus.
     least : array of float32, shape (k + 1, r)
     most : array of float32, shape (k, r)
-        What each class adds to the second layer's, at least and at most.
+        What each class adds to the second layer's, at least and at most. Walks over sets keep
+        the sums of their members in `least`, below those without any.
     kept, group : array of int64, shape (k,)
         The candidates and their classes; of each class at most one flips.
     conflict : array of bool, shape (k, k)

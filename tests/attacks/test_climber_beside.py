@@ -35,7 +35,7 @@ def search_of(seed: int) -> FlipSearch:
 def test_a_climb_is_learnt_of_when_what_ran_beside_it_is_over() -> None:
     better = 0
     for seed in range(8):
-        search, alone = search_of(seed), search_of(seed)
+        search, alone = search_of(seed), search_of(seed).apart()
         Climber(alone).climb()
         before = search.best
         with ThreadPoolExecutor(1) as pool, ClimberBeside(search).climbing(pool):
@@ -51,7 +51,7 @@ def test_what_a_climb_found_outlives_what_stopped_the_work_beside_it(
     error: type[BaseException],
 ) -> None:
     seed = 2
-    search, alone = search_of(seed), search_of(seed)
+    search, alone = search_of(seed), search_of(seed).apart()
     Climber(alone).climb()
     assert alone.best > search.best
     with (

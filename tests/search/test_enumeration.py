@@ -24,20 +24,29 @@ from tests.search.cases import (
 seeds = st.integers(0, 10**6)
 
 
-def all_sets(region: Region, node: Node, wanted: float) -> list[Members]:
-    found = []
+def all_sets(region: Region, node: Node, wanted: float, nodes: int) -> list[Members]:
+    """Of the present node, by so many nodes of the descent at a time."""
+    found, at = [], node.tree.at
     begin_sets(region, node.tree)
-    while next_set(region, node.tree, wanted):
-        assert not is_over(node.tree.at)
-        found.append(tuple(np.flatnonzero(node.tree.at.flipped).tolist()))
-    assert is_over(node.tree.at)
+    while not is_over(at):
+        before = int(at.nodes[0])
+        if next_set(region, node.tree, wanted, before + nodes):
+            assert not is_over(at)
+            found.append(tuple(np.flatnonzero(at.flipped).tolist()))
+        else:
+            assert is_over(at) or at.nodes[0] == before + nodes
     return found
 
 
 @settings(max_examples=80)
-@given(seed=seeds, deeper=st.sampled_from([0, 1, 2]), lift=st.integers(-9, 4))
+@given(
+    seed=seeds,
+    deeper=st.sampled_from([0, 1, 2]),
+    lift=st.integers(-9, 4),
+    nodes=st.sampled_from([1, 3, 10**6]),
+)
 def test_each_set_that_is_worth_it_and_may_have_a_point_comes_once(
-    seed: int, deeper: int, lift: int
+    seed: int, deeper: int, lift: int, nodes: int
 ) -> None:
     node = Node(seed, 8, deeper)
     tree, size = node.tree, node.size
@@ -54,7 +63,7 @@ def test_each_set_that_is_worth_it_and_may_have_a_point_comes_once(
         members = node.members(places)
         if node.margin(places) >= worth and not fails_sum_test(node.region, members):
             expected.add(tuple(sorted(members)))
-    assert sorted(all_sets(node.region, node, worth)) == sorted(expected)
+    assert sorted(all_sets(node.region, node, worth, nodes)) == sorted(expected)
 
 
 def test_a_set_that_just_reaches_what_is_sought_is_worth_it() -> None:
@@ -64,7 +73,7 @@ def test_a_set_that_just_reaches_what_is_sought_is_worth_it() -> None:
     top = max(node.margin(places) for places in subsets(range(node.size)))
     for off, expected in ((0.0, True), (1e-9, False)):
         begin_sets(region, node.tree)
-        assert next_set(region, node.tree, top + off) == expected
+        assert next_set(region, node.tree, top + off, 10**6) == expected
 
 
 def test_below_the_depths_that_keep_conflicts_the_last_of_them_count() -> None:
@@ -77,13 +86,13 @@ def test_below_the_depths_that_keep_conflicts_the_last_of_them_count() -> None:
     for level, expected in ((0, 2**node.size), (1, 1 + node.size)):
         node.tree.conflict[:] = False
         node.tree.conflict[level] = ~np.eye(8, dtype=bool)
-        assert len(all_sets(region, node, -np.inf)) == expected
+        assert len(all_sets(region, node, -np.inf, 10**6)) == expected
     # A path that is longer than what is kept.
     tree, path = deeper.tree, [0, 1, 2, 3]
     tree.depth[0], tree.flipped[1:5], tree.count[4], tree.order[4, :2] = 4, path, 2, [4, 5]
     tree.conflict[:] = False
     tree.conflict[1, 4, 5] = tree.conflict[1, 5, 4] = True
-    assert len(all_sets(free(deeper.region), deeper, -np.inf)) == 3
+    assert len(all_sets(free(deeper.region), deeper, -np.inf, 10**6)) == 3
 
 
 def free(region: Region) -> Region:

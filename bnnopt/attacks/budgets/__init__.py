@@ -1,1 +1,1 @@
-"""Smallest distances by attacks within budgets that grow or are bisected; budgets relaxed."""
+"""Smallest distances by attacks within budgets that grow or shrink; budgets relaxed."""

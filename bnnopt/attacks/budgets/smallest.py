@@ -1,4 +1,4 @@
-"""The smallest distance of a flip, by bisection over boxes or budgets."""
+"""The smallest distance of a flip: boxes or budgets that have none, down from those that have."""
 
 from __future__ import annotations
 
@@ -109,16 +109,17 @@ def _narrow(
         elif found.cut_off:
             known.undecided.append(budget)
         else:  # sets stay open: there is no more to learn here
-            known.rule_out(budget)
+            known.leave(budget)
             result.notes = found.notes
-        if nearest is not None and known.is_near:
+        is_stopped = found.interrupted or bool(found.message)
+        if nearest is not None and known.is_near and not is_stopped:
             moved, nearest = approach(instance, name, nearest, deadline.share(1.0)), None
             result.points = np.vstack([result.points, moved[None]])
             known.break_at(min(known.broken, instance.distances(moved)[name]))
         if budget == largest and not len(flips):
             result.bound, result.no_flip = found.bound, found.no_flip
         result.interrupted, result.message = found.interrupted, found.message
-        if found.interrupted or found.message or known.is_precise:
+        if is_stopped or known.is_precise:
             return
         budget, is_last = known.next()
 
@@ -137,6 +138,13 @@ class _Known:
         self.empty = budget
         self.undecided = [open_ for open_ in self.undecided if open_ > budget]
 
+    def leave(self, budget: float) -> None:
+        """Look elsewhere: below it if it is just below a flip, else above."""
+        if budget == self._tried:
+            self.break_at(budget)
+        else:
+            self.rule_out(budget)
+
     def break_at(self, budget: float) -> None:
         self.broken = budget
         self.undecided = [open_ for open_ in self.undecided if open_ < budget]
@@ -149,6 +157,8 @@ class _Known:
     @property
     def is_near(self) -> bool:
         """Whether a flip is near to what is ruled out, or as near as is soon decided."""
+        if np.isinf(self.broken):
+            return False
         return self.broken - self.empty <= NEAR * self.broken or bool(self.undecided)
 
     def next(self) -> tuple[float, bool]:

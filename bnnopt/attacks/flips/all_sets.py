@@ -17,7 +17,14 @@ import numpy.typing as npt
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.flips.pattern import Climber
 from bnnopt.instance import AttackInstance
-from bnnopt.search.descent import Descent, begin_descent, descend, is_over, new_descent
+from bnnopt.search.descent import (
+    NODES_A_VISIT,
+    Descent,
+    begin_descent,
+    descend,
+    is_over,
+    new_descent,
+)
 from bnnopt.search.position import passes_sum_test, target_terms
 from bnnopt.search.space import has_cuts_only
 
@@ -33,9 +40,6 @@ LARGEST_SUM = 2**24
 
 NODES = 2**15
 """Visited between two looks at the clock."""
-
-NODES_A_VISIT = 2**8
-"""How many take as long as a node of a tree, which effort and reports count."""
 
 
 class AllSets:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
-from dataclasses import replace
+from copy import copy
 
 from bnnopt.attacks.flips.flip_search import FlipSearch
 from bnnopt.attacks.flips.pattern import Climber
@@ -25,20 +25,20 @@ class ClimberBeside:
     """
 
     def __init__(self, search: FlipSearch) -> None:
-        self._search = search
-        quiet = replace(search.limits, on_incumbent=None)
-        self._own = FlipSearch(search.instance, quiet, search.findings.points)
-        self._own.deadline = search.deadline
+        self._search, self._own = search, search.apart()
         self._climber = Climber(self._own)
 
     @contextmanager
     def climbing(self, pool: Executor) -> Iterator[None]:
         """Climb while the context's body runs, from the best point that either search has."""
+        self._own.deadline = copy(self._search.deadline)  # what is spent meanwhile is not seen
         self._own.offer(self._search.findings.points)
-        climb = pool.submit(self._climber.climb)
+        climbs: list[Future[None]] = []
         try:
+            climbs.append(pool.submit(self._climber.climb))
             yield
         finally:
-            wait([climb])
+            wait(climbs)
             self._search.offer(self._own.findings.points)
-            climb.result()
+            for climb in climbs:
+                climb.result()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -37,6 +39,8 @@ MOST_FLIPS = 2048
 
 TOLERANCE = 1e-7
 """Levels; a set with less slack below 0 may be one of the closed box and is not ruled out."""
+
+LARGEST_SEED = 2**31 - 1
 
 MOST_NOTES = 5
 """Sets that are named where they stay open."""
@@ -95,6 +99,19 @@ class FlipSearch:
         self.closed: dict[int, float] = dict.fromkeys(instance.targets, -np.inf)
         self._decided: set[tuple[int, bytes]] = set()
         self.offer(np.vstack([instance.levels[None], flip_origin(instance)[None], starts]))
+
+    def apart(self) -> FlipSearch:
+        """The same search with findings and draws of its own, from the best point so far.
+
+        It tells nobody of better points.
+        """
+        other, seed = copy(self), (self.limits.seed + 1) % LARGEST_SEED
+        other.limits = replace(self.limits, seed=seed, on_incumbent=None)
+        other.deadline = copy(self.deadline)
+        other.findings = Findings(self.findings.points.copy())
+        other.closed = dict(self.closed)
+        other._decided = set(self._decided)
+        return other
 
     @property
     def is_over(self) -> bool:

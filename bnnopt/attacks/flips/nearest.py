@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 import solvers
 from bnnopt.attacks.budgets.smallest import within
+from bnnopt.attacks.deadline import Deadline
 from bnnopt.attacks.limits import Limits
 from bnnopt.formulations.nearest import nearest_model, nearest_point
 from bnnopt.instance import AttackInstance
@@ -42,12 +43,12 @@ def nearest_of_pattern(
     """
     if has_cuts_only(instance) or (name == "linf" and instance.max_l1 is not None):
         return z  # whose points are the nearest of their cells; two distances, one limited
-    distance = instance.distances(z)[name]
+    deadline, distance = Deadline(limits), instance.distances(z)[name]
     part = within(instance, name, distance)
     wanted, at_image = (_signs(instance, levels) for levels in (z, instance.levels))
     needed = wanted != at_image
     while needed.any():
-        point = _nearest(part, name, np.flatnonzero(needed), wanted[needed], limits)
+        point = _nearest(part, name, np.flatnonzero(needed), wanted[needed], deadline.share(1.0))
         if point is None:
             return z
         if instance.are_flips(point[None])[0]:
@@ -75,8 +76,11 @@ def _nearest(
     options = solvers.SolveOptions(
         seed=limits.seed, threads=limits.threads, time_limit=limits.time_limit
     )
-    with solvers.get("highs").session(model) as session:
-        solved = session.solve(options)
+    try:
+        with solvers.get("highs").session(model) as session:
+            solved = session.solve(options)
+    except solvers.SolverError:
+        return None  # nothing depends on it
     if solved.interrupted:
         raise KeyboardInterrupt
     if solved.values is None:
