@@ -16,7 +16,7 @@ from bnnopt.proof.statement import Problem
 from bnnopt.search.bound import cardinality_colours
 from bnnopt.search.compiled import compiled
 
-__all__ = ["conflict_classes", "fit", "matrix_of", "ordered", "ranges_of", "stated"]
+__all__ = ["conflict_classes", "fit", "join", "matrix_of", "ordered", "ranges_of", "stated"]
 
 Array = Any
 
@@ -282,16 +282,23 @@ def find_set(
         seen += 1
         if seen == limit:
             return -1
-        total = 0
-        for b in range(at):  # rows are not taken out of tables: that costs more than these sums
-            excluded = adds[depth, b] == -LARGE or pairs[at, b] == -LARGE
-            added = -LARGE if excluded else adds[depth, b] + pairs[at, b]
-            adds[depth + 1, b] = added
-            total += 0 if excluded else max(added + gains[b], 0)
-            reach[depth + 1, b] = total
+        join(adds, depth, pairs, gains, at)
+        _reach(at, adds[depth + 1], gains, reach[depth + 1])
         depth += 1
         values[depth], places[depth] = new, at - 1
     return 0
+
+
+@compiled
+def join(adds: Array, depth: int, pairs: Array, gains: Array, at: int) -> int:
+    """Write what the flips before one add beside it; what together at most."""
+    reach = 0
+    for b in range(at):  # rows are not taken out of tables: that costs more than these sums
+        excluded = adds[depth, b] == -LARGE or pairs[at, b] == -LARGE
+        added = -LARGE if excluded else adds[depth, b] + pairs[at, b]
+        adds[depth + 1, b] = added
+        reach += 0 if excluded else max(added + gains[b], 0)
+    return reach
 
 
 @compiled

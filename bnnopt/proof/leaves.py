@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bnnopt.proof.functions import LARGE, matrix_of
+from bnnopt.proof.functions import LARGE, join, matrix_of
 from bnnopt.proof.statement import Problem
 from bnnopt.search.compiled import compiled
 
@@ -135,18 +135,6 @@ def _join_surplus(at_set: Array, depth: int, change: Array, flip: int, gain: Arr
 
 
 @compiled
-def _join(adds: Array, depth: int, pairs: Array, gains: Array, at: int) -> int:
-    """Write what the flips before one add beside it; what together at most."""
-    reach = 0
-    for b in range(at):
-        excluded = adds[depth, b] == -LARGE or pairs[at, b] == -LARGE
-        added = -LARGE if excluded else adds[depth, b] + pairs[at, b]
-        adds[depth + 1, b] = added
-        reach += 0 if excluded else max(added + gains[b], 0)
-    return reach
-
-
-@compiled
 def _search_below(
     problem: Problem,
     flipped: Array,
@@ -183,7 +171,7 @@ def _search_below(
         )
         if is_wanted and not _is_cut(cuts, flipped):
             return FOUND, seen
-        reach[depth + 1] = _join(adds, depth, pairs, gains, at)
+        reach[depth + 1] = join(adds, depth, pairs, gains, at)
         depth += 1
         values[depth], places[depth] = new, at - 1
         at = -1

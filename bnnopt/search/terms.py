@@ -55,16 +55,17 @@ def margin_terms(
     matrices = [_plain(part.rows) for part in parts[1:]]
     block = np.concatenate([[0], np.cumsum([m.size for m in matrices])]).astype(np.int64)
     needed = np.concatenate([np.zeros(sizes[0]), *(-part.surplus for part in parts[1:])])
+    change = _small(_plain(parts[0].rows).T)
     shared = MarginTerms(
         surplus=_small(parts[0].surplus),
-        change=_small(_plain(parts[0].rows).T),
+        change=change,
         weight=np.concatenate([np.zeros(0), *(m.ravel() for m in matrices)]),
         needed=needed,
         gain=np.zeros(0),
         constant=0.0,
         start=start,
         block=block,
-        step=float(_size(parts[0].rows).max()) if parts[0].rows.shape[1] else 0.0,
+        step=float(np.abs(change).max(initial=0.0)),
     )
     return {c: _of_target(instance, shared, parts[-1], c) for c in instance.targets}
 
@@ -114,10 +115,6 @@ def _columns(layer: HiddenLayer, inputs: Array) -> Rows:
     return layer.columns(inputs)
 
 
-def _size(rows: Any) -> Any:
-    return abs(rows)
-
-
 def _plain(rows: Rows) -> FloatArray:
     return rows if isinstance(rows, np.ndarray) else rows.toarray()
 
@@ -128,13 +125,13 @@ def _surplus(layer: HiddenLayer, activations: FloatArray) -> FloatArray:
     return np.asarray(np.floor((sums - layer.threshold) / 2.0))
 
 
-def _part(surplus: FloatArray, rows: Rows) -> _Part:
+def _part(surplus: FloatArray, rows: Any) -> _Part:
     """Sort the neurons of a layer by whether their surplus can change its sign.
 
     Arrays without entries are hard on compiled code, so that at least one neuron stays; of many,
     so many more that all targets can share what is padded (`bnnopt.search.position.LANES`).
     """
-    total, size = rows.sum(axis=1), _size(rows).sum(axis=1)
+    total, size = rows.sum(axis=1), abs(rows).sum(axis=1)
     least, most = surplus + (total - size) / 2.0, surplus + (total + size) / 2.0
     is_live = (least < 0.0) & (most >= 0.0)
     if not is_live.any():
